@@ -1,0 +1,3 @@
+"""Planning calculator for training and serving language models."""
+
+__version__ = "0.1.0"

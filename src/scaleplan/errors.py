@@ -1,0 +1,99 @@
+"""Every error that the program raises on purpose: what is wrong, where, and the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+class ScaleplanError(Exception):
+    """Something the user can mend.
+
+    message  what is wrong, with the value that was seen in backticks
+    hint     the way out, or None
+    file     the file the value came from, or None
+    line     its line in that file, counted from 1, or None
+    partial  what could be answered all the same, or None
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, file: str | None = None, line: int | None = None, partial: Any = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.file = file
+        self.line = line
+        self.partial = partial
+
+    def located(self, file: str, line: int | None = None) -> ScaleplanError:
+        """The same error, with the file (and line) filled in where it had none."""
+        self.file = self.file or file
+        self.line = self.line if self.line is not None else line
+        return self
+
+    def report(self) -> str:
+        """The lines for stderr: `error: ...`, then `hint: ...`."""
+        place = f"{self.file}:{self.line}: " if self.file and self.line is not None else f"{self.file}: " if self.file else ""
+        hint = f"\nhint: {self.hint}" if self.hint else ""
+        return f"error: {place}{self.message}{hint}"
+
+
+class UsageError(ScaleplanError):
+    """The command line asks for something that has no meaning: flags that are missing or contradict each other."""
+
+
+class InputError(ScaleplanError):
+    """A value or a file cannot be understood."""
+
+
+class UnknownName(ScaleplanError):
+    """A name that is not in the list it should be in."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str], *, where: str | None = None) -> None:
+        known = sorted(known)
+        close = near_names(name, known)
+        guess = f"did you mean `{close[0]}`? " if close else ""
+        listing = where or (f"known: {', '.join(known)}" if len(known) <= 24 else "")
+        super().__init__(f"no {what} named `{clipped(name)}`", hint=(guess + listing).strip() or None)
+
+
+class NotSupported(ScaleplanError):
+    """A question that has a meaning and that scaleplan refuses to guess at."""
+
+
+class SeveralErrors(ScaleplanError):
+    """More than one thing is wrong; all of them are reported."""
+
+    def __init__(self, errors: Sequence[ScaleplanError]) -> None:
+        super().__init__(f"{len(errors)} errors")
+        self.errors = tuple(errors)
+
+    def located(self, file: str, line: int | None = None) -> ScaleplanError:
+        for error in self.errors:
+            error.located(file, line)
+        return self
+
+    def report(self) -> str:
+        return "\n".join(error.report() for error in self.errors)
+
+
+def raise_all(errors: Sequence[ScaleplanError]) -> None:
+    """Raise what was collected: nothing, the one error, or all of them together."""
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise SeveralErrors(errors)
+
+
+def clipped(text: object, limit: int = 60) -> str:
+    """A value as it was seen, cut so that hostile input cannot flood a terminal; control characters are shown, not sent."""
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text)[: limit + 1])
+    return shown if len(shown) <= limit else shown[:limit] + "..."
+
+
+def near_names(name: str, known: Sequence[str], count: int = 3) -> list[str]:
+    """The known names most like `name`, best first; a name that starts alike counts as near."""
+    from difflib import get_close_matches
+
+    name = name[:80].lower()
+    found = get_close_matches(name, known, count, 0.6)
+    return found or [k for k in known if name and (k.startswith(name) or name.startswith(k))][:count]

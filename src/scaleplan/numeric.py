@@ -1,0 +1,80 @@
+"""The few functions that serve numbers and numpy arrays alike; numpy is touched only when an array is handed in.
+
+Formulas use operators and these. Parameters and bytes are ints (int64 in arrays). FLOP of a batch or a run are Python ints
+for one model and float64 in arrays, because int64 overflows silently above 9.2e18: `floats` makes that change of type.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+NUMBERS = (int, float, bool)
+
+
+def is_number(*values: Any) -> bool:
+    """Whether every value is a plain Python number."""
+    return all(isinstance(value, NUMBERS) for value in values)
+
+
+def maximum(a: Any, b: Any) -> Any:
+    """The larger of two, element by element for arrays."""
+    if is_number(a, b):
+        return a if a >= b else b
+    import numpy as np
+
+    return np.maximum(a, b)
+
+
+def minimum(a: Any, b: Any) -> Any:
+    """The smaller of two, element by element for arrays."""
+    if is_number(a, b):
+        return a if a <= b else b
+    import numpy as np
+
+    return np.minimum(a, b)
+
+
+def ceil_div(a: Any, b: Any) -> Any:
+    """a / b rounded up, exact for ints of any size."""
+    return -(-a // b)
+
+
+def where(condition: Any, yes: Any, no: Any) -> Any:
+    """`yes` where the condition holds, else `no`."""
+    if isinstance(condition, bool):
+        return yes if condition else no
+    import numpy as np
+
+    return np.where(condition, yes, no)
+
+
+def log(x: Any) -> Any:
+    """Natural logarithm."""
+    if is_number(x):
+        return math.log(x)
+    import numpy as np
+
+    return np.log(x)
+
+
+def exp(x: Any) -> Any:
+    """e to the x."""
+    if is_number(x):
+        return math.exp(x)
+    import numpy as np
+
+    return np.exp(x)
+
+
+def floats(x: Any) -> Any:
+    """An array as float64, so that products of FLOP cannot overflow; a Python number as it is (ints are exact at any size)."""
+    return x if is_number(x) else x.astype(float)
+
+
+def product(values: Any) -> Any:
+    """The product of a sequence of numbers or arrays."""
+    result: Any = 1
+    for value in values:
+        result = result * value
+    return result
