@@ -1,0 +1,162 @@
+"""What a command returns: data of which every format is a view.
+
+An `Answer` holds its inputs, the `result` that other programs read, tables and charts over it, the lines that say where
+each number comes from, and warnings. The renderers in `render/` know answers and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+Row = Mapping[str, Any]
+
+
+class Interval(NamedTuple):
+    """10, 50 and 90 % points of what is not known exactly (an 80 % interval and its median)."""
+
+    p10: float
+    p50: float
+    p90: float
+
+    def scaled(self, factor: float) -> Interval:
+        """The interval of the quantity times a positive factor that is known."""
+        return Interval(self.p10 * factor, self.p50 * factor, self.p90 * factor)
+
+
+class Line(NamedTuple):
+    """One number and where it comes from.
+
+    key       its path in `result`
+    unit      base unit: params, tokens, FLOP, bytes, s, h, usd, Wh, kgCO2e, fraction, nats, ... ("" for a plain number)
+    formula   arithmetic of names: + - * / **, parentheses, min max log exp sqrt ceil floor sum; None where nothing is computed
+    inputs    a number (or a list, for `sum`) for each name of the formula, in base units
+    sources   keys of presets/sources.toml
+    standing  exact (a count), published, measured, fitted, estimate, assumed, given
+    """
+
+    key: str
+    label: str
+    value: Any
+    unit: str = ""
+    formula: str | None = None
+    inputs: Mapping[str, Any] | None = None
+    sources: Sequence[str] = ()
+    standing: str = "exact"
+    interval: Interval | None = None
+
+
+class Column(NamedTuple):
+    """A column of a table: the key of each row it shows, its heading and the unit its values are in.
+
+    unit      as in `Line`; `text` for words; `own` where each row names the unit of its value under the key `unit`
+    """
+
+    key: str
+    label: str
+    unit: str = "text"
+
+
+class Table(NamedTuple):
+    """Rows for people and for CSV. Rows are the very objects of `result`, so that all formats agree."""
+
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    notes: Sequence[str] = ()
+    total: bool = False  # the last row is a total
+
+
+class Series(NamedTuple):
+    """One line of a chart, or with `low` and `high` also a band around it."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float] | None = None
+    high: Sequence[float] | None = None
+
+
+class Mark(NamedTuple):
+    """A point worth naming in a chart."""
+
+    name: str
+    x: float
+    y: float
+
+
+class Axis(NamedTuple):
+    """What an axis measures, in base units, and how it is divided."""
+
+    label: str
+    unit: str = ""
+    log: bool = True
+
+
+class Chart(NamedTuple):
+    """A picture as data; how it is drawn is the renderer's business."""
+
+    title: str
+    x: Axis
+    y: Axis
+    series: Sequence[Series]
+    marks: Sequence[Mark] = ()
+
+
+class Caution(NamedTuple):
+    """A warning: its kind (extrapolation, token-stock, influence, estimate, hfu-not-mfu, ...), a sentence, and its numbers."""
+
+    kind: str
+    message: str
+    details: Mapping[str, Any] = {}
+
+
+class Answer(NamedTuple):
+    """The whole answer of one command.
+
+    command    its name; with `version` the schema `scaleplan.<command>/<version>`
+    inputs     what was asked, in base units
+    result     the JSON contract of the command
+    tables     views of it; the first one is what CSV shows
+    lines      one for each number worth explaining
+    exit_code  1 only where `check` or `diff` found a limit broken
+    """
+
+    command: str
+    inputs: Mapping[str, Any]
+    result: Mapping[str, Any]
+    tables: Sequence[Table]
+    lines: Sequence[Line] = ()
+    charts: Sequence[Chart] = ()
+    warnings: Sequence[Caution] = ()
+    notes: Sequence[str] = ()
+    more_sources: Sequence[str] = ()
+    version: int = 1
+    exit_code: int = 0
+
+    @property
+    def sources(self) -> list[str]:
+        """Citation keys behind the answer, each once, in the order of first use."""
+        return unique([source for line in self.lines for source in line.sources] + list(self.more_sources))
+
+
+def unique(items: Iterable[str]) -> list[str]:
+    """Each item once, in the order of first appearance."""
+    return list(dict.fromkeys(items))
+
+
+def quantities(title: str, lines: Sequence[Line], notes: Sequence[str] = ()) -> Table:
+    """A table with one row a line: what it is, its value in its own unit, and its interval if any line has one."""
+    rows = [
+        {"quantity": line.label, "key": line.key, "value": line.value, "unit": line.unit} | (line.interval._asdict() if line.interval else dict.fromkeys(Interval._fields))
+        for line in lines
+    ]
+    columns = [Column("quantity", ""), Column("value", "value", "own")]
+    if any(line.interval for line in lines):
+        columns += [Column("p10", "p10", "own"), Column("p50", "p50", "own"), Column("p90", "p90", "own")]
+    return Table(title, columns, rows, notes)
+
+
+def intervals(lines: Sequence[Line]) -> dict[str, dict[str, float]] | None:
+    """The `intervals` object of a result: the percentiles of each line that has them; None where none has."""
+    return {line.key: line.interval._asdict() for line in lines if line.interval} or None

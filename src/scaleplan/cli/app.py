@@ -1,0 +1,114 @@
+"""The Typer application: which commands there are, and what becomes of errors.
+
+A command's module is imported when that command runs, so that `--version` and the quick answers wait for nothing they do not use.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer._click import Command, Context  # Typer carries its own Click and exports neither
+from typer._click.exceptions import ClickException
+from typer.core import TyperGroup
+
+from scaleplan import __version__
+from scaleplan.errors import ScaleplanError
+
+COMMANDS = {
+    "presets": "What is built in, each value with its source?",
+}
+"""Command -> the question it answers: the first line of its help. Its module is scaleplan.cli.<command>."""
+
+EXIT_REFUSED = 2
+EXIT_INTERRUPTED = 130
+HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class Commands(TyperGroup):
+    """A group whose commands are imported one at a time."""
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        function = getattr(import_module(f"scaleplan.cli.{cmd_name}"), cmd_name)
+        single = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=HELP)
+        single.command(name=cmd_name)(function)
+        return typer.main.get_command(single)
+
+    def format_commands(self, ctx: Context, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(self, ctx: Context, args: list[str]) -> Any:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from scaleplan.errors import UnknownName
+
+            raise UnknownName("command", args[0], COMMANDS, where="list them with `scaleplan -h`")
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(cls=Commands, rich_markup_mode=None, add_completion=False, invoke_without_command=True, context_settings=HELP)
+
+
+def print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"scaleplan {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def scaleplan(
+    ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when scaleplan itself fails.")] = False,
+) -> None:
+    """What does it take to train and serve this language model, and is that within budget?
+
+    \b
+    Examples:
+      scaleplan optimal --compute 1e21
+      scaleplan params gpt2
+      scaleplan COMMAND -h
+    """
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line; exit 0 answered, 1 a limit is broken, 2 no answer, 130 interrupted."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader that has gone ends us quietly, like any other filter
+    arguments = list(sys.argv[1:] if args is None else args)
+    try:
+        sys.exit(app(arguments, prog_name="scaleplan", standalone_mode=False) or 0)
+    except ScaleplanError as error:
+        refuse(error.report())
+    except ClickException as error:
+        refuse(usage_report(error))
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(EXIT_INTERRUPTED)
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        refuse(f"error: a bug in scaleplan: {type(error).__name__}: {error}\nhint: run it again with --debug before the command, and report what it prints")
+
+
+def usage_report(error: ClickException) -> str:
+    """What the parser says, in our form."""
+    message = error.format_message().rstrip(".")
+    context = getattr(error, "ctx", None)
+    hint = f"\nhint: `{context.command_path} -h` lists its options" if context is not None else ""
+    return f"error: {message}{hint}"
+
+
+def refuse(report: str) -> NoReturn:
+    print(report, file=sys.stderr)
+    sys.exit(EXIT_REFUSED)

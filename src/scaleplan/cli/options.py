@@ -1,0 +1,140 @@
+"""The flags that commands share: each name has one meaning, one unit and one help text, here.
+
+`quantity` makes a flag that reads a number with its unit and names itself when it cannot. `command` turns a function that
+returns an `Answer` into a command with the flags that every command has (--json, --format, -o, -v, -q).
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scaleplan import units
+from scaleplan.answer import Answer
+from scaleplan.errors import InputError, ScaleplanError, UnknownName, UsageError
+from scaleplan.render import FORMATS, Style, render
+
+
+def quantity(flag: str, read: Callable[[str], Any], help: str, *more: str, metavar: str = "NUMBER") -> Any:  # noqa: A002 - Typer's own word
+    """A flag whose text `read` turns into base units; an error names the flag."""
+
+    def parse(text: str) -> Any:
+        try:
+            return read(text)
+        except ScaleplanError as error:
+            error.message = f"{flag}: {error.message}"
+            raise
+
+    return typer.Option(flag, *more, parser=parse, metavar=metavar, help=help, show_default=False)
+
+
+def output_path(text: str) -> Path:
+    """A file that can be written, found out before any work is done."""
+    path = Path(text)
+    if path.is_dir():
+        raise InputError(f"-o: `{text}` is a folder, not a file")
+    if not path.parent.is_dir():
+        raise InputError(f"-o: there is no folder `{path.parent}`")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise InputError(f"-o: `{text}` cannot be written")
+    return path
+
+
+def format_name(text: str) -> str:
+    """One of the formats."""
+    if text not in FORMATS:
+        raise UnknownName("format", text, FORMATS)
+    return text
+
+
+COMMON = {
+    "as_json": Annotated[bool, typer.Option("--json", help="One JSON document, base units, full digits.")],
+    "form": Annotated[str | None, typer.Option("--format", parser=format_name, metavar="|".join(FORMATS), help="How to print the answer (default: table).", show_default=False)],
+    "output": Annotated[Path | None, typer.Option("-o", parser=output_path, metavar="FILE", help="Write the answer to a file instead.")],
+    "verbose": Annotated[bool, typer.Option("-v", help="Show formula, inputs, source and standing of each number.")],
+    "quiet": Annotated[bool, typer.Option("-q", help="No remarks and no warnings.")],
+}
+"""The flags of every command."""
+
+
+def command(function: Callable[..., Answer]) -> Callable[..., int]:
+    """A command from a function that returns its Answer: adds the common flags and shows the answer in the form asked for."""
+
+    def run(*, as_json: bool, form: str | None, output: Path | None, verbose: bool, quiet: bool, **asked: Any) -> int:
+        if as_json and form not in (None, "json"):
+            raise UsageError(f"--json and --format {form} contradict each other", hint="give one of them")
+        answer = function(**asked)
+        show(answer, "json" if as_json else form or "table", output, verbose=verbose, quiet=quiet)
+        return answer.exit_code
+
+    own = list(inspect.signature(function, eval_str=True).parameters.values())
+    common = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None if name in ("form", "output") else False, annotation=kind) for name, kind in COMMON.items()]
+    run.__signature__ = inspect.Signature([p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + common)  # type: ignore[attr-defined] - functions take it
+    run.__annotations__ = {}  # Typer reads the signature; the annotations of `run` itself would be in its way
+    run.__name__, run.__doc__, run.__module__ = function.__name__, function.__doc__, function.__module__
+    return run
+
+
+def show(answer: Answer, form: str, output: Path | None, *, verbose: bool, quiet: bool) -> None:
+    """Print the answer, or write it whole or not at all; warnings go to stderr."""
+    terminal = output is None and sys.stdout.isatty()
+    style = Style(
+        width=terminal_width() if terminal else None,
+        colour=terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
+        verbose=verbose,
+        notes=not quiet,
+    )
+    text = render(answer, form, style)
+    if output is None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    else:
+        write_whole(output, text)
+    if not quiet:
+        for warning in answer.warnings:
+            print(f"warning: {warning.message}", file=sys.stderr)
+
+
+def terminal_width() -> int:
+    """Columns of the terminal."""
+    import shutil
+
+    return shutil.get_terminal_size().columns
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is never seen half written; a device such as /dev/null is written to directly."""
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise InputError(f"-o: cannot write `{path}`: {error.strerror}") from None
+
+
+# Shared quantities. Each is an annotation of a command's parameter; all are optional unless the command says otherwise.
+
+Compute = Annotated[float | None, quantity("--compute", units.flops, "Training compute in FLOP: 1e21, 10 PF-days.", metavar="FLOP")]
+NParams = Annotated[int | None, quantity("--n-params", units.count, "Parameters of a model known by its size alone.", metavar="N")]
+NActiveParams = Annotated[int | None, quantity("--n-active-params", units.count, "Parameters that one token uses (mixture of experts).", metavar="N")]
+Tokens = Annotated[float | None, quantity("--tokens", units.amount, "Training tokens: 300B.", metavar="D")]
+NSteps = Annotated[int | None, quantity("--n-steps", units.count, "Optimizer steps; with a batch size, instead of --tokens.", metavar="S")]
+Text = Annotated[float | None, quantity("--text", units.n_bytes, "Training text: 96GB; with --bytes-per-token, instead of --tokens.", metavar="BYTES")]
+BytesPerToken = Annotated[float | None, quantity("--bytes-per-token", units.amount, "Bytes of text in one token: 4.2.", metavar="B")]
+BatchSizeTokens = Annotated[int | None, quantity("--batch-size-tokens", units.count, "Tokens in a batch.", metavar="B")]
+BatchSizeSeqs = Annotated[int | None, quantity("--batch-size-seqs", units.count, "Sequences in a batch.", metavar="B")]
+SeqLen = Annotated[int | None, quantity("--seq-len", units.count, "Tokens in a sequence.", metavar="S")]
+Loss = Annotated[float | None, quantity("--loss", units.amount, "Loss in nats per token.", metavar="L")]
+Hardware = Annotated[str | None, typer.Option("--hardware", metavar="DEVICE", help="A device preset or TOML file; `scaleplan presets hardware` lists them.")]
+NDevices = Annotated[int | None, quantity("--n-devices", units.count, "Number of devices.", metavar="N")]
+Capacity = Annotated[float | None, quantity("--capacity", units.n_bytes, "Memory of one device: 80GiB.", metavar="BYTES")]

@@ -1,0 +1,207 @@
+"""Find and read presets and the files that users hand in.
+
+A preset is looked for in the project's folder (`.scaleplan/presets`), the user's (`$XDG_CONFIG_HOME/scaleplan/presets`) and
+the built-in ones, nearest first; whole files override by name. Built-in files are validated by the tests, users' files when
+they are read.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from scaleplan.errors import InputError, UnknownName, clipped
+
+KINDS = ("hardware", "models", "laws", "stacks", "prices", "grid", "sources")
+LARGEST_FILE_BYTES = 64 * 2**20  # of a TOML or JSON file; a model or plan that is larger is a mistake or an attack
+
+Data = dict[str, Any]
+
+
+class Preset(NamedTuple):
+    """A parsed preset file: what it says and where it was found."""
+
+    kind: str
+    name: str
+    data: Data
+    path: Path
+
+    @property
+    def sources(self) -> list[str]:
+        """Every citation key in the file, each once."""
+        return list(dict.fromkeys(cited(self.data)))
+
+
+def built_in() -> Path:
+    """Presets inside the installed package, or those of the checkout it runs from."""
+    packaged = Path(__file__).parent / "presets"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "presets"
+
+
+def folders() -> list[Path]:
+    """Where presets are looked for, nearest first."""
+    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return [Path(".scaleplan", "presets"), Path(home, "scaleplan", "presets"), built_in()]
+
+
+def names(kind: str) -> list[str]:
+    """The presets of a kind that is one file a preset, in alphabetical order."""
+    found = {path.stem for folder in folders() for path in (folder / kind).glob("*.toml")}
+    return sorted(found)
+
+
+def load(kind: str, name: str) -> Preset:
+    """A preset by name, by an alias that it names, or by the path of a TOML file.
+
+    Raises UnknownName with near names, and InputError for a file that cannot be read.
+    """
+    if name.endswith(".toml") or "/" in name:
+        return _own(kind, Path(name))
+    path = _find(kind, name)
+    if path:
+        return _own(kind, path) if built_in() not in path.parents else Preset(kind, name, read_toml(path), path)
+    for other in names(kind) if kind == "hardware" else []:
+        preset = load(kind, other)
+        if name.lower() in preset.data.get("aliases", ()):
+            return preset
+    raise UnknownName(SINGULAR.get(kind, kind) + " preset", name, names(kind), where=f"list them with `scaleplan presets {kind}`")
+
+
+SINGULAR = {"models": "model", "laws": "law", "stacks": "stack"}
+
+
+def _find(kind: str, name: str) -> Path | None:
+    for folder in folders():
+        path = folder / kind / f"{name}.toml"
+        if path.is_file():
+            return path
+    return None
+
+
+def _own(kind: str, path: Path) -> Preset:
+    """A file of the user's: validated, because no test of ours has seen it."""
+    from scaleplan.schema import validate
+
+    data = read_toml(path)
+    validate(kind, data, str(path))
+    return Preset(kind, str(data.get("name", path.stem)), data, path)
+
+
+def all_of(kind: str) -> Iterator[Preset]:
+    """Every preset of a kind that is one file a preset."""
+    for name in names(kind):
+        yield load(kind, name)
+
+
+def rows(kind: str) -> list[dict[str, str]]:
+    """A kind that is one CSV table: prices, grid."""
+    import csv
+
+    path = next(p for folder in folders() if (p := folder / f"{kind}.csv").is_file())
+    with path.open(newline="", encoding="utf-8") as lines:
+        return list(csv.DictReader(lines))
+
+
+def sources() -> Data:
+    """Citation key -> title, url or id, the day it was read; nearest folder wins key by key."""
+    found: Data = {}
+    for folder in reversed(folders()):
+        path = folder / "sources.toml"
+        if path.is_file():
+            found |= read_toml(path)
+    return found
+
+
+def cited(data: Any) -> Iterator[str]:
+    """The citation keys under every `source` of a parsed file."""
+    if isinstance(data, Mapping):
+        for key, value in data.items():
+            if key == "source":
+                yield from [value] if isinstance(value, str) else value
+            else:
+                yield from cited(value)
+    elif isinstance(data, list):
+        for item in data:
+            yield from cited(item)
+
+
+def read_draws(path: Path) -> dict[str, list[float]]:
+    """A table of draws: column name -> numbers, all of one length.
+
+    A comma-separated table of plain numbers, parsed without a CSV library because `optimal` reads it at every start.
+    """
+    heading, *lines = read_text(path).splitlines()
+    try:
+        columns = list(zip(*(map(float, line.split(",")) for line in lines if line), strict=True))
+        return {name: list(column) for name, column in zip(heading.split(","), columns, strict=True)}
+    except ValueError:
+        raise InputError("a table of draws holds one number for each of its columns in every row", file=str(path)) from None
+
+
+# Files.
+
+
+def read_bytes(path: Path | str) -> bytes:
+    """A file, or standard input for `-`; InputError says what is wrong with it."""
+    if str(path) == "-":
+        data = sys.stdin.buffer.read(LARGEST_FILE_BYTES + 1)
+        name = "standard input"
+    else:
+        name = str(path)
+        try:
+            with Path(path).open("rb") as file:
+                data = file.read(LARGEST_FILE_BYTES + 1)
+        except FileNotFoundError:
+            raise InputError(f"no file `{clipped(name, 200)}`") from None
+        except IsADirectoryError:
+            raise InputError(f"`{clipped(name, 200)}` is a folder, not a file") from None
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise InputError(f"cannot read `{clipped(name, 200)}`: {reason}") from None
+    if len(data) > LARGEST_FILE_BYTES:
+        raise InputError(f"larger than {LARGEST_FILE_BYTES // 2**20} MiB", file=name)
+    if not data.strip():
+        raise InputError("is empty", file=name)
+    return data
+
+
+def read_text(path: Path | str) -> str:
+    """A text file in UTF-8 (with or without a byte-order mark) or UTF-16 (with one)."""
+    return decoded(read_bytes(path), "standard input" if str(path) == "-" else str(path))
+
+
+def decoded(data: bytes, name: str) -> str:
+    """Bytes as text; InputError when they are not text."""
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        raise InputError("is not text in UTF-8", file=name) from None
+    if "\0" in text:
+        raise InputError("holds NUL bytes: this is not a text file", file=name)
+    return text
+
+
+def read_toml(path: Path | str) -> Data:
+    """A TOML file as a dict; a syntax error names its line."""
+    name = "standard input" if str(path) == "-" else str(path)
+    return parse_toml(read_text(path), name)
+
+
+def parse_toml(text: str, name: str) -> Data:
+    """TOML text as a dict; `name` is what error messages call it."""
+    import tomllib
+
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message = str(error)
+        line = int(message.split("at line ")[1].split(",")[0]) if "at line " in message else None
+        raise InputError(f"not valid TOML: {message}", file=name, line=line) from None
+    except RecursionError:
+        raise InputError("nested too deeply", file=name) from None
+    except ValueError as error:  # a whole number of thousands of digits
+        raise InputError(f"not valid TOML: {clipped(error, 120)}", file=name) from None

@@ -1,0 +1,41 @@
+"""Answer -> text, one module a format. Knows answers; knows no files, no flags, no terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import NamedTuple
+
+from scaleplan.answer import Answer
+
+
+class Style(NamedTuple):
+    """How much to show, and on what.
+
+    width    columns of the terminal; None in a pipe or a file, where nothing is cut
+    colour   whether the terminal shows colour
+    verbose  show formula, inputs, source and standing of each line
+    notes    show the remarks under the tables
+    """
+
+    width: int | None = None
+    colour: bool = False
+    verbose: bool = False
+    notes: bool = True
+
+
+FORMATS = {
+    "table": ("scaleplan.render.table", "as_table"),
+    "plain": ("scaleplan.render.table", "as_plain"),
+    "md": ("scaleplan.render.table", "as_markdown"),
+    "csv": ("scaleplan.render.csv", "as_csv"),
+    "json": ("scaleplan.render.json", "as_json"),
+}
+"""Format -> module and function, imported when it is used: JSON must not wait for a table library."""
+
+
+def render(answer: Answer, form: str, style: Style) -> str:
+    """The answer as text, ending in a newline."""
+    module, name = FORMATS[form]
+    function: Callable[[Answer, Style], str] = getattr(import_module(module), name)
+    return function(answer, style)

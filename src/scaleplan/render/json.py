@@ -1,0 +1,46 @@
+"""Answer -> one JSON document: base units, full digits, null for unknown, never NaN or Infinity."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from scaleplan import __version__
+from scaleplan.answer import Answer, Line
+from scaleplan.render import Style
+
+
+def as_json(answer: Answer, style: Style) -> str:
+    """The envelope around `result`; with `verbose` also the lines."""
+    document = {
+        "schema": f"scaleplan.{answer.command}/{answer.version}",
+        "scaleplan_version": __version__,
+        "inputs": answer.inputs,
+        "result": answer.result,
+        "warnings": [{"kind": w.kind, "message": w.message, **w.details} for w in answer.warnings],
+        "sources": answer.sources,
+    }
+    if style.verbose:
+        document["lines"] = [line_object(line) for line in answer.lines]
+    return json.dumps(bare(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def line_object(line: Line) -> dict[str, Any]:
+    return {key: value for key, value in line._asdict().items() if key != "interval"}
+
+
+def bare(value: Any) -> Any:
+    """Only what JSON knows: named tuples become objects, numpy numbers become Python's, what is not finite becomes null."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): bare(item) for key, item in value.items()}
+    if hasattr(value, "_asdict"):
+        return bare(value._asdict())
+    if hasattr(value, "tolist"):
+        return bare(value.tolist())
+    return [bare(item) for item in value]
