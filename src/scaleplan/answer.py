@@ -148,7 +148,8 @@ def unique(items: Iterable[str]) -> list[str]:
 def quantities(title: str, lines: Sequence[Line], notes: Sequence[str] = ()) -> Table:
     """A table with one row a line: what it is, its value in its own unit, and its interval if any line has one."""
     rows = [
-        {"quantity": line.label, "key": line.key, "value": line.value, "unit": line.unit} | (line.interval._asdict() if line.interval else dict.fromkeys(Interval._fields))
+        {"quantity": line.label, "key": line.key, "value": line.value, "unit": line.unit}
+        | (line.interval._asdict() if line.interval else dict.fromkeys(Interval._fields))
         for line in lines
     ]
     columns = [Column("quantity", ""), Column("value", "value", "own")]

@@ -16,7 +16,9 @@ class ScaleplanError(Exception):
     partial  what could be answered all the same, or None
     """
 
-    def __init__(self, message: str, *, hint: str | None = None, file: str | None = None, line: int | None = None, partial: Any = None) -> None:
+    def __init__(
+        self, message: str, *, hint: str | None = None, file: str | None = None, line: int | None = None, partial: Any = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint

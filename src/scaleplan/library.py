@@ -100,7 +100,7 @@ def rows(kind: str) -> list[dict[str, str]]:
     """A kind that is one CSV table: prices, grid."""
     import csv
 
-    path = next(p for folder in folders() if (p := folder / f"{kind}.csv").is_file())
+    path = next((p for folder in folders() if (p := folder / f"{kind}.csv").is_file()), built_in() / f"{kind}.csv")
     with path.open(newline="", encoding="utf-8") as lines:
         return list(csv.DictReader(lines))
 
@@ -199,7 +199,7 @@ def parse_toml(text: str, name: str) -> Data:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         message = str(error)
-        line = int(message.split("at line ")[1].split(",")[0]) if "at line " in message else None
+        line = int(message.split("at line ")[1].split(",", maxsplit=1)[0]) if "at line " in message else None
         raise InputError(f"not valid TOML: {message}", file=name, line=line) from None
     except RecursionError:
         raise InputError("nested too deeply", file=name) from None

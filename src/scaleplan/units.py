@@ -19,13 +19,27 @@ LARGEST_EXPONENT = 60  # nothing that is planned on Earth has more digits
 
 COUNT = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 FLOPS = {**COUNT, "P": 10**15, "E": 10**18, "Z": 10**21, "Y": 10**24}
-FLOPS |= {f"{prefix}{word}": FLOPS[prefix] for prefix in ("", "k", "M", "G", "T", "P", "E", "Z", "Y") for word in ("FLOP", "FLOPs", "FLOPS")}
-FLOPS |= {word: PF_DAY_FLOPS for word in ("PF-day", "PF-days", "PFday", "PFdays", "petaflop/s-day", "petaflop/s-days")}
+FLOPS |= {
+    f"{prefix}{word}": FLOPS[prefix] for prefix in ("", "k", "M", "G", "T", "P", "E", "Z", "Y") for word in ("FLOP", "FLOPs", "FLOPS")
+}
+FLOPS |= dict.fromkeys(("PF-day", "PF-days", "PFday", "PFdays", "petaflop/s-day", "petaflop/s-days"), PF_DAY_FLOPS)
 FLOPS_PER_S = {**COUNT, "P": 10**15, "E": 10**18}
 FLOPS_PER_S |= {f"{prefix}{word}": FLOPS_PER_S[prefix] for prefix in ("", "G", "T", "P", "E") for word in ("FLOP/s", "FLOPs/s", "FLOPS")}
 BYTES = {"B": 1, "bytes": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "PB": 10**15}
 BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "PiB": 2**50}
-SECONDS = {"s": 1, "sec": 1, "min": 60, "h": 3600, "hours": 3600, "d": 86_400, "days": 86_400, "w": 604_800, "weeks": 604_800, "ms": 1e-3, "us": 1e-6}
+SECONDS = {
+    "s": 1,
+    "sec": 1,
+    "min": 60,
+    "h": 3600,
+    "hours": 3600,
+    "d": 86_400,
+    "days": 86_400,
+    "w": 604_800,
+    "weeks": 604_800,
+    "ms": 1e-3,
+    "us": 1e-6,
+}
 HOURS = {"": 1, "h": 1, "k": 10**3, "kh": 10**3, "M": 10**6, "Mh": 10**6, "hours": 1, "d": 24, "days": 24}
 DAYS = {"": 1, "k": 10**3, "M": 10**6, "d": 1, "days": 1}
 USD = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
@@ -190,9 +204,26 @@ def signed_change(text: str) -> float:
 
 # For people.
 
-SI_STEPS: Sequence[tuple[float, str]] = ((1e24, "Y"), (1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+SI_STEPS: Sequence[tuple[float, str]] = (
+    (1e24, "Y"),
+    (1e21, "Z"),
+    (1e18, "E"),
+    (1e15, "P"),
+    (1e12, "T"),
+    (1e9, "G"),
+    (1e6, "M"),
+    (1e3, "k"),
+    (1.0, ""),
+)
 COUNT_STEPS: Sequence[tuple[float, str]] = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"), (1.0, ""))
-BYTE_STEPS: Sequence[tuple[float, str]] = ((2.0**50, "PiB"), (2.0**40, "TiB"), (2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B"))
+BYTE_STEPS: Sequence[tuple[float, str]] = (
+    (2.0**50, "PiB"),
+    (2.0**40, "TiB"),
+    (2.0**30, "GiB"),
+    (2.0**20, "MiB"),
+    (2.0**10, "KiB"),
+    (1.0, "B"),
+)
 
 
 def three_digits(value: float) -> str:

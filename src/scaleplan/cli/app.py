@@ -20,6 +20,7 @@ from scaleplan import __version__
 from scaleplan.errors import ScaleplanError
 
 COMMANDS = {
+    "check": "Is it within the limits?",
     "presets": "What is built in, each value with its source?",
 }
 """Command -> the question it answers: the first line of its help. Its module is scaleplan.cli.<command>."""
@@ -98,7 +99,9 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     except Exception as error:
         if "--debug" in arguments:
             raise
-        refuse(f"error: a bug in scaleplan: {type(error).__name__}: {error}\nhint: run it again with --debug before the command, and report what it prints")
+        refuse(
+            f"error: a bug in scaleplan: {type(error).__name__}: {error}\nhint: run it again with --debug before the command, and report what it prints"
+        )
 
 
 def usage_report(error: ClickException) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +18,7 @@ import typer
 from scaleplan import units
 from scaleplan.answer import Answer
 from scaleplan.errors import InputError, ScaleplanError, UnknownName, UsageError
-from scaleplan.render import FORMATS, Style, render
+from scaleplan.render import FORMATS_OF_EVERY_COMMAND, Style, render
 
 
 def quantity(flag: str, read: Callable[[str], Any], help: str, *more: str, metavar: str = "NUMBER") -> Any:  # noqa: A002 - Typer's own word
@@ -46,16 +46,26 @@ def output_path(text: str) -> Path:
     return path
 
 
-def format_name(text: str) -> str:
-    """One of the formats."""
-    if text not in FORMATS:
-        raise UnknownName("format", text, FORMATS)
-    return text
+def format_option(formats: Sequence[str]) -> Any:
+    """The flag that takes one of the formats."""
+
+    def format_name(text: str) -> str:
+        if text not in formats:
+            raise UnknownName("format", text, formats)
+        return text
+
+    return typer.Option(
+        "--format",
+        parser=format_name,
+        metavar="|".join(formats),
+        help=f"How to print the answer (default: {formats[0]}).",
+        show_default=False,
+    )
 
 
 COMMON = {
     "as_json": Annotated[bool, typer.Option("--json", help="One JSON document, base units, full digits.")],
-    "form": Annotated[str | None, typer.Option("--format", parser=format_name, metavar="|".join(FORMATS), help="How to print the answer (default: table).", show_default=False)],
+    "form": None,  # differs by command
     "output": Annotated[Path | None, typer.Option("-o", parser=output_path, metavar="FILE", help="Write the answer to a file instead.")],
     "verbose": Annotated[bool, typer.Option("-v", help="Show formula, inputs, source and standing of each number.")],
     "quiet": Annotated[bool, typer.Option("-q", help="No remarks and no warnings.")],
@@ -63,22 +73,43 @@ COMMON = {
 """The flags of every command."""
 
 
-def command(function: Callable[..., Answer]) -> Callable[..., int]:
+Returns = Callable[..., Answer]
+
+
+def command(function: Returns) -> Callable[..., int]:
     """A command from a function that returns its Answer: adds the common flags and shows the answer in the form asked for."""
+    return command_in()(function)
 
-    def run(*, as_json: bool, form: str | None, output: Path | None, verbose: bool, quiet: bool, **asked: Any) -> int:
-        if as_json and form not in (None, "json"):
-            raise UsageError(f"--json and --format {form} contradict each other", hint="give one of them")
-        answer = function(**asked)
-        show(answer, "json" if as_json else form or "table", output, verbose=verbose, quiet=quiet)
-        return answer.exit_code
 
-    own = list(inspect.signature(function, eval_str=True).parameters.values())
-    common = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None if name in ("form", "output") else False, annotation=kind) for name, kind in COMMON.items()]
-    run.__signature__ = inspect.Signature([p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + common)  # type: ignore[attr-defined] - functions take it
-    run.__annotations__ = {}  # Typer reads the signature; the annotations of `run` itself would be in its way
-    run.__name__, run.__doc__, run.__module__ = function.__name__, function.__doc__, function.__module__
-    return run
+def command_in(*formats: str) -> Callable[[Returns], Callable[..., int]]:
+    """As `command`, with formats that this command has beside the usual ones; the first is then its default."""
+    known = [*formats, *FORMATS_OF_EVERY_COMMAND]
+
+    def made(function: Returns) -> Callable[..., int]:
+        def run(*, as_json: bool, form: str | None, output: Path | None, verbose: bool, quiet: bool, **asked: Any) -> int:
+            if as_json and form not in (None, "json"):
+                raise UsageError(f"--json and --format {form} contradict each other", hint="give one of them")
+            answer = function(**asked)
+            show(answer, "json" if as_json else form or known[0], output, verbose=verbose, quiet=quiet)
+            return answer.exit_code
+
+        run.__signature__ = signature(function, known)  # type: ignore[attr-defined]  # every function takes one
+        run.__annotations__ = {}  # Typer reads the signature; the annotations of `run` itself would be in its way
+        run.__name__, run.__doc__, run.__module__ = function.__name__, function.__doc__, function.__module__
+        return run
+
+    return made
+
+
+def signature(function: Returns, formats: Sequence[str]) -> inspect.Signature:
+    """The parameters of the function and the common ones, by keyword."""
+    own = inspect.signature(function, eval_str=True).parameters.values()
+    kinds = COMMON | {"form": Annotated[str | None, format_option(formats)]}
+    common = (
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None if name in ("form", "output") else False, annotation=kind)
+        for name, kind in kinds.items()
+    )
+    return inspect.Signature([*(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own), *common])
 
 
 def show(answer: Answer, form: str, output: Path | None, *, verbose: bool, quiet: bool) -> None:
@@ -126,15 +157,21 @@ def write_whole(path: Path, text: str) -> None:
 
 Compute = Annotated[float | None, quantity("--compute", units.flops, "Training compute in FLOP: 1e21, 10 PF-days.", metavar="FLOP")]
 NParams = Annotated[int | None, quantity("--n-params", units.count, "Parameters of a model known by its size alone.", metavar="N")]
-NActiveParams = Annotated[int | None, quantity("--n-active-params", units.count, "Parameters that one token uses (mixture of experts).", metavar="N")]
+NActiveParams = Annotated[
+    int | None, quantity("--n-active-params", units.count, "Parameters that one token uses (mixture of experts).", metavar="N")
+]
 Tokens = Annotated[float | None, quantity("--tokens", units.amount, "Training tokens: 300B.", metavar="D")]
 NSteps = Annotated[int | None, quantity("--n-steps", units.count, "Optimizer steps; with a batch size, instead of --tokens.", metavar="S")]
-Text = Annotated[float | None, quantity("--text", units.n_bytes, "Training text: 96GB; with --bytes-per-token, instead of --tokens.", metavar="BYTES")]
+Text = Annotated[
+    float | None, quantity("--text", units.n_bytes, "Training text: 96GB; with --bytes-per-token, instead of --tokens.", metavar="BYTES")
+]
 BytesPerToken = Annotated[float | None, quantity("--bytes-per-token", units.amount, "Bytes of text in one token: 4.2.", metavar="B")]
 BatchSizeTokens = Annotated[int | None, quantity("--batch-size-tokens", units.count, "Tokens in a batch.", metavar="B")]
 BatchSizeSeqs = Annotated[int | None, quantity("--batch-size-seqs", units.count, "Sequences in a batch.", metavar="B")]
 SeqLen = Annotated[int | None, quantity("--seq-len", units.count, "Tokens in a sequence.", metavar="S")]
 Loss = Annotated[float | None, quantity("--loss", units.amount, "Loss in nats per token.", metavar="L")]
-Hardware = Annotated[str | None, typer.Option("--hardware", metavar="DEVICE", help="A device preset or TOML file; `scaleplan presets hardware` lists them.")]
+Hardware = Annotated[
+    str | None, typer.Option("--hardware", metavar="DEVICE", help="A device preset or TOML file; `scaleplan presets hardware` lists them.")
+]
 NDevices = Annotated[int | None, quantity("--n-devices", units.count, "Number of devices.", metavar="N")]
 Capacity = Annotated[float | None, quantity("--capacity", units.n_bytes, "Memory of one device: 80GiB.", metavar="BYTES")]

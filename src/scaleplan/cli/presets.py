@@ -37,7 +37,13 @@ def kinds() -> Answer:
     """The kinds and how many there are of each."""
     found = [{"kind": kind, "n_presets": len(list(entries(kind)))} for kind in library.KINDS]
     table = Table("Presets", [Column("kind", "kind"), Column("n_presets", "presets", "int")], found)
-    return Answer("presets", {}, {"kinds": found}, [table], notes=["`scaleplan presets KIND` lists one kind, `scaleplan presets KIND NAME` shows one preset."])
+    return Answer(
+        "presets",
+        {},
+        {"kinds": found},
+        [table],
+        notes=["`scaleplan presets KIND` lists one kind, `scaleplan presets KIND NAME` shows one preset."],
+    )
 
 
 def listing(kind: str) -> Answer:
@@ -58,9 +64,19 @@ def one(kind: str, name: str) -> Answer:
         if name not in known:
             raise UnknownName(f"{kind} entry", name, known, where=f"list them with `scaleplan presets {kind}`")
         cited, data = known[name]
-        values = [{"key": key, "value": value, "source": cited[0], "date": date_of(data)} for key, value in data.items() if key != "source" and value not in (None, "")]
-    table = Table(name, [Column("key", "key"), Column("value", "value"), Column("source", "source"), Column("date", "date")], [{**row, "value": written(row["value"])} for row in values])
-    return Answer("presets", {"kind": kind, "name": name}, {"values": values}, [table], more_sources=unique(row["source"] for row in values))
+        values = [
+            {"key": key, "value": value, "source": cited[0], "date": date_of(data)}
+            for key, value in data.items()
+            if key != "source" and value not in (None, "")
+        ]
+    table = Table(
+        name,
+        [Column("key", "key"), Column("value", "value"), Column("source", "source"), Column("date", "date")],
+        [{**row, "value": written(row["value"])} for row in values],
+    )
+    return Answer(
+        "presets", {"kind": kind, "name": name}, {"values": values}, [table], more_sources=unique(row["source"] for row in values)
+    )
 
 
 def written(value: Any) -> str:
@@ -105,7 +121,11 @@ def entries(kind: str) -> Iterator[tuple[str, list[str], Mapping[str, Any]]]:
             yield key, [key], data
     elif kind in ("prices", "grid"):
         for row in library.rows(kind):
-            yield (row["zone"] if kind == "grid" else "/".join(row[k] for k in ("provider", "region", "device", "term"))), [row["source"]], row
+            yield (
+                (row["zone"] if kind == "grid" else "/".join(row[k] for k in ("provider", "region", "device", "term"))),
+                [row["source"]],
+                row,
+            )
     else:
         for preset in library.all_of(kind):
             yield preset.name, preset.sources, preset.data
@@ -164,11 +184,23 @@ def of_source(data: Mapping[str, Any]) -> Row:
 
 OVERVIEWS: dict[str, tuple[list[Column], Callable[[Mapping[str, Any]], Row]]] = {
     "hardware": (
-        [Column("year", "year"), Column("flops_per_s", "16-bit peak", "FLOP/s"), Column("capacity_bytes", "memory", "bytes"), Column("bandwidth_bytes_per_s", "bandwidth", "bytes/s"), Column("tdp_w", "power", "W")],
+        [
+            Column("year", "year"),
+            Column("flops_per_s", "16-bit peak", "FLOP/s"),
+            Column("capacity_bytes", "memory", "bytes"),
+            Column("bandwidth_bytes_per_s", "bandwidth", "bytes/s"),
+            Column("tdp_w", "power", "W"),
+        ],
         of_device,
     ),
     "models": (
-        [Column("year", "year"), Column("n_params", "N", "params"), Column("n_tokens", "D", "tokens"), Column("compute_flops", "C", "FLOP"), Column("tokens_per_param", "D/N", "tokens/param")],
+        [
+            Column("year", "year"),
+            Column("n_params", "N", "params"),
+            Column("n_tokens", "D", "tokens"),
+            Column("compute_flops", "C", "FLOP"),
+            Column("tokens_per_param", "D/N", "tokens/param"),
+        ],
         of_model,
     ),
     "laws": ([Column("form", "form"), Column("n_params_kind", "N"), Column("standing", "standing")], of_law),

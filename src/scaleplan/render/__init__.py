@@ -30,8 +30,12 @@ FORMATS = {
     "md": ("scaleplan.render.table", "as_markdown"),
     "csv": ("scaleplan.render.csv", "as_csv"),
     "json": ("scaleplan.render.json", "as_json"),
+    "text": ("scaleplan.render.table", "as_plain"),
+    "github": ("scaleplan.render.github", "as_github"),
 }
 """Format -> module and function, imported when it is used: JSON must not wait for a table library."""
+
+FORMATS_OF_EVERY_COMMAND = ("table", "plain", "md", "csv", "json")
 
 
 def render(answer: Answer, form: str, style: Style) -> str:

@@ -33,7 +33,10 @@ def as_markdown(answer: Answer, style: Style) -> str:
     def heading(table: Table) -> str:
         return f"**{table.title}**\n" if table.title else ""
 
-    blocks = [heading(table) + "\n" + drawn(grid(table, rich.box.MARKDOWN, None), style._replace(width=None, colour=False)).strip("\n") for table in answer.tables]
+    blocks = [
+        heading(table) + "\n" + drawn(grid(table, rich.box.MARKDOWN, None), style._replace(width=None, colour=False)).strip("\n")
+        for table in answer.tables
+    ]
     remarks = [*remarks_of(answer, style), *(explained(line) for line in answer.lines if style.verbose)]
     blocks += ["\n".join(f"- {' '.join(remark.split())}" for remark in remarks)] if remarks else []
     return "\n\n".join(blocks) + "\n"
@@ -58,7 +61,16 @@ def remarks_of(answer: Answer, style: Style) -> list[str]:
 
 def grid(table: Table, box: rich.box.Box | None, title: str | None) -> Grid:
     """A rich table of shown cells; words flush left, numbers flush right, a total set apart."""
-    drawing = Grid(box=box, title=title, title_justify="left", title_style="bold", header_style="bold", pad_edge=False, padding=(0, 1), show_edge=box is rich.box.MARKDOWN)
+    drawing = Grid(
+        box=box,
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+        pad_edge=box is rich.box.MARKDOWN,
+        padding=(0, 1),
+        show_edge=box is rich.box.MARKDOWN,
+    )
     for column in table.columns:
         drawing.add_column(Text(column.label), justify="right" if numeric(column) else "left", no_wrap=numeric(column), overflow="fold")
     for position, row in enumerate(table.rows, 1):
@@ -77,7 +89,16 @@ def cell(text: str, box: rich.box.Box | None) -> str:
 def drawn(thing: Grid | Text, style: Style) -> str:
     """What rich makes of it; lines without blanks at their end."""
     out = io.StringIO()
-    console = Console(file=out, width=style.width or ENDLESS, force_terminal=style.colour, no_color=not style.colour, highlight=False, markup=False, emoji=False, legacy_windows=False)
+    console = Console(
+        file=out,
+        width=style.width or ENDLESS,
+        force_terminal=style.colour,
+        no_color=not style.colour,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        legacy_windows=False,
+    )
     console.print(thing, crop=False, overflow="fold")
     return "\n".join(line.rstrip() for line in out.getvalue().split("\n"))
 

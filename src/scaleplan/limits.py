@@ -1,0 +1,159 @@
+"""Limits on the numbers of an answer -> pass, fail, or unsure where the interval straddles the limit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from scaleplan import units
+from scaleplan.answer import Interval
+from scaleplan.errors import InputError, UnknownName, clipped
+
+LEVELS = ("error", "warn")
+VERDICTS = ("fail", "unsure", "pass")  # worst first
+
+
+class Limit(NamedTuple):
+    """`quantity <= bound` or `quantity >= bound`, and whether breaking it is an error or a warning."""
+
+    quantity: str
+    at_most: bool
+    bound: float
+    level: str = "error"
+
+
+class Judged(NamedTuple):
+    """A limit held against what was found. `found` is the p50 where there is one, else the value."""
+
+    quantity: str
+    verdict: str
+    found: float
+    p10: float | None
+    p50: float | None
+    p90: float | None
+    limit: float
+    at_most: bool
+    level: str
+    used_fraction: float | None
+
+
+def parse_limit(text: str) -> Limit:
+    """`usd<=50k`, `kgco2e<=20t:warn`, `step.mfu>=40%`: the bound in the unit that the quantity's name ends in, or bare."""
+    match = re.fullmatch(r"\s*([A-Za-z_][\w.\-]*)\s*(<=|>=)\s*(.+?)\s*(?::\s*(\w+)\s*)?", text) if len(text) < 300 else None
+    if not match:
+        raise InputError(
+            f"`{clipped(text)}` is not a limit",
+            hint="write `quantity<=number` or `quantity>=number`, for example `usd<=50k` or `kgco2e<=20000:warn`",
+        )
+    quantity, sign, bound, level = match[1], match[2], match[3], match[4] or "error"
+    if level not in LEVELS:
+        raise UnknownName("level of a limit", level, LEVELS)
+    known = {**units.COUNT, **units_of(quantity)}
+    value = float(units.quantity(bound.removeprefix("$"), known, f"a bound for {quantity}"))
+    return Limit(quantity, sign == "<=", value, level)
+
+
+def units_of(quantity: str) -> Mapping[str, float]:
+    """The units in which a quantity's bound may be written, from the end of its name."""
+    last = quantity.rpartition(".")[2]
+    endings: Sequence[tuple[str, Mapping[str, float]]] = (
+        ("bytes", units.BYTES),
+        ("flops", units.FLOPS),
+        ("kgco2e", {"kg": 1, "t": 1000}),
+        ("wh", units.WATT_HOURS),
+        ("_s", units.SECONDS),
+        ("fraction", units.FRACTION),
+        ("fu", units.FRACTION),  # mfu, hfu
+    )
+    return next((table for ending, table in endings if last.endswith(ending)), {})
+
+
+def judge(limit: Limit, result: Mapping[str, Any], at: str | None = None) -> Judged:
+    """Hold a limit against a result.
+
+    at  judge by this percentile alone; None: pass if even the unfavourable end of the interval keeps the limit, fail if even the favourable end breaks it
+    """
+    value, interval = look_up(result, limit.quantity)
+
+    def keeps(number: float) -> bool:
+        return number <= limit.bound if limit.at_most else number >= limit.bound
+
+    if interval is None or at is not None:
+        verdict = "pass" if keeps(value if interval is None or at is None else getattr(interval, at)) else "fail"
+    else:
+        ends = keeps(interval.p10), keeps(interval.p90)
+        verdict = "pass" if all(ends) else "unsure" if any(ends) else "fail"
+    found = interval.p50 if interval else value
+    p10, p50, p90 = interval or (None, None, None)
+    used = found / limit.bound if limit.bound else None
+    return Judged(limit.quantity, verdict, found, p10, p50, p90, limit.bound, limit.at_most, limit.level, used)
+
+
+def worst_first(judged: Sequence[Judged]) -> list[Judged]:
+    """Failures before doubts before passes; errors before warnings; then by how far over."""
+
+    def rank(row: Judged) -> tuple[int, int, float]:
+        used = row.used_fraction or 0.0
+        return VERDICTS.index(row.verdict), LEVELS.index(row.level), -used if row.at_most else used
+
+    return sorted(judged, key=rank)
+
+
+def broken(judged: Sequence[Judged]) -> bool:
+    """Whether a limit of level error is broken."""
+    return any(row.verdict == "fail" and row.level == "error" for row in judged)
+
+
+def look_up(result: Mapping[str, Any], path: str) -> tuple[float, Interval | None]:
+    """The number at a dotted path and its percentiles, from `intervals` beside it or from a {value, p10, p50, p90}."""
+    holder: Any = result
+    value: Any = result
+    for part in path.split("."):
+        holder, value = value, step(value, part)
+        if value is MISSING:
+            raise UnknownName("quantity", path, sorted(numeric_paths(result)), where="it must be a dotted path to a number in `result`")
+    if isinstance(value, Mapping) and "value" in value:
+        return plain_number(value["value"], path), percentiles_in(value)
+    beside = holder.get("intervals") if isinstance(holder, Mapping) else None
+    return plain_number(value, path), percentiles_in((beside or {}).get(path.rpartition(".")[2]))
+
+
+MISSING = object()
+
+
+def step(value: Any, part: str) -> Any:
+    """One part of a path: a key of an object, or in a list the row that a word names or a number counts (from 0)."""
+    if isinstance(value, Mapping):
+        return value.get(part, MISSING)
+    if isinstance(value, list):
+        if part.isdigit() and int(part) < len(value):
+            return value[int(part)]
+        return next((row for row in value if isinstance(row, Mapping) and part in row.values()), MISSING)
+    return MISSING
+
+
+def plain_number(value: Any, path: str) -> float:
+    if value is None:
+        raise InputError(f"`{path}` is unknown in this answer, so no limit can be held against it")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"`{path}` is not a number")
+    return value
+
+
+def percentiles_in(value: Any) -> Interval | None:
+    """The percentiles of an object that has all three."""
+    if not isinstance(value, Mapping):
+        return None
+    found = [value.get(key) for key in Interval._fields]
+    numbers = [item for item in found if isinstance(item, int | float)]
+    return Interval(*numbers) if len(numbers) == len(found) else None
+
+
+def numeric_paths(value: Any, prefix: str = "") -> Iterator[str]:
+    """Dotted paths of all numbers in nested objects (lists left out)."""
+    for key, item in value.items() if isinstance(value, Mapping) else ():
+        if isinstance(item, int | float) and not isinstance(item, bool):
+            yield prefix + key
+        elif key != "intervals":
+            yield from numeric_paths(item, f"{prefix}{key}.")
