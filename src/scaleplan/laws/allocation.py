@@ -1,0 +1,150 @@
+"""A budget -> N and D, from whichever side it is given.
+
+A question fixes one of compute, N, D and the loss (the rest is then what is best), or two of the first three (the third
+follows from C = 6 N D). Numbers and numpy arrays pass through the same formulas, and so do a law and its draws.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from scaleplan.errors import InputError, NotSupported, UsageError
+from scaleplan.laws.convention import FLOPS_PER_PARAM_TOKEN, training_flops
+from scaleplan.laws.forms import Additive, Frontier, KaplanLoss, Repeated, Repeating, Served
+from scaleplan.laws.law import Law
+from scaleplan.laws.power import PowerFrontier
+
+FLAGS = {"compute_flops": "--compute", "n_params": "--n-params", "n_tokens": "--tokens", "loss_nats": "--loss"}
+
+
+class Question(NamedTuple):
+    """What is fixed. N is in the law's own kind.
+
+    unique_tokens     how many different tokens exist, where that is limited
+    inference_tokens  tokens that the model will read and write once trained, where that should count
+    """
+
+    compute_flops: Any = None
+    n_params: Any = None
+    n_tokens: Any = None
+    loss_nats: Any = None
+    unique_tokens: Any = None
+    inference_tokens: Any = None
+
+    def fixed(self) -> list[str]:
+        """The names of what is fixed among compute, N, D and the loss."""
+        return [name for name in FLAGS if getattr(self, name) is not None]
+
+
+class Run(NamedTuple):
+    """One training run: N parameters (of the law's kind) on D tokens, and the loss, where the law knows it."""
+
+    n_params: Any
+    n_tokens: Any
+    loss_nats: Any
+
+    @property
+    def compute_flops(self) -> Any:
+        return training_flops(self.n_params, self.n_tokens)
+
+    @property
+    def tokens_per_param(self) -> Any:
+        return self.n_tokens / self.n_params
+
+
+def check_question(question: Question) -> None:
+    """Refuse what is fixed twice, or not at all."""
+    fixed = question.fixed()
+    flags = " and ".join(FLAGS[name] for name in fixed)
+    if not fixed:
+        raise UsageError("what is the budget?", hint="give one of --compute, --n-params, --tokens, --loss")
+    if "loss_nats" in fixed and len(fixed) > 1:
+        raise UsageError(f"{flags} contradict each other", hint="--loss asks for the cheapest run that reaches it; leave out the rest")
+    if len(fixed) > 2:
+        raise UsageError(f"{flags}: two of them fix the third", hint="leave one out")
+
+
+def allocate(law: Law, question: Question) -> Run:
+    """What a law answers. Raises NotSupported where it has no answer, InputError where nothing can reach the loss."""
+    frontier = frontier_for(law, question)
+    if "loss_nats" in question.fixed():
+        check_reach(law, frontier, question.loss_nats)
+    return solve(frontier, law.loss, question)
+
+
+def allocate_draws(law: Law, question: Question) -> list[Run]:
+    """The same question to each draw of the law; draws that cannot reach a loss are left out."""
+    draws = law.draws
+    if question.loss_nats is not None:
+        draws = [draw for draw in draws if draw.e_nats < question.loss_nats]
+    served = question.inference_tokens
+    return [solve(Served(draw, served) if served else draw, draw, question) for draw in draws]
+
+
+def frontier_for(law: Law, question: Question) -> Frontier | PowerFrontier:
+    """The frontier of a law under the constraints of a question."""
+    if question.unique_tokens is not None:
+        if not isinstance(law.loss, Repeating):
+            raise NotSupported(f"`{law.name}` does not know what repeated data are worth", hint="`--law muennighoff2023` does")
+        if question.inference_tokens:
+            raise NotSupported("no law here covers repeated data and inference together", hint="leave out one of them")
+        return law.loss.on(question.unique_tokens)
+    if question.inference_tokens:
+        return Served(law.additive, question.inference_tokens)
+    if law.frontier is None:
+        raise NotSupported(
+            f"`{law.name}` does not say how to divide a budget", hint=f"`scaleplan presets laws {law.name}` shows what it says"
+        )
+    return law.frontier
+
+
+def solve(frontier: Frontier | PowerFrontier, loss: Any, question: Question) -> Run:
+    """N, D and the loss. `loss` is the law's L(N, D) where two are fixed and the frontier has none of its own."""
+    c, n, d, target = question[:4]
+    if len(question.fixed()) == 2:
+        n = n if n is not None else c / FLOPS_PER_PARAM_TOKEN / d
+        d = d if d is not None else c / FLOPS_PER_PARAM_TOKEN / n
+        return Run(n, d, loss_at(frontier, loss, n, d))
+    if c is not None:
+        n = frontier.params_at_compute(c)
+        d = frontier.tokens_at_params(n) if isinstance(frontier, Served) else c / FLOPS_PER_PARAM_TOKEN / n
+    elif n is not None:
+        d = frontier.tokens_at_params(n)
+    elif d is not None:
+        n = frontier.params_at_tokens(d)
+    else:
+        n = frontier.params_at_loss(target)
+        d = frontier.tokens_at_params(n)
+    if isinstance(frontier, PowerFrontier):
+        return Run(n, d, frontier.least_loss(training_flops(n, d)))
+    return Run(n, d, frontier.loss(n, d))
+
+
+def loss_at(frontier: Frontier | PowerFrontier, loss: Any, n_params: Any, n_tokens: Any) -> Any:
+    """L(N, D) away from the frontier; None where the law has none."""
+    if isinstance(frontier, Frontier):
+        return frontier.loss(n_params, n_tokens)
+    return loss.loss(n_params, n_tokens) if isinstance(loss, KaplanLoss | Additive) else None
+
+
+def check_reach(law: Law, frontier: Frontier | PowerFrontier, loss_nats: Any) -> None:
+    """Refuse a loss that no budget reaches under this law, and name the limit."""
+    if isinstance(frontier, PowerFrontier):
+        if frontier.loss_of_compute is None:
+            raise NotSupported(f"`{law.name}` says nothing of the loss", hint="fix --compute, --n-params or --tokens, or ask another law")
+        return
+    limit = lowest_loss(frontier, law)
+    if not loss_nats > limit:
+        reason = "with this much different data, " if isinstance(frontier, Repeated) else ""
+        raise InputError(
+            f"no budget reaches a loss of {loss_nats} nats under `{law.name}`: {reason}it stays above {limit:.6g}",
+            hint=f"the nearest that can be reached lies just above {limit:.6g} nats",
+        )
+
+
+def lowest_loss(frontier: Frontier, law: Law) -> Any:
+    """E; or where data are limited, the loss of endless repetition and of parameters without end."""
+    if isinstance(frontier, Repeated):
+        n, d = 1e30, 1e30
+        return frontier.loss(n, d)
+    return law.additive.e_nats

@@ -1,0 +1,249 @@
+"""The forms of L(N, D): what a fit says of the loss, and where it puts the optimum.
+
+A constant is a number, or an array of draws of it: `Additive(*columns)` is a thousand laws at once, and the same formulas
+serve both. N counts parameters as the law's preset says, D tokens, C FLOP, the loss is in nats per token (where a law
+measures something else, its preset says so).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from scaleplan.laws.convention import FLOPS_PER_PARAM_TOKEN, INFERENCE_FLOPS_PER_PARAM_TOKEN, training_flops
+from scaleplan.laws.search import rising_root
+from scaleplan.numeric import exp, maximum, minimum
+
+
+class Frontier:
+    """The best N and D along a budget 6 N D, for any smooth loss of both.
+
+    A form gives `loss(n, d)` and `balance(n, d)`: what 1 % more parameters would save less what 1 % more tokens would
+    save, per unit of the compute they cost. It is zero at the optimum, falls with N and rises with D; so every question
+    is one root. Forms with a closed answer override these.
+    """
+
+    __slots__ = ()
+
+    def loss(self, n_params: Any, n_tokens: Any) -> Any:
+        raise NotImplementedError
+
+    def balance(self, n_params: Any, n_tokens: Any) -> Any:
+        raise NotImplementedError
+
+    def params_at_compute(self, flops: Any) -> Any:
+        """N of least loss at 6 N D = C."""
+        return rising_root(lambda n: -self.balance(n, flops / FLOPS_PER_PARAM_TOKEN / n))
+
+    def tokens_at_params(self, n_params: Any) -> Any:
+        """The D with which N is the best size."""
+        return rising_root(lambda d: self.balance(n_params, d))
+
+    def params_at_tokens(self, n_tokens: Any) -> Any:
+        """The N for which D is the best amount of data."""
+        return rising_root(lambda n: -self.balance(n, n_tokens))
+
+    def params_at_loss(self, loss_nats: Any) -> Any:
+        """N of the cheapest run that reaches a loss."""
+        tokens = rising_root(lambda d: loss_nats - self.loss(self.params_at_tokens(d), d))
+        return self.params_at_tokens(tokens)
+
+    def least_loss(self, flops: Any) -> Any:
+        """The loss at the optimum."""
+        n = self.params_at_compute(flops)
+        return self.loss(n, flops / FLOPS_PER_PARAM_TOKEN / n)
+
+
+class _AdditiveConstants(NamedTuple):
+    e_nats: Any
+    a: Any
+    b: Any
+    alpha: Any
+    beta: Any
+
+
+class Additive(_AdditiveConstants, Frontier):
+    """L = E + A / N^alpha + B / D^beta.
+
+    Source: hoffmann2022 equations 2 to 4 and 10.
+
+    >>> round(Additive(1.8172, 482.01, 2085.43, 0.3478, 0.3658).loss(70e9, 1.4e12), 4)
+    1.9749
+    """
+
+    __slots__ = ()
+
+    def loss(self, n_params: Any, n_tokens: Any) -> Any:
+        return self.e_nats + self.a / n_params**self.alpha + self.b / n_tokens**self.beta
+
+    def balance(self, n_params: Any, n_tokens: Any) -> Any:
+        return self.alpha * self.a / n_params**self.alpha - self.beta * self.b / n_tokens**self.beta
+
+    @property
+    def exponent(self) -> Any:
+        """a of N ~ C^a: beta / (alpha + beta)."""
+        return self.beta / (self.alpha + self.beta)
+
+    @property
+    def prefactor(self) -> Any:
+        """G of N = G (C / 6)^a: (alpha A / (beta B))^(1 / (alpha + beta))."""
+        return (self.alpha * self.a / (self.beta * self.b)) ** (1 / (self.alpha + self.beta))
+
+    def params_at_compute(self, flops: Any) -> Any:
+        """N = G (C / 6)^(beta / (alpha + beta))."""
+        return self.prefactor * (flops / FLOPS_PER_PARAM_TOKEN) ** self.exponent
+
+    def tokens_at_params(self, n_params: Any) -> Any:
+        """D = (beta B N^alpha / (alpha A))^(1 / beta)."""
+        return (self.beta * self.b * n_params**self.alpha / (self.alpha * self.a)) ** (1 / self.beta)
+
+    def params_at_tokens(self, n_tokens: Any) -> Any:
+        """N = (alpha A D^beta / (beta B))^(1 / alpha)."""
+        return (self.alpha * self.a * n_tokens**self.beta / (self.beta * self.b)) ** (1 / self.alpha)
+
+    def params_at_loss(self, loss_nats: Any) -> Any:
+        """N = (A (1 + alpha / beta) / (L - E))^(1 / alpha)."""
+        return (self.a * (1 + self.alpha / self.beta) / (loss_nats - self.e_nats)) ** (1 / self.alpha)
+
+
+class Repeating(NamedTuple):
+    """The additive law with what repeated data and excess parameters are worth.
+
+    r_d_star, r_n_star: repetitions of the data (multiples of the size the data deserve) after which 1 - 1/e of all that
+    repetition can give is had. Source: muennighoff2023 equations 5, 6, 16 and 17.
+    """
+
+    fresh: Additive
+    r_d_star: Any
+    r_n_star: Any
+
+    def on(self, unique_tokens: Any) -> Repeated:
+        """The law where no more than so many different tokens exist."""
+        return Repeated(self.fresh, self.r_d_star, self.r_n_star, unique_tokens)
+
+
+class _RepeatedConstants(NamedTuple):
+    fresh: Additive
+    r_d_star: Any
+    r_n_star: Any
+    unique_tokens: Any
+
+
+class Repeated(_RepeatedConstants, Frontier):
+    """L = E + A / N'^alpha + B / D'^beta with D tokens seen of which U are different.
+
+    D' = U + U R* (1 - exp(-R / R*)),   R = D / U - 1, the repetitions
+    N' likewise, from U_N = the size that U fresh tokens deserve
+
+    >>> law = Additive(1.8693, 520.8, 1487.7, 0.3526596, 0.3526596)
+    >>> round(Repeated(law, 15.387756, 5.309743, 25e9).loss(6.34e9, 242e9), 3)
+    2.226
+    """
+
+    __slots__ = ()
+
+    def loss(self, n_params: Any, n_tokens: Any) -> Any:
+        return self.fresh.loss(self.effective_params(n_params, n_tokens), self.effective_tokens(n_tokens))
+
+    def epochs(self, n_tokens: Any) -> Any:
+        """Passes over the different tokens, at least one."""
+        return maximum(n_tokens / self.unique_tokens, 1.0)
+
+    def effective_tokens(self, n_tokens: Any) -> Any:
+        """D': the fresh tokens that are worth as much."""
+        return saturated(n_tokens, minimum(n_tokens, self.unique_tokens), self.r_d_star)
+
+    def effective_params(self, n_params: Any, n_tokens: Any) -> Any:
+        """N': the parameters that the different tokens can feed."""
+        return saturated(n_params, self.deserved_params(n_params, n_tokens), self.r_n_star)
+
+    def deserved_params(self, n_params: Any, n_tokens: Any) -> Any:
+        """U_N: the best size for one pass over the different tokens, at most N."""
+        return minimum(n_params, self.fresh.params_at_tokens(minimum(n_tokens, self.unique_tokens)))
+
+    def balance(self, n_params: Any, n_tokens: Any) -> Any:
+        """As of the additive law, each term times what 1 % more of N (of D) adds to N' (to D')."""
+        more_params = marginal(n_params, self.deserved_params(n_params, n_tokens), self.r_n_star)
+        more_tokens = marginal(n_tokens, minimum(n_tokens, self.unique_tokens), self.r_d_star)
+        law, n, d = self.fresh, self.effective_params(n_params, n_tokens), self.effective_tokens(n_tokens)
+        return more_params * law.alpha * law.a / n**law.alpha - more_tokens * law.beta * law.b / d**law.beta
+
+
+def saturated(amount: Any, base: Any, r_star: Any) -> Any:
+    """U + U R* (1 - exp(-R / R*)) with R = amount / U - 1: the first U count in full, the rest less and less.
+
+    >>> round(saturated(5.0, 1.0, 3.0), 2)
+    3.21
+    """
+    return base + base * r_star * (1 - exp(-(amount / base - 1) / r_star))
+
+
+def marginal(amount: Any, base: Any, r_star: Any) -> Any:
+    """d log saturated / d log amount: 1 before anything is repeated, falling to 0."""
+    return amount * exp(-(amount / base - 1) / r_star) / saturated(amount, base, r_star)
+
+
+class _ServedConstants(NamedTuple):
+    law: Additive
+    inference_tokens: Any
+
+
+class Served(_ServedConstants, Frontier):
+    """The best N and D when a model must also be served: least 6 N D + 2 N I for I tokens of inference.
+
+    No closed form, but one condition: what parameters save must be 1 + I / (3 D) times what tokens save.
+    Source: sardana2024 section 2; the condition follows from it by setting the derivative to zero.
+    """
+
+    __slots__ = ()
+
+    def loss(self, n_params: Any, n_tokens: Any) -> Any:
+        return self.law.loss(n_params, n_tokens)
+
+    def balance(self, n_params: Any, n_tokens: Any) -> Any:
+        law = self.law
+        burden = 1 + self.inference_tokens / (FLOPS_PER_PARAM_TOKEN / INFERENCE_FLOPS_PER_PARAM_TOKEN * n_tokens)
+        return law.alpha * law.a / n_params**law.alpha / burden - law.beta * law.b / n_tokens**law.beta
+
+    def total_flops(self, n_params: Any, n_tokens: Any) -> Any:
+        """Training and inference together."""
+        return training_flops(n_params, n_tokens) + INFERENCE_FLOPS_PER_PARAM_TOKEN * n_params * self.inference_tokens
+
+    def params_at_compute(self, flops: Any) -> Any:
+        """N where the budget pays for training and inference together."""
+        tokens = rising_root(lambda d: self.total_flops(self.params_at_tokens(d), d) - flops)
+        return self.params_at_tokens(tokens)
+
+    def params_at_tokens(self, n_tokens: Any) -> Any:
+        """N = (alpha A D^beta / (beta B (1 + I / (3 D))))^(1 / alpha)."""
+        burden = 1 + self.inference_tokens / (FLOPS_PER_PARAM_TOKEN / INFERENCE_FLOPS_PER_PARAM_TOKEN * n_tokens)
+        return self.law.params_at_tokens(n_tokens) / burden ** (1 / self.law.alpha)
+
+
+class KaplanLoss(NamedTuple):
+    """L(N, D) = ((N_c / N)^(alpha_N / alpha_D) + D_c / D)^alpha_D, trained on D tokens until it stops improving.
+
+    Source: kaplan2020 equation 1.5 with the constants of its Table 2; not the sum of L(N) and L(D).
+
+    >>> round(KaplanLoss(6.4e13, 1.8e13, 0.076, 0.103).loss(1e9, 2.29e10), 3)
+    2.368
+    """
+
+    n_c: Any
+    d_c: Any
+    alpha_n: Any
+    alpha_d: Any
+
+    def loss(self, n_params: Any, n_tokens: Any) -> Any:
+        return ((self.n_c / n_params) ** (self.alpha_n / self.alpha_d) + self.d_c / n_tokens) ** self.alpha_d
+
+    def overfit(self, n_params: Any, n_tokens: Any) -> Any:
+        """L(N, D) / L(N, infinite data) - 1. Source: kaplan2020 equation 4.3."""
+        return (1 + (n_params / self.n_c) ** (self.alpha_n / self.alpha_d) * self.d_c / n_tokens) ** self.alpha_d - 1
+
+    def tokens_at_overfit(self, n_params: Any, overfit: Any) -> Any:
+        """The data that keep overfitting to a share of the loss. Source: kaplan2020 equation 4.4.
+
+        >>> round(KaplanLoss(6.4e13, 1.8e13, 0.076, 0.103).tokens_at_overfit(1e9, 0.02) / 1e9)
+        23
+        """
+        return (n_params / self.n_c) ** (self.alpha_n / self.alpha_d) * self.d_c / ((1 + overfit) ** (1 / self.alpha_d) - 1)
