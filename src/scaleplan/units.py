@@ -59,7 +59,7 @@ def quantity(text: str, units: Mapping[str, float], what: str, *, ambiguous: Map
     ambiguous  a unit that could be read in two ways -> both ways, for the message
     """
     shown = clipped(text.strip())
-    match = re.fullmatch(NUMBER + r"\s*([A-Za-z%][A-Za-z0-9%/-]*)?", text.strip()) if len(text) <= 80 else None
+    match = re.fullmatch(NUMBER + r"\s*([A-Za-z%][A-Za-z0-9%/-]*)?", text.strip(), re.ASCII) if len(text) <= 80 else None
     if not match or not (match[2] or match[3]):
         if len(text) > 80:
             raise InputError(f"`{shown}` is too long to be {what}")

@@ -99,9 +99,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     except Exception as error:
         if "--debug" in arguments:
             raise
-        refuse(
-            f"error: a bug in scaleplan: {type(error).__name__}: {error}\nhint: run it again with --debug before the command, and report what it prints"
-        )
+        refuse(f"error: a bug in scaleplan: {type(error).__name__}: {error}\nhint: `scaleplan --debug ...` shows where; please report it")
 
 
 def usage_report(error: ClickException) -> str:

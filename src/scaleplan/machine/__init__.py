@@ -1,0 +1,1 @@
+"""Where it runs: devices, number formats, layouts, memory and time."""
