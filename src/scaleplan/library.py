@@ -115,6 +115,11 @@ def sources() -> Data:
     return found
 
 
+def defaults() -> Data:
+    """What is assumed where a question leaves it open: `defaults.toml` of the nearest folder that has one."""
+    return read_toml(next(path for folder in folders() if (path := folder / "defaults.toml").is_file()))
+
+
 def cited(data: Any) -> Iterator[str]:
     """The citation keys under every `source` of a parsed file."""
     if isinstance(data, Mapping):
