@@ -1,0 +1,79 @@
+"""Carbon of energy, the grid a published footprint stands for, and zones by name."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scaleplan import library
+from scaleplan.errors import InputError, UnknownName
+from scaleplan.footprint.carbon import find_zone, implied_kgco2e_per_kwh, run_kgco2e
+from scaleplan.footprint.energy import Power, metered_energy, run_energy
+
+GRID = library.rows("grid")
+
+
+def test_bloom_on_the_french_grid():
+    """luccioni2022: 433 MWh at 57 g are 24.7 t, 30 t with a PUE of 1.2."""
+    energy = metered_energy(433e6, 1.2)
+    assert run_kgco2e(energy.it_wh, 0.057) == pytest.approx(24.7e3, rel=0.002)
+    assert run_kgco2e(energy.facility_wh, 0.057) == pytest.approx(30e3, rel=0.02)
+
+
+def test_opt_175b_implies_a_grid():
+    """zhang2022 prints 75 t: at 809,472 device-hours, 400 W and PUE 1.1 that is 0.21 kg for a kWh."""
+    energy = run_energy(809_472, Power(400, 400, "given"), 1.1)
+    assert energy.facility_wh == pytest.approx(356.2e6, rel=1e-3)
+    assert implied_kgco2e_per_kwh(75e3, energy.facility_wh) == pytest.approx(0.2106, rel=1e-3)
+
+
+def test_opt_175b_by_the_method_of_llama():
+    """touvron2023a, table 15, counts the same run at the US average of 385 g: 137 t."""
+    energy = run_energy(809_472, Power(400, 400, "given"), 1.1)
+    assert run_kgco2e(energy.facility_wh, 0.385) == pytest.approx(137e3, rel=0.005)
+
+
+@pytest.mark.parametrize(
+    ("mwh", "pue", "grams", "tonnes"), [(131, 1.2, 332, 52), (104, 1.1, 610, 70), (36, 1.0, 385, 14), (59, 1.0, 385, 23)]
+)
+def test_published_energy_gives_published_carbon(mwh, pue, grams, tonnes):
+    """olmo2-2024 (OLMo 2 7B, OLMo 7B) and touvron2023a (LLaMA 7B, 13B), printed to the tonne."""
+    assert run_kgco2e(metered_energy(mwh * 1e6, pue).facility_wh, grams / 1000) == pytest.approx(tonnes * 1e3, rel=0.02)
+
+
+@pytest.mark.parametrize(("hours", "tonnes", "grams"), [(30_840_000, 8930, 414), (6_400_000, 1900, 424), (1_300_000, 390, 429)])
+def test_model_cards_imply_a_factor_of_rated_energy(hours, tonnes, grams):
+    """llama-model-cards: Llama 3.1 405B and Llama 3 70B and 8B, tonnes over hours at 700 W, PUE and grid folded together."""
+    assert implied_kgco2e_per_kwh(tonnes * 1e3, hours * 700) == pytest.approx(grams / 1000, rel=0.003)
+
+
+def test_the_implied_grid_gives_the_carbon_back():
+    """implied_kgco2e_per_kwh is the inverse of run_kgco2e, for arrays too."""
+    grids = np.array([0.02, 0.4, 0.9])
+    assert implied_kgco2e_per_kwh(run_kgco2e(5e8, grids), 5e8) == pytest.approx(grids)
+
+
+BY_KEY = {"us-east4": "us-east4", "FRA": "FRA", "fra": "FRA", "US-VA": "US-VA", "SE3": "SE3", "EastUS": "eastus", "world": "WORLD"}
+BY_NAME = {"france": "FRA", "Virginia": "US-VA", "United States": "USA", "sichuan": "CN-SC", "World average": "WORLD"}
+
+
+@pytest.mark.parametrize(("asked", "zone"), (BY_KEY | BY_NAME).items())
+def test_zones_are_found_by_key_and_by_name(asked, zone):
+    """A key, or the name of a country, state or province, in any case of letters."""
+    assert find_zone(GRID, asked)["zone"] == zone
+
+
+def test_an_unknown_zone_is_refused_with_near_names():
+    """`atlantis-9` is nowhere; `us-east44` is nearly somewhere."""
+    with pytest.raises(UnknownName, match="atlantis-9"):
+        find_zone(GRID, "atlantis-9")
+    with pytest.raises(UnknownName) as error:
+        find_zone(GRID, "us-east44")
+    assert "us-east4" in str(error.value.hint)
+
+
+def test_a_name_of_two_zones_is_refused():
+    """Georgia is a country and a state."""
+    with pytest.raises(InputError, match="Georgia") as error:
+        find_zone(GRID, "Georgia")
+    assert "`GEO`" in str(error.value.hint) and "`US-GA`" in str(error.value.hint)
