@@ -1,0 +1,147 @@
+"""A form on a table of runs: the objective of the fit, its gradient and its curvature, for many laws at once.
+
+    objective = sum over runs of weight * huber(log predicted loss - log observed loss)
+    huber(r)  = r^2 / 2 within delta, delta (|r| - delta / 2) beyond
+
+Source: hoffmann2022 section 3.3 (delta = 1e-3). The sum, not the mean: with the mean a gradient tolerance meant for the sum
+ends the search early, which is what besiroglu2024 found in the published fit.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scaleplan.laws.fitting.shapes import Array, Columns, Shape
+
+DELTA = 1e-3
+
+
+class Slopes(NamedTuple):
+    """The objective of each law and how it bends.
+
+    objective   (n_laws,)
+    gradient    (n_laws, n_parameters)
+    curvature   (n_laws, n_parameters, n_parameters): second derivatives of the objective
+    metric      likewise: the curvature of the quadratic that lies above the objective and touches it here (positive definite
+                wherever the data tell the parameters apart); steps are damped along it
+    """
+
+    objective: Array
+    gradient: Array
+    curvature: Array
+    metric: Array
+
+    def at(self, rows: Any) -> Slopes:
+        """Those of some laws."""
+        return Slopes(*(values[rows] for values in self))
+
+    def update(self, rows: Any, other: Slopes) -> None:
+        """Take over the values of some laws."""
+        for mine, its in zip(self, other, strict=True):
+            mine[rows] = its[rows]
+
+
+class Problem:
+    """A shape with the features of each run worked out."""
+
+    def __init__(self, shape: Shape, columns: Columns, loss: Array, delta: float = DELTA) -> None:
+        self.shape = shape
+        self.delta = delta
+        self.log_loss = np.log(loss)
+        self.n_rows = len(loss)
+        self.n_parameters = len(shape.parameters)
+        self.outer = shape.parameters.index(shape.outer) if shape.outer else None
+        logs = {name: np.log(columns[name]) for name in shape.columns}
+        self.terms = [
+            (
+                [shape.parameters.index(name) for name in term.features],
+                [feature.of(logs, self.n_rows) for feature in term.features.values()],
+                term.offset.of(logs, self.n_rows) if term.offset else None,
+            )
+            for term in shape.terms
+        ]
+
+    def shares(self, theta: Array) -> tuple[Array, list[Array]]:
+        """log of the sum of the terms, (n_laws, n_rows), and the share of each term in the sum."""
+        powers = []
+        for indices, features, offset in self.terms:
+            power = sum(theta[:, p, None] * feature for p, feature in zip(indices, features, strict=True))
+            powers.append(power if offset is None else power + offset)
+        top = powers[0]
+        for power in powers[1:]:
+            top = np.maximum(top, power)
+        parts = [np.exp(power - top) for power in powers]
+        total = sum(parts[1:], parts[0])
+        return top + np.log(total), [part / total for part in parts]
+
+    def residuals(self, theta: Array) -> Array:
+        """log predicted - log observed. theta: (n_laws, n_parameters); result (n_laws, n_rows)."""
+        log_sum, _ = self.shares(theta)
+        return self._scaled(theta, log_sum) - self.log_loss
+
+    def _scaled(self, theta: Array, log_sum: Array) -> Array:
+        return log_sum if self.outer is None else theta[:, self.outer, None] * log_sum
+
+    def huber(self, residuals: Array, weights: Array) -> Array:
+        """The objective of each law. Shape (n_laws,)."""
+        size = np.abs(residuals)
+        near = np.minimum(size, self.delta)
+        return np.einsum("ri,ri->r", np.broadcast_to(weights, size.shape), near * (size - near / 2))
+
+    def jacobian(self, theta: Array) -> Array:
+        """d log L / d theta. Shape (n_laws, n_parameters, n_rows)."""
+        log_sum, shares = self.shares(theta)
+        return self._jacobian(theta, log_sum, shares)
+
+    def _jacobian(self, theta: Array, log_sum: Array, shares: list[Array]) -> Array:
+        jacobian = np.zeros((len(theta), self.n_parameters, self.n_rows))
+        for (indices, features, _), share in zip(self.terms, shares, strict=True):
+            for p, feature in zip(indices, features, strict=True):
+                jacobian[:, p] += share * feature
+        if self.outer is not None:
+            jacobian *= theta[:, self.outer, None, None]
+            jacobian[:, self.outer] = log_sum
+        return jacobian
+
+    def slopes(self, theta: Array, weights: Array) -> Slopes:
+        """Objective, gradient and curvature. theta: (n_laws, n_parameters); weights: (n_laws, n_rows) or (1, n_rows)."""
+        log_sum, shares = self.shares(theta)
+        residuals = self._scaled(theta, log_sum) - self.log_loss
+        size = np.abs(residuals)
+        near = np.minimum(size, self.delta)
+        pull = weights * np.copysign(near, residuals)
+        jacobian = self._jacobian(theta, log_sum, shares)
+        transposed = jacobian.transpose(0, 2, 1)
+        scale = 1.0 if self.outer is None else theta[:, self.outer, None]
+        curvature = np.matmul(jacobian * (weights * (size <= self.delta) - pull / scale)[:, None, :], transposed)
+        self._add_bend(curvature, jacobian, pull * scale, pull / scale, shares)
+        return Slopes(
+            objective=np.einsum("ri,ri->r", np.broadcast_to(weights, size.shape), near * (size - near / 2)),
+            gradient=np.matmul(jacobian, pull[:, :, None])[:, :, 0],
+            curvature=curvature,
+            metric=np.matmul(jacobian * (weights * near / np.maximum(size, 1e-300))[:, None, :], transposed),
+        )
+
+    def _add_bend(self, curvature: Array, jacobian: Array, pull: Array, pull_of_outer: Array, shares: list[Array]) -> None:
+        """Add pull * (second derivatives of log L) to a curvature that lacks them but for the product of the slopes."""
+        for (indices, features, _), share in zip(self.terms, shares, strict=True):
+            weighted = pull * share
+            for p, feature in zip(indices, features, strict=True):
+                for q, other in zip(indices, features, strict=True):
+                    curvature[:, p, q] += weighted @ (feature * other)
+        if self.outer is not None:
+            self._mend_outer(curvature, jacobian, pull_of_outer)
+
+    def _mend_outer(self, curvature: Array, jacobian: Array, pull: Array) -> None:
+        """Row and column of the outer parameter: d2 log L = (slope of the sum) for the others, 0 with itself.
+
+        The product of the slopes was taken off there too, where it does not belong: put it back, then add the true term.
+        """
+        products = np.matmul(jacobian * pull[:, None, :], jacobian[:, self.outer, :, None])[:, :, 0]
+        slopes = np.matmul(jacobian, pull[:, :, None])[:, :, 0]
+        slopes[:, self.outer] = 0
+        curvature[:, self.outer, :] += products + slopes
+        curvature[:, :, self.outer] += products + slopes
+        curvature[:, self.outer, self.outer] -= products[:, self.outer]

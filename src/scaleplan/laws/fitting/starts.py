@@ -1,0 +1,52 @@
+"""Where a search begins: the best coefficients for each choice of exponents, and of these the best few.
+
+With the exponents (and the outer power) held, the coefficients enter linearly, so one small least-squares system gives them.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from scaleplan.laws.fitting.problem import Problem
+from scaleplan.laws.fitting.shapes import Array
+
+N_STARTS = 16
+SMALLEST_SHARE = 1e-4  # of the loss, for a coefficient that least squares would have negative
+ROWS_TO_RANK = 2000
+
+
+def profile_starts(problem: Problem, count: int = N_STARTS) -> Array:
+    """The most promising starts, best first. Shape (at most count, n_parameters)."""
+    shape = problem.shape
+    grid = np.array(list(itertools.product(*shape.starts.values())))
+    theta = np.zeros((len(grid), problem.n_parameters))
+    theta[:, [shape.parameters.index(name) for name in shape.starts]] = grid
+    rows = np.unique(np.linspace(0, problem.n_rows - 1, min(problem.n_rows, ROWS_TO_RANK)).astype(int))
+    for block in np.array_split(np.arange(len(grid)), max(1, len(grid) * len(rows) // 2**17)):
+        theta[block] = with_coefficients(problem, theta[block], rows)
+    residuals = np.concatenate([problem.residuals(theta[i : i + 1])[:, rows] for i in range(len(theta))])
+    order = np.argsort(problem.huber(residuals, np.ones((1, len(rows)))), kind="stable")
+    return theta[order[:count]]
+
+
+def with_coefficients(problem: Problem, theta: Array, rows: Array) -> Array:
+    """theta with the coefficients that fit best in relative error, the exponents being as they are."""
+    power = 1.0 if problem.outer is None else theta[:, problem.outer, None]
+    target = np.exp(problem.log_loss[rows] / power)
+    values, places = [], []
+    for (indices, features, offset), term in zip(problem.terms, problem.shape.terms, strict=True):
+        place = problem.shape.parameters.index(term.coefficient)
+        exponent = sum(theta[:, p, None] * f[rows] for p, f in zip(indices, features, strict=True) if p != place)
+        values.append(np.exp(exponent + (offset[rows] if offset is not None else 0.0)) / target)
+        places.append(place)
+    basis = np.stack(np.broadcast_arrays(*values), axis=2)
+    scale = np.sqrt(np.einsum("rik,rik->rk", basis, basis))
+    basis /= scale[:, None, :]
+    normal = np.matmul(basis.transpose(0, 2, 1), basis) + 1e-12 * np.eye(len(places))
+    found = np.linalg.solve(normal, basis.sum(axis=1)[:, :, None])[:, :, 0]
+    found = np.maximum(found, SMALLEST_SHARE / basis.mean(axis=1))
+    theta = theta.copy()
+    theta[:, places] = np.log(found / scale)
+    return theta
