@@ -46,17 +46,22 @@ def output_path(text: str) -> Path:
     return path
 
 
-def format_option(formats: Sequence[str]) -> Any:
-    """The flag that takes one of the formats."""
+def one_of(what: str, *names: str) -> Callable[[str], str]:
+    """A reader of one of a few words."""
 
-    def format_name(text: str) -> str:
-        if text not in formats:
-            raise UnknownName("format", text, formats)
+    def word(text: str) -> str:
+        if text not in names:
+            raise UnknownName(what, text, names)
         return text
 
+    return word
+
+
+def format_option(formats: Sequence[str]) -> Any:
+    """The flag that takes one of the formats."""
     return typer.Option(
         "--format",
-        parser=format_name,
+        parser=one_of("format", *formats),
         metavar="|".join(formats),
         help=f"How to print the answer (default: {formats[0]}).",
         show_default=False,
@@ -175,3 +180,40 @@ Hardware = Annotated[
 ]
 NDevices = Annotated[int | None, quantity("--n-devices", units.count, "Number of devices.", metavar="N")]
 Capacity = Annotated[float | None, quantity("--capacity", units.n_bytes, "Memory of one device: 80GiB.", metavar="BYTES")]
+Law = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--law",
+        metavar="LAW",
+        help="A law preset or TOML file, or `all`; may be repeated. `scaleplan presets laws` lists them.",
+        show_default=False,
+    ),
+]
+UniqueTokens = Annotated[
+    float | None, quantity("--unique-tokens", units.amount, "How many different tokens exist; more than that repeats them.", metavar="U")
+]
+InferenceTokens = Annotated[
+    float | None, quantity("--inference-tokens", units.amount, "Tokens the trained model will serve; counts their compute.", metavar="I")
+]
+Mfu = Annotated[float | None, quantity("--mfu", units.fraction, "Model FLOP utilisation: 0.4 or 40%.", metavar="SHARE")]
+FlopsKind = Annotated[
+    str | None,
+    typer.Option(
+        "--flops-kind",
+        parser=one_of("kind of FLOP", "model", "hardware"),
+        metavar="model|hardware",
+        help="Whether a rate counts recomputed FLOP.",
+    ),
+]
+Recompute = Annotated[
+    str | None,
+    typer.Option(
+        "--recompute",
+        parser=one_of("recomputation", "none", "selective", "per-op", "full"),
+        metavar="none|selective|per-op|full",
+        help="Which activations are computed twice.",
+    ),
+]
+UsdPerDeviceHour = Annotated[
+    float | None, quantity("--usd-per-device-hour", units.usd, "Price of an hour of one device: 2.5.", metavar="USD")
+]

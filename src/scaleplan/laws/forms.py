@@ -7,7 +7,7 @@ measures something else, its preset says so).
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from scaleplan.laws.convention import FLOPS_PER_PARAM_TOKEN, INFERENCE_FLOPS_PER_PARAM_TOKEN, training_flops
 from scaleplan.laws.search import rising_root
@@ -71,6 +71,14 @@ class Additive(_AdditiveConstants, Frontier):
     """
 
     __slots__ = ()
+
+    FORMULAS: ClassVar = {
+        "loss_nats": "e_nats + a / n_params ** alpha + b / n_tokens ** beta",
+        "params_at_compute": "(alpha * a / (beta * b)) ** (1 / (alpha + beta)) * (compute_flops / 6) ** (beta / (alpha + beta))",
+        "tokens_at_params": "(beta * b * n_params ** alpha / (alpha * a)) ** (1 / beta)",
+        "params_at_tokens": "(alpha * a * n_tokens ** beta / (beta * b)) ** (1 / alpha)",
+        "params_at_loss": "(a * (1 + alpha / beta) / (loss_nats - e_nats)) ** (1 / alpha)",
+    }
 
     def loss(self, n_params: Any, n_tokens: Any) -> Any:
         return self.e_nats + self.a / n_params**self.alpha + self.b / n_tokens**self.beta
@@ -219,7 +227,14 @@ class Served(_ServedConstants, Frontier):
         return self.law.params_at_tokens(n_tokens) / burden ** (1 / self.law.alpha)
 
 
-class KaplanLoss(NamedTuple):
+class _KaplanConstants(NamedTuple):
+    n_c: Any
+    d_c: Any
+    alpha_n: Any
+    alpha_d: Any
+
+
+class KaplanLoss(_KaplanConstants):
     """L(N, D) = ((N_c / N)^(alpha_N / alpha_D) + D_c / D)^alpha_D, trained on D tokens until it stops improving.
 
     Source: kaplan2020 equation 1.5 with the constants of its Table 2; not the sum of L(N) and L(D).
@@ -228,10 +243,9 @@ class KaplanLoss(NamedTuple):
     2.368
     """
 
-    n_c: Any
-    d_c: Any
-    alpha_n: Any
-    alpha_d: Any
+    __slots__ = ()
+
+    FORMULAS: ClassVar = {"loss_nats": "((n_c / n_params) ** (alpha_n / alpha_d) + d_c / n_tokens) ** alpha_d"}
 
     def loss(self, n_params: Any, n_tokens: Any) -> Any:
         return ((self.n_c / n_params) ** (self.alpha_n / self.alpha_d) + self.d_c / n_tokens) ** self.alpha_d

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from scaleplan.errors import InputError
 from scaleplan.laws.convention import FLOPS_PER_PARAM_TOKEN
@@ -86,6 +86,14 @@ class PowerFrontier(_PowerFrontierConstants):
     """
 
     __slots__ = ()
+
+    FORMULAS: ClassVar = {
+        "params_at_compute": "scale * compute_flops ** exponent",
+        "tokens_at_params": "(n_params / scale) ** (1 / exponent) / (6 * n_params)",
+        "params_at_tokens": "scale * (6 * scale * n_tokens) ** (exponent / (1 - exponent))",
+        "params_at_loss": "scale * (loss_unit * loss_nats ** (1 / loss_exponent)) ** exponent",
+        "loss_nats": "(compute_flops / loss_unit) ** loss_exponent",
+    }
 
     def params_at_compute(self, flops: Any) -> Any:
         """N = k C^a."""

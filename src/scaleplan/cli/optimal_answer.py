@@ -1,0 +1,287 @@
+"""The answer of `scaleplan optimal`: rows, tables, the lines that explain them, and warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from scaleplan.answer import Answer, Caution, Column, Line, Table
+from scaleplan.errors import ScaleplanError
+from scaleplan.laws.allocation import Question
+from scaleplan.laws.convention import NON_EMBEDDING, TOTAL, converted_params
+from scaleplan.laws.forms import Additive, KaplanLoss
+from scaleplan.laws.power import PowerFrontier
+from scaleplan.plan import catalogue
+from scaleplan.plan.optimum import Advice, Growth, growth
+from scaleplan.units import show_count, show_si, three_digits
+
+Rows = Sequence[Mapping[str, Any]]
+
+UNITS = {
+    "n_params": "params",
+    "n_tokens": "tokens",
+    "tokens_per_param": "tokens/param",
+    "loss_nats": "nats",
+    "compute_flops": "FLOP",
+    "critical_batch_tokens": "tokens",
+    "n_steps": "steps",
+}
+LABELS = {
+    "n_params": "N",
+    "n_tokens": "D",
+    "tokens_per_param": "D/N",
+    "loss_nats": "loss",
+    "compute_flops": "C",
+    "critical_batch_tokens": "B_crit",
+    "n_steps": "steps",
+}
+TOKEN_STOCK = "villalobos2024"
+
+
+def answer_of(question: Question, advices: Sequence[Advice], silent: Sequence[ScaleplanError], n_kind: str) -> Answer:
+    """Everything about one question."""
+    rows = [row_of(advice, question) for advice in advices]
+    growths = [growth(advice, catalogue.critical_batch()) for advice in advices if advice.law.frontier and not constrained(question)]
+    for row, multipliers in zip(rows, growths, strict=False):
+        row["per_decade"] = growth_row(multipliers)
+    names = [advice.law.name for advice in advices]
+    recommended = catalogue.RECOMMENDED if catalogue.RECOMMENDED in names else names[0]
+    return Answer(
+        "optimal",
+        inputs={name: value for name, value in question._asdict().items() if value is not None} | {"law": names, "n_kind": n_kind},
+        result={"laws": rows, "recommended": recommended},
+        tables=list(tables(question, advices, rows, growths, n_kind)),
+        lines=[line for advice in advices for line in lines_of(advice, question)],
+        warnings=[*extrapolations(advices), *stock(advices), *tokenizers(advices), *cautions(advices)],
+        notes=remarks(advices, recommended, silent, n_kind),
+    )
+
+
+def constrained(question: Question) -> bool:
+    """Whether more than a budget is asked, so that tenfold compute is another question."""
+    return bool(question.unique_tokens or question.inference_tokens)
+
+
+def row_of(advice: Advice, question: Question) -> dict[str, Any]:
+    """One law in `result.laws`."""
+    run, law = advice.run, advice.law
+    total = converted_params(run.n_params, law.n_kind, TOTAL)
+    row = {
+        "law": law.name,
+        "n_params": advice.n_params,
+        "n_params_kind": advice.n_params_kind,
+        "n_tokens": run.n_tokens,
+        "tokens_per_param": run.n_tokens / advice.n_params,
+        "loss_nats": run.loss_nats,
+        "compute_flops": question.compute_flops if question.compute_flops and not question.inference_tokens else run.compute_flops,
+        "critical_batch_tokens": advice.critical_batch,
+        "n_steps": advice.n_steps,
+        "n_total_params": total,
+        "n_non_embedding_params": converted_params(run.n_params, law.n_kind, NON_EMBEDDING),
+        "excess_nats": advice.excess_nats,
+        "tokenizer": law.tokenizer,
+        "standing": law.standing,
+    }
+    if advice.epochs is not None:
+        row["epochs"] = advice.epochs
+    if question.inference_tokens:
+        row["inference_flops"] = 2 * run.n_params * question.inference_tokens
+    row["intervals"] = {name: points._asdict() for name, points in advice.intervals.items()} if advice.intervals else None
+    return row
+
+
+def growth_row(multipliers: Growth) -> dict[str, Any]:
+    """The multipliers under the names of the quantities."""
+    return {
+        "n_params": multipliers.n_params,
+        "n_tokens": multipliers.n_tokens,
+        "critical_batch_tokens": multipliers.critical_batch,
+        "n_steps": multipliers.n_steps,
+    }
+
+
+def tables(question: Question, advices: Sequence[Advice], rows: Rows, growths: Sequence[Growth], n_kind: str) -> Iterator[Table]:
+    """The answers; their intervals; what ten times the compute changes."""
+    sizes = [Column("n_params", "N", "params"), Column("n_params_kind", "counts")]
+    if n_kind == "both":
+        sizes = [Column("n_total_params", "N total", "params"), Column("n_non_embedding_params", "non-emb.", "params")]
+    columns = [
+        Column("law", "law"),
+        *sizes,
+        *(Column(name, LABELS[name], UNITS[name]) for name in list(UNITS)[1:] if name != "compute_flops"),
+    ]
+    if "compute_flops" not in question.fixed():
+        columns.insert(1 + len(sizes), Column("compute_flops", "C", "FLOP"))
+    if question.unique_tokens is not None:
+        columns.append(Column("epochs", "epochs", ""))
+    yield Table("", columns, rows)
+    spread = [
+        {"law": advice.law.name, "quantity": LABELS[name], "unit": UNITS[name], **points._asdict()}
+        for advice in advices
+        for name, points in (advice.intervals or {}).items()
+    ]
+    if spread:
+        points = [Column("p10", "10 %", "own"), Column("p50", "50 %", "own"), Column("p90", "90 %", "own")]
+        yield Table("80 % intervals", [Column("law", "law"), Column("quantity", ""), *points], spread)
+    if growths:
+        multiplied = [{"law": found.law.name, **growth_row(found)} for found in growths]
+        headings = [Column(name, LABELS[name], "x") for name in growth_row(growths[0])]
+        yield Table("Ten times the compute multiplies", [Column("law", "law"), *headings], multiplied)
+
+
+# Where each number comes from.
+
+
+def lines_of(advice: Advice, question: Question) -> Iterator[Line]:
+    """One line a number of a law's row."""
+    law, run = advice.law, advice.run
+    fixed = question.fixed()
+    compute = question.compute_flops if question.compute_flops and not question.inference_tokens else run.compute_flops
+    known = {"compute_flops": compute, "n_params": run.n_params, "n_tokens": run.n_tokens, "loss_nats": run.loss_nats}
+    standing = "fitted" if law.standing in ("confirmed", "recomputed", "fitted") else law.standing
+
+    def line(name: str, value: Any, formula: str | None, inputs: Mapping[str, Any], block: str, standing: str = standing) -> Line:
+        interval = (advice.intervals or {}).get(name)
+        given = formula is None and name in fixed
+        return Line(
+            f"laws.{law.name}.{name}",
+            f"{law.name} {LABELS[name]}",
+            value,
+            UNITS[name],
+            formula,
+            inputs if formula else None,
+            law.sources(block),
+            "given" if given else standing,
+            interval,
+        )
+
+    block = "allocation" if "allocation" in law.data else "loss"
+    formulas = formulas_of(advice, question)
+    for name in ("n_params", "n_tokens", "compute_flops"):
+        formula, constants = formulas.get(name, (None, {}))
+        inputs = constants | {key: value for key, value in known.items() if formula and key in formula}
+        yield line(name, known[name], formula, inputs, block)
+    yield line("tokens_per_param", run.tokens_per_param, "n_tokens / n_params", {"n_tokens": run.n_tokens, "n_params": run.n_params}, block)
+    if run.loss_nats is None:
+        return
+    formula, constants = formulas.get("loss_nats", (None, {}))
+    yield line("loss_nats", run.loss_nats, formula, constants | {k: v for k, v in known.items() if formula and k in formula}, "loss")
+    batch = catalogue.critical_batch()
+    inputs = batch.constants() | {"loss_nats": run.loss_nats}
+    cited = catalogue.load_law(catalogue.CRITICAL_BATCH).sources("critical_batch")
+    yield line("critical_batch_tokens", advice.critical_batch, batch.formula(), inputs, "loss")._replace(sources=cited)
+    inputs = {"n_tokens": run.n_tokens, "critical_batch_tokens": advice.critical_batch}
+    yield line("n_steps", advice.n_steps, "n_tokens / critical_batch_tokens", inputs, "loss")._replace(sources=cited)
+
+
+Formulas = dict[str, tuple[str, Mapping[str, Any]]]
+
+
+def formulas_of(advice: Advice, question: Question) -> Formulas:
+    """Formula and constants of N, D, C and the loss, as far as they are closed and not given."""
+    law, fixed = advice.law, question.fixed()
+    frontier = law.frontier
+    found: Formulas = {}
+    closed = isinstance(frontier, Additive | PowerFrontier) and not constrained(question)
+    if len(fixed) == 1 and closed:
+        constants = constants_of(frontier)
+        way = {"compute_flops": "compute", "n_tokens": "tokens", "loss_nats": "loss"}.get(fixed[0])
+        if way:
+            found["n_params"] = (frontier.FORMULAS[f"params_at_{way}"], constants)
+        if fixed[0] in ("n_params", "loss_nats"):
+            found["n_tokens"] = (frontier.FORMULAS["tokens_at_params"], constants)
+    if "compute_flops" in fixed and not question.inference_tokens:
+        found.setdefault("n_params", ("compute_flops / (6 * n_tokens)", {}))
+        found.setdefault("n_tokens", ("compute_flops / (6 * n_params)", {}))
+    else:
+        found["compute_flops"] = ("6 * n_params * n_tokens", {})
+    for name in fixed:
+        found.pop(name, None)
+    if "loss_nats" not in fixed:
+        found |= loss_formula(advice, question)
+    return found
+
+
+def loss_formula(advice: Advice, question: Question) -> Formulas:
+    """How the loss of a run follows."""
+    law = advice.law
+    if question.unique_tokens is not None:
+        return {}
+    if isinstance(law.frontier, PowerFrontier) and len(question.fixed()) == 1:
+        return {"loss_nats": (PowerFrontier.FORMULAS["loss_nats"], constants_of(law.frontier))} if law.frontier.loss_of_compute else {}
+    if isinstance(law.loss, KaplanLoss):
+        return {"loss_nats": (KaplanLoss.FORMULAS["loss_nats"], law.loss._asdict())}
+    return {"loss_nats": (Additive.FORMULAS["loss_nats"], law.additive._asdict())}
+
+
+def constants_of(frontier: Additive | PowerFrontier) -> dict[str, Any]:
+    """The constants under the names that the formulas use."""
+    if isinstance(frontier, Additive):
+        return frontier._asdict()
+    constants = {"scale": frontier.scale, "exponent": frontier.exponent}
+    along = frontier.loss_of_compute
+    if along:
+        constants |= {"loss_unit": along.units["compute_flops"], "loss_exponent": along.exponents["compute_flops"]}
+    return constants
+
+
+# What to be careful of.
+
+
+def extrapolations(advices: Sequence[Advice]) -> Iterator[Caution]:
+    """A law asked outside the range it was fitted on, by its farthest quantity."""
+    for advice in advices:
+        if advice.beyond:
+            far = advice.beyond[0]
+            side = "beyond the largest" if far.value > far.bound else "below the smallest"
+            name = LABELS.get(far.quantity, far.quantity)
+            value, bound = (show_si(x, "FLOP") if far.quantity == "compute_flops" else show_count(x) for x in (far.value, far.bound))
+            message = f"{advice.law.name}: {name} = {value} is {three_digits(far.factor)}x {side} of its fit ({bound})"
+            yield Caution("extrapolation", message, {"law": advice.law.name, "quantity": far.quantity, "factor": far.factor})
+
+
+def stock(advices: Sequence[Advice]) -> Iterator[Caution]:
+    """More tokens than there is public text."""
+    most = max(advices, key=lambda advice: advice.run.n_tokens)
+    stock_tokens = catalogue.load_law(TOKEN_STOCK).data["stock"]["n_tokens"]
+    if most.run.n_tokens > stock_tokens:
+        factor = float(most.run.n_tokens / stock_tokens)
+        message = (
+            f"{most.law.name}: {show_count(most.run.n_tokens)} tokens is {three_digits(factor)}x the stock of public human text "
+            f"({show_count(stock_tokens)}, {TOKEN_STOCK})"
+        )
+        yield Caution("token-stock", message, {"law": most.law.name, "factor": factor})
+
+
+def tokenizers(advices: Sequence[Advice]) -> Iterator[Caution]:
+    """B_crit was measured under one tokenizer; the losses of others mean something else."""
+    own = catalogue.load_law(catalogue.CRITICAL_BATCH).tokenizer
+    foreign = [advice.law.name for advice in advices if advice.critical_batch is not None and advice.law.tokenizer != own]
+    if foreign:
+        message = f"B_crit was measured with {own} tokens; for {', '.join(foreign)}, whose tokens differ, it is a guide to size only"
+        yield Caution("tokenizer", message, {"laws": foreign})
+
+
+def cautions(advices: Sequence[Advice]) -> Iterator[Caution]:
+    """What a preset warns of itself."""
+    for advice in advices:
+        if "caution" in advice.law.data:
+            yield Caution("law", f"{advice.law.name}: {advice.law.data['caution']}", {"law": advice.law.name})
+
+
+WHY = {
+    "kaplan2020": "kaplan2020 counts neither embeddings nor the last layer's FLOP and tuned less: too large a model on too few tokens.",
+    "hoffmann2022-3": "hoffmann2022-3 stopped its fit early; besiroglu2024 refits the same points and meets approaches 1 and 2.",
+}
+
+
+def remarks(advices: Sequence[Advice], recommended: str, silent: Sequence[ScaleplanError], n_kind: str) -> list[str]:
+    """Which law to follow, why they differ, and who had no answer."""
+    names = [advice.law.name for advice in advices]
+    said = [f"Recommended: {recommended}."] if len(names) > 1 else []
+    said += [why for name, why in WHY.items() if name in names and len(names) > 1]
+    if n_kind in ("total", "non-embedding", "both"):
+        said.append("N is converted by N_total = N + 47491 N^(1/3) (pearce2024), an estimate.")
+    if silent:
+        said.append("No answer: " + "; ".join(dict.fromkeys(error.message for error in silent)) + ".")
+    return said

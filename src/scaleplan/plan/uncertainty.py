@@ -1,0 +1,25 @@
+"""From draws to intervals. Nothing is drawn here: a law brings its draws along."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from scaleplan.answer import Interval
+
+
+def percentile(ordered: Sequence[float], level: float) -> float:
+    """A percentile of values in rising order, between neighbours where it falls between two (numpy's default).
+
+    >>> percentile([1.0, 2.0, 4.0], 75)
+    3.0
+    """
+    position = (len(ordered) - 1) * level / 100
+    below = int(position)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (position - below) * (ordered[above] - ordered[below])
+
+
+def interval(values: Iterable[float]) -> Interval | None:
+    """The 10, 50 and 90 % points of draws; None without draws."""
+    ordered = sorted(values)
+    return Interval(percentile(ordered, 10), percentile(ordered, 50), percentile(ordered, 90)) if ordered else None
