@@ -8,7 +8,7 @@ import pytest
 from scaleplan import library
 from scaleplan.errors import InputError, UnknownName
 from scaleplan.footprint.carbon import find_zone, implied_kgco2e_per_kwh, run_kgco2e
-from scaleplan.footprint.energy import Power, metered_energy, run_energy
+from scaleplan.footprint.energy import Power, metered_energy, run_energy, training_power
 
 GRID = library.rows("grid")
 
@@ -18,6 +18,15 @@ def test_bloom_on_the_french_grid():
     energy = metered_energy(433e6, 1.2)
     assert run_kgco2e(energy.it_wh, 0.057) == pytest.approx(24.7e3, rel=0.002)
     assert run_kgco2e(energy.facility_wh, 0.057) == pytest.approx(30e3, rel=0.02)
+
+
+def test_starcoder_from_metered_devices():
+    """li2023: 320,256 A100-hours at a measured 280 W are 89.67 MWh; with PUE 1.2 and 154.95 g for a kWh, 16.68 t."""
+    power = training_power(library.load("hardware", "a100-sxm-80gb").data, load_fraction=1, system_over_device=1)
+    assert power is not None
+    energy = run_energy(320_256, power, 1.2)
+    assert energy.devices_wh == pytest.approx(89_671_680)
+    assert run_kgco2e(energy.facility_wh, 0.15495) == pytest.approx(16.68e3, rel=1e-3)
 
 
 def test_opt_175b_implies_a_grid():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scaleplan.footprint.price import affordable_device_hours, market_price, median, run_usd
+from scaleplan.footprint.price import market_price, median, run_usd
 
 
 def offer(provider: str, usd: float, date: str = "2026", **more: str) -> dict[str, str]:
@@ -17,12 +17,6 @@ def test_a_run_costs_its_hours_at_the_rate():
     """2,671 A100-hours at 1 and at 4 dollars: 2,671 and 10,684 dollars, for numbers and for arrays."""
     assert run_usd(2671, 4) == 10684
     assert run_usd(2671, np.array([1.0, 4.0])).tolist() == [2671.0, 10684.0]
-
-
-def test_a_budget_buys_hours():
-    """100,000 dollars at 2 dollars are 50,000 device-hours, and cost 100,000 dollars."""
-    assert affordable_device_hours(100e3, 2) == 50e3
-    assert run_usd(affordable_device_hours(100e3, 2), 2) == 100e3
 
 
 def test_the_price_is_the_median_of_the_providers():

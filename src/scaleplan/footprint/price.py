@@ -32,11 +32,6 @@ def run_usd(device_hours: Any, usd_per_device_hour: Any) -> Any:
     return device_hours * usd_per_device_hour
 
 
-def affordable_device_hours(usd: Any, usd_per_device_hour: Any) -> Any:
-    """Device-hours that a budget buys: usd / usd_per_device_hour."""
-    return usd / usd_per_device_hour
-
-
 def market_price(
     offers: Iterable[Offer], device: str, *, term: str = "on_demand", basis: str = "with host", provider: str | None = None
 ) -> MarketPrice | None:
