@@ -49,7 +49,10 @@ class Line(NamedTuple):
 class Column(NamedTuple):
     """A column of a table: the key of each row it shows, its heading and the unit its values are in.
 
-    unit      as in `Line`; `text` for words; `own` where each row names the unit of its value under the key `unit`
+    unit      as in `Line`; `text` for words; `own` where each row names the unit of its value under the key `unit`;
+              `hidden` for a column that only CSV shows
+
+    A value may be an Interval: people see `p10 to p90`, CSV has a column for each percentile.
     """
 
     key: str
@@ -147,14 +150,10 @@ def unique(items: Iterable[str]) -> list[str]:
 
 def quantities(title: str, lines: Sequence[Line], notes: Sequence[str] = ()) -> Table:
     """A table with one row a line: what it is, its value in its own unit, and its interval if any line has one."""
-    rows = [
-        {"quantity": line.label, "key": line.key, "value": line.value, "unit": line.unit}
-        | (line.interval._asdict() if line.interval else dict.fromkeys(Interval._fields))
-        for line in lines
-    ]
-    columns = [Column("quantity", ""), Column("value", "value", "own")]
+    rows = [{"quantity": line.label, "key": line.key, "value": line.value, "unit": line.unit, "interval": line.interval} for line in lines]
+    columns = [Column("key", "", "hidden"), Column("quantity", ""), Column("value", "value", "own")]
     if any(line.interval for line in lines):
-        columns += [Column("p10", "p10", "own"), Column("p50", "p50", "own"), Column("p90", "p90", "own")]
+        columns.append(Column("interval", "80 % interval", "own"))
     return Table(title, columns, rows, notes)
 
 

@@ -105,6 +105,16 @@ def rows(kind: str) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
+def defaults() -> Data:
+    """What is assumed where a question leaves it open; nearest folder wins."""
+    return read_toml(next((p for folder in folders() if (p := folder / "defaults.toml").is_file()), built_in() / "defaults.toml"))
+
+
+def citations(table: Mapping[str, Any]) -> tuple[str, ...]:
+    """The citation keys of one table of a preset."""
+    return tuple(cited({"source": table["source"]})) if "source" in table else ()
+
+
 def sources() -> Data:
     """Citation key -> title, url or id, the day it was read; nearest folder wins key by key."""
     found: Data = {}
@@ -113,11 +123,6 @@ def sources() -> Data:
         if path.is_file():
             found |= read_toml(path)
     return found
-
-
-def defaults() -> Data:
-    """What is assumed where a question leaves it open: `defaults.toml` of the nearest folder that has one."""
-    return read_toml(next(path for folder in folders() if (path := folder / "defaults.toml").is_file()))
 
 
 def cited(data: Any) -> Iterator[str]:

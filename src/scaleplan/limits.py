@@ -60,7 +60,7 @@ def units_of(quantity: str) -> Mapping[str, float]:
     endings: Sequence[tuple[str, Mapping[str, float]]] = (
         ("bytes", units.BYTES),
         ("flops", units.FLOPS),
-        ("kgco2e", {"kg": 1, "t": 1000}),
+        ("kgco2e", units.KGCO2E),
         ("wh", units.WATT_HOURS),
         ("_s", units.SECONDS),
         ("fraction", units.FRACTION),
@@ -72,7 +72,8 @@ def units_of(quantity: str) -> Mapping[str, float]:
 def judge(limit: Limit, result: Mapping[str, Any], at: str | None = None) -> Judged:
     """Hold a limit against a result.
 
-    at  judge by this percentile alone; None: pass if even the unfavourable end of the interval keeps the limit, fail if even the favourable end breaks it
+    at  judge by this percentile alone; None: pass if even the unfavourable end of the interval keeps the limit, fail if even
+        the favourable end breaks it
     """
     value, interval = look_up(result, limit.quantity)
 

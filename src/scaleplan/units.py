@@ -46,6 +46,7 @@ USD = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 WATTS = {"W": 1, "kW": 10**3, "MW": 10**6}
 WATT_HOURS = {"Wh": 1, "kWh": 10**3, "MWh": 10**6, "GWh": 10**9, "TWh": 10**12}
 KGCO2E_PER_KWH = {"g/kWh": 1e-3, "gCO2/kWh": 1e-3, "gCO2e/kWh": 1e-3, "kg/kWh": 1, "kgCO2e/kWh": 1, "t/MWh": 1}
+KGCO2E = {"kg": 1, "t": 1000, "kt": 10**6}
 FRACTION = {"": 1, "%": 1e-2}
 
 NUMBER = r"([+-]?)(\d[\d_]*)?(?:\.(\d*))?(?:[eE]([+-]?\d{1,6}))?"
@@ -187,6 +188,11 @@ def grid_intensity(text: str) -> float:
     if value < 0:
         raise InputError(f"`{clipped(text)}` is not a grid intensity", hint="it cannot be negative")
     return value
+
+
+def kgco2e(text: str) -> int | float:
+    """Emissions with their unit: `75t`, `24700kg`."""
+    return positive(quantity(text, KGCO2E, "an amount of CO2e"), text, "an amount of CO2e above zero")
 
 
 def fraction(text: str) -> float:

@@ -9,18 +9,12 @@ import typer
 
 from scaleplan import library
 from scaleplan.answer import Answer, Column, Table
-from scaleplan.cli.options import command_in
-from scaleplan.errors import InputError, ScaleplanError, UnknownName, UsageError, raise_all
+from scaleplan.cli.options import command_in, one_of
+from scaleplan.errors import InputError, ScaleplanError, UsageError, raise_all
 from scaleplan.limits import Judged, Limit, broken, judge, parse_limit, worst_first
 from scaleplan.units import three_digits
 
 PERCENTILES = ("p10", "p50", "p90")
-
-
-def percentile(text: str) -> str:
-    if text not in PERCENTILES:
-        raise UnknownName("percentile", text, PERCENTILES)
-    return text
 
 
 Source = Annotated[
@@ -35,7 +29,7 @@ At = Annotated[
     str | None,
     typer.Option(
         "--at",
-        parser=percentile,
+        parser=one_of("percentile", *PERCENTILES),
         metavar="p10|p50|p90",
         help="Judge by this percentile alone instead of the whole interval.",
         show_default=False,
@@ -83,10 +77,15 @@ def verdicts(judged: list[Judged], source: str, at: str | None) -> Answer:
     shown = [
         row | {"bound": ("<= " if limit.at_most else ">= ") + three_digits(limit.limit)} for row, limit in zip(rows, judged, strict=True)
     ]
+    plain = {"found": "found", "p10": "p10", "p90": "p90"}
     columns = [
-        Column("verdict", "verdict"), Column("quantity", "quantity"), Column("found", "found", ""), Column("p10", "p10", ""), Column("p90", "p90", ""),
-        Column("bound", "limit"), Column("used_fraction", "used", "fraction"), Column("level", "level"),
-    ]  # fmt: skip
+        Column("verdict", "verdict"),
+        Column("quantity", "quantity"),
+        *(Column(key, label, "") for key, label in plain.items()),
+        Column("bound", "limit"),
+        Column("used_fraction", "used", "fraction"),
+        Column("level", "level"),
+    ]
     if not any(row.p50 is not None for row in judged):
         columns = [column for column in columns if column.key not in PERCENTILES]
     result = {"limits": rows, "verdict": judged[0].verdict}

@@ -58,13 +58,12 @@ def likely_hardware_rate(mfu: float, recompute: str, best_run_mfu: float) -> boo
     return mfu * factor > best_run_mfu
 
 
-def peak_of(peaks: dict[str, float], precision: str | None, device: str) -> tuple[str, float]:
-    """The dense peak a run computes at: of the precision asked for, else of 16 bits.
+def peak_of(peaks: dict[str, float], device: str, precisions: tuple[str, ...] = ("bf16", "fp16")) -> tuple[str, float]:
+    """The dense peak a run computes at: the first of the precisions that the device has; 16 bits where nothing else is said.
 
-    Raises InputError when the device has no rate for it.
+    Raises InputError when the device has none of them.
     """
-    wanted = [precision] if precision else ["bf16", "fp16"]
-    for name in wanted:
+    for name in precisions:
         if name in peaks:
             return name, peaks[name]
-    raise InputError(f"no {' or '.join(wanted)} rate is known for `{device}`", hint=f"it has {', '.join(sorted(peaks))}")
+    raise InputError(f"no {' or '.join(precisions)} rate is known for `{device}`", hint=f"it has {', '.join(sorted(peaks))}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from scaleplan import units
-from scaleplan.answer import Column, Row
+from scaleplan.answer import Column, Interval, Row
 
 UNKNOWN = "-"
 COUNTED = {"params", "tokens", "seqs", "steps", "devices"}
@@ -27,6 +27,8 @@ def show_value(value: Any, unit: str) -> str:  # noqa: PLR0911 - one line a kind
         return "yes" if value else "no"
     if isinstance(value, str):
         return value
+    if isinstance(value, Interval):
+        return shown_range(show_value(value.p10, unit), show_value(value.p90, unit))
     if isinstance(value, list | tuple):
         return ", ".join(show_value(item, unit) for item in value)
     if unit in COUNTED:
@@ -54,3 +56,9 @@ def show_value(value: Any, unit: str) -> str:  # noqa: PLR0911 - one line a kind
 def numeric(column: Column) -> bool:
     """Whether a column is set flush right."""
     return column.unit != "text"
+
+
+def shown_range(low: str, high: str) -> str:
+    """`927 kWh to 3.01 MWh`, but `1,770 to 5,760 h`: a unit that both share is said once."""
+    number, _, unit = low.partition(" ")
+    return f"{number} to {high}" if unit and high.endswith(f" {unit}") else f"{low} to {high}"

@@ -6,7 +6,7 @@ import csv
 import io
 from typing import Any
 
-from scaleplan.answer import Answer, Table
+from scaleplan.answer import Answer, Column, Interval, Row, Table
 from scaleplan.render import Style
 
 LINE_COLUMNS = ("key", "label", "value", "unit", "formula", "sources", "standing")
@@ -25,11 +25,26 @@ def as_csv(answer: Answer, style: Style) -> str:
 
 
 def sheet(table: Table) -> list[list[Any]]:
-    """Heading and rows of a table; where each row has its own unit, the unit is a column."""
-    keys = [column.key for column in table.columns]
-    if any(column.unit == "own" for column in table.columns):
-        keys.insert(keys.index("value") + 1, "unit")
-    return [keys, *([cell(row.get(key)) for key in keys] for row in table.rows)]
+    """Heading and rows of a table: where each row has its own unit the unit is a column, and an interval is three."""
+    heading: list[str] = []
+    for column in table.columns:
+        spread = any(isinstance(row.get(column.key), Interval) for row in table.rows)
+        heading += [prefixed(column.key, name) for name in Interval._fields] if spread else [column.key]
+        heading += ["unit"] if column.unit == "own" and column.key == "value" else []
+    return [heading, *([cell(value) for column in table.columns for value in values(table, row, column)] for row in table.rows)]
+
+
+def values(table: Table, row: Row, column: Column) -> list[Any]:
+    """What one column of a table becomes in one row."""
+    value = row.get(column.key)
+    if any(isinstance(other.get(column.key), Interval) for other in table.rows):
+        return list(value) if value is not None else [None] * len(Interval._fields)
+    return [value, row.get("unit")] if column.unit == "own" and column.key == "value" else [value]
+
+
+def prefixed(key: str, name: str) -> str:
+    """The heading of a percentile: `p10` of the only interval, `n_params_p10` of one among several."""
+    return name if key == "interval" else f"{key.removesuffix('_interval')}_{name}"
 
 
 def cell(value: Any) -> Any:

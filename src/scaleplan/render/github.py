@@ -13,7 +13,11 @@ def as_github(answer: Answer, style: Style) -> str:
     for table in answer.tables:
         for row in table.rows:
             level = "notice" if row["verdict"] == "pass" else "error" if row["verdict"] == "fail" and row["level"] == "error" else "warning"
-            words = ", ".join(f"{column.label} {show_cell(row, column)}" for column in table.columns if row.get(column.key) is not None)
+            words = ", ".join(
+                f"{column.label} {show_cell(row, column)}"
+                for column in table.columns
+                if column.unit != "hidden" and row.get(column.key) is not None
+            )
             lines.append(f"::{level} title=scaleplan {escaped(str(row['quantity']))}::{escaped(words)}")
     return "\n".join([*lines, *(f"::warning::{escaped(w.message)}" for w in answer.warnings)]) + "\n"
 

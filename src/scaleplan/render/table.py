@@ -71,11 +71,12 @@ def grid(table: Table, box: rich.box.Box | None, title: str | None) -> Grid:
         padding=(0, 1),
         show_edge=box is rich.box.MARKDOWN,
     )
-    for column in table.columns:
+    columns = [column for column in table.columns if column.unit != "hidden"]
+    for column in columns:
         drawing.add_column(Text(column.label), justify="right" if numeric(column) else "left", no_wrap=numeric(column), overflow="fold")
     for position, row in enumerate(table.rows, 1):
         last = table.total and position == len(table.rows)
-        drawing.add_row(*(Text(cell(show_cell(row, column), box)) for column in table.columns), style="bold" if last else None)
+        drawing.add_row(*(Text(cell(show_cell(row, column), box)) for column in columns), style="bold" if last else None)
         if table.total and position == len(table.rows) - 1 and box is not rich.box.MARKDOWN:
             drawing.add_section()
     return drawing
