@@ -20,6 +20,7 @@ from scaleplan import __version__
 from scaleplan.errors import ScaleplanError
 
 COMMANDS = {
+    "params": "How many parameters, of which kind, in which convention?",
     "cost": "How many device-days, days, dollars, kWh and kg of CO2e does training take?",
     "check": "Is it within the limits?",
     "optimal": "How large a model on how many tokens, and what loss, by each scaling law?",

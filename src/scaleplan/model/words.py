@@ -51,7 +51,7 @@ WORDS: dict[str, Word] = {
     "head_bias": Word("flag", "a bias for each entry of the vocabulary", "model"),
     "head_transform_bias": Word("flag", "a bias of the dense layer of a masked head", "model"),
     "pooler": Word("flag", "a dense layer on the first position", "model"),
-    "norm": Word(("rms", "layer", "layer-scale", "layer-fixed"), "RMS norm; layer norm with scale and shift, with a scale, or plain", "model"),
+    "norm": Word(("rms", "layer", "layer-scale", "layer-fixed"), "RMS norm; layer norm: scale and shift, scale only, plain", "model"),
     "embedding_norm": Word("flag", "a norm after the embedding", "model"),
     "final_norm": Word("flag", "a norm after the last layer", "model"),
     "encoder_final_norm": Word("flag", "a norm after the encoder's last layer", "model"),

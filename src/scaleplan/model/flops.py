@@ -1,0 +1,142 @@
+"""Bill -> FLOP: of one batch exactly, of training and serving by token, and by the conventions in use.
+
+A multiply-add is two FLOP. Matrix products count; norms, biases, activations, softmax and look-ups do not. The backward pass is
+twice the forward pass, once where a weight is frozen (its gradient is not computed, that of its input is).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from scaleplan.model.arch import DECODER, ENCODER, SEQUENCE, Size, Span
+from scaleplan.model.bill import Bill, Layer, Operation, Weight, total
+from scaleplan.numeric import ceil_div, floats, minimum
+
+
+class Counting(NamedTuple):
+    """What is counted, where people differ.
+
+    causal  only the pairs of a query with the keys before it; else the full square
+    window  only the keys that a sliding window shows; else the full square, as code that masks them computes it
+    head    the product with the vocabulary
+    """
+
+    causal: bool = False
+    window: bool = False
+    head: bool = True
+
+
+EXACT = Counting()
+
+
+class Lengths(NamedTuple):
+    """Tokens of one sequence in each stream."""
+
+    decoder: Size
+    encoder: Size
+
+    def of(self, stream: str) -> Size:
+        """Length of a stream by its name."""
+        return {DECODER: self.decoder, ENCODER: self.encoder, SEQUENCE: 1}[stream]
+
+
+class FlopCount(NamedTuple):
+    """FLOP of one batch.
+
+    linear_flops     products with a weight, experts and router included, forward
+    attention_flops  scores and weighted sums, forward
+    scan_flops       scans and convolutions, forward
+    backward_flops   all of the backward pass
+    groups           linear FLOP by group of weights
+    """
+
+    batch_size_seqs: Size
+    lengths: Lengths
+    linear_flops: Size
+    attention_flops: Size
+    scan_flops: Size
+    backward_flops: Size
+    groups: dict[str, Size]
+
+    @property
+    def forward_flops(self) -> Size:
+        return self.linear_flops + self.attention_flops + self.scan_flops
+
+    @property
+    def training_flops(self) -> Size:
+        """Forward and backward, nothing recomputed."""
+        return self.forward_flops + self.backward_flops
+
+
+def count_flops(
+    bill: Bill, seq_len: Size, *, decoder_seq_len: Size | None = None, batch_size_seqs: Size = 1, how: Counting = EXACT
+) -> FlopCount:
+    """FLOP of a batch of sequences of `seq_len` tokens; with an encoder and a decoder that is the encoder's length."""
+    lengths = Lengths(seq_len if decoder_seq_len is None else decoder_seq_len, seq_len)
+    linear = [(layer, w, linear_flops(layer, w, lengths, batch_size_seqs)) for layer, w in bill.weights() if w.matmul and counted(w, how)]
+    work = [(o, operation_flops(layer, o, lengths, batch_size_seqs, how)) for layer, o in bill.operations()]
+    used = dict.fromkeys(w.group for _, w, _ in linear)
+    forward = total(flops for _, _, flops in linear)
+    other = total(flops for _, flops in work)
+    frozen = total(flops for _, w, flops in linear if not w.trainable)
+    return FlopCount(
+        batch_size_seqs=batch_size_seqs,
+        lengths=lengths,
+        linear_flops=forward,
+        attention_flops=total(flops for o, flops in work if is_pairwise(o)),
+        scan_flops=total(flops for o, flops in work if not is_pairwise(o)),
+        backward_flops=2 * (forward + other) - frozen,
+        groups={group: total(flops for _, w, flops in linear if w.group == group) for group in used},
+    )
+
+
+def counted(weight: Weight, how: Counting) -> bool:
+    """Whether a weight's product is counted at all."""
+    return how.head or weight.group != "head_matrix"
+
+
+def is_pairwise(operation: Operation) -> bool:
+    """Whether it is attention; hashed attention is, though its pairs are fixed for each token."""
+    return "scores" in operation.name or operation.name == "hashing"
+
+
+def linear_flops(layer: Layer, weight: Weight, lengths: Lengths, batch: Size) -> Size:
+    """2 FLOP for each weight that a token passes, each token and each run of the layer."""
+    per_token = floats(2 * layer.runs * weight.used * weight.elements)
+    return per_token * lengths.of(weight.stream) * batch
+
+
+def operation_flops(layer: Layer, operation: Operation, lengths: Lengths, batch: Size, how: Counting) -> Size:
+    """Work without weights: by token and by pair of query and key."""
+    queries, keys = lengths.of(operation.queries), lengths.of(operation.keys)
+    pairs = seen_pairs(queries, keys, operation, how)
+    return floats(layer.runs * operation.per_token) * queries * batch + floats(layer.runs * operation.per_pair) * pairs * batch
+
+
+def seen_pairs(queries: Size, keys: Size, operation: Operation, how: Counting) -> Size:
+    """Pairs of a query and a key in one sequence."""
+    causal = how.causal and operation.causal
+    span = operation.span
+    if span is None or (span.masked and not how.window):
+        return queries * (queries + 1) // 2 if causal else queries * keys
+    return span_pairs(span, queries, keys, causal)
+
+
+def span_pairs(span: Span, queries: Size, keys: Size, causal: bool) -> Size:
+    """Pairs that a pattern lets through.
+
+    local       min(local, keys) a query; causal, the first `local` queries see fewer
+    stride      per_stride keys of every `stride`
+    random      n_random
+    global      n_global for each query, and every key for each of the n_global
+    """
+    local = 0 if span.local is None else minimum(span.local, keys)
+    pairs = queries * local
+    if causal:
+        pairs = queries * (local + 1) // 2 if span.chunked else pairs - local * (local - 1) // 2
+    far = span.n_random + span.n_global
+    if span.stride is not None:
+        far = far + span.per_stride * ceil_div(keys, span.stride)
+    extra = queries * far // (2 if causal else 1)
+    square = queries * (queries + 1) // 2 if causal else queries * keys
+    return minimum(pairs + extra + span.n_global * keys, square)
