@@ -113,7 +113,7 @@ def cost(
         else:
             refuse_rate(mfu, flops_per_s_per_device, flops_kind, goodput)
             hours = Line("device_hours", "device-hours", device_hours, "h", standing="given")
-        price, price_remarks = price_of(device.name, usd_per_device_hour, defaults)
+        price, price_remarks = price_of(device, usd_per_device_hour, defaults)
         power, power_sources, power_remarks = power_of(device, device_power, defaults)
         lines = [*([work] if work else []), hours, *steps.time_lines(hours, n_devices)]
         lines += [steps.money_line(hours, price)] if price else []

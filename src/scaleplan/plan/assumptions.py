@@ -59,14 +59,15 @@ def whole_run_remark(rate: Rate) -> list[str]:
     return [f"MFU not given: that of whole published runs, {middle:g} ({low:g} to {high:g}, 80 %). --mfu replaces it."]
 
 
-def price_of(device: str, usd_per_device_hour: float | None, defaults: Defaults) -> tuple[Price | None, list[str]]:
+def price_of(device: library.Preset, usd_per_device_hour: float | None, defaults: Defaults) -> tuple[Price | None, list[str]]:
     """Dollars for an hour of the device: as given, else what the market asks; None where no offer is known."""
     if usd_per_device_hour is not None:
         return Price(usd_per_device_hour, "given", ()), []
     usual = defaults["price"]
-    found = market_price(library.rows("prices"), device, term=usual["term"], basis=usual["basis"])
+    offered_as = device.data.get("priced_as", device.name)
+    found = market_price(library.rows("prices"), offered_as, term=usual["term"], basis=usual["basis"])
     if found is None:
-        return None, [f"No price of {device} is known: add --usd-per-device-hour for dollars."]
+        return None, [f"No price of {device.name} is known: add --usd-per-device-hour for dollars."]
     rate = units.show_usd(found.usd_per_device_hour)
     who = (
         "1 provider"
@@ -84,10 +85,15 @@ def power_of(device: library.Preset, device_power: str | None, defaults: Default
     """
     usual = defaults["power"]
     power = training_power(device.data, usual["load_fraction"], usual["system_over_device"])
-    tables = [device.data.get("measured_power", {}), device.data.get("power", {}), usual]
+    measured, rated_table = device.data.get("measured_power", {}), device.data.get("power", {})
+    tables = [
+        measured,
+        *([] if "device_w" in measured else [rated_table]),
+        *([] if {"device_w", "system_w"} <= measured.keys() else [usual]),
+    ]
     cited = tuple(unique(key for table in tables for key in library.citations(table)))
     if device_power is not None:
-        rated = device.data.get("power", {}).get("tdp_w")
+        rated = rated_table.get("tdp_w")
         if device_power == "tdp" and rated is None:
             raise InputError(f"the rated power of `{device.name}` is not known", hint="give it in watts: --device-power 400W")
         power = given_power(rated if device_power == "tdp" else units.watts(device_power), power, usual["system_over_device"])

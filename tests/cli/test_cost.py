@@ -1,0 +1,128 @@
+"""`scaleplan cost`: device-hours, dollars, energy and carbon."""
+
+from __future__ import annotations
+
+import pytest
+
+SMALL = ("cost", "--n-params", "1e9", "--tokens", "2e11", "--hardware", "a100-sxm-80gb")
+OPT = ("cost", "opt-175b", "--tokens", "300B", "--hardware", "a100-sxm-80gb", "--n-devices", "1024")
+OPT_RATE = (*OPT, "--flops-per-s-per-device", "147T", "--recompute", "full", "--flops-kind")
+
+
+def test_a_billion_parameters_on_200_billion_tokens(ask):
+    """6 x 1e9 x 2e11 = 1.2e21 FLOP = 2,671 A100-hours at 40 %: the example that circulates as "about 1000 PF-days"."""
+    result = ask(*SMALL, "--n-devices", "8", "--mfu", "0.4")
+
+    assert result["training_flops"] == 12 * 10**20
+    assert result["device_hours"] == pytest.approx(1.2e21 / (0.4 * 312e12) / 3600)
+    assert result["wall_s"] == pytest.approx(13.9 * 86_400, rel=2e-3)
+    assert result["intervals"] is None
+
+
+def test_opt_took_32_days_of_hardware_flop(ask):
+    """8 N D at 147 TFLOP/s of hardware FLOP on 1024 devices (narayanan2021: full recomputation is a fourth pass)."""
+    days = ask(*OPT_RATE, "hardware")["wall_s"] / 86_400
+
+    assert days == pytest.approx(8 * 174_604_468_224 * 300e9 / 147e12 / 1024 / 86_400)
+    assert days == pytest.approx(32.3, abs=0.1)
+
+
+def test_a_model_rate_that_only_hardware_reaches_is_doubted(run):
+    """147 of 312 TFLOP/s is 47 %; with recomputation it was HFU, and the MFU about 35 %."""
+    document = run(*OPT_RATE, "model", "--json").document
+
+    assert document["result"]["wall_s"] / 86_400 == pytest.approx(24.2, abs=0.1)
+    (warning,) = document["warnings"]
+    assert warning["kind"] == "hfu-not-mfu"
+    assert warning["mfu_if_hardware_rate"] == pytest.approx(0.353, abs=0.001)
+
+
+def test_without_a_rate_the_run_is_as_slow_as_published_runs(ask):
+    """The default is the whole-run MFU with its interval: 0.29, 0.16 to 0.52."""
+    hours = ask("cost", "--compute", "1.2e21", "--hardware", "l40s")["intervals"]["device_hours"]
+
+    assert [1.2e21 / 362e12 / 3600 / hours[p] for p in ("p10", "p50", "p90")] == pytest.approx([0.52, 0.29, 0.16])
+
+
+def test_the_footprint_of_opt_implies_its_grid(ask):
+    """75 t over 809,472 device-hours at 400 W and PUE 1.1: 75,000 / 356,168 kWh = 0.211 kg/kWh."""
+    result = ask(
+        "cost",
+        "--device-hours",
+        "809472",
+        "--hardware",
+        "a100-sxm-80gb",
+        "--device-power",
+        "400W",
+        "--pue",
+        "1.1",
+        "--published-kgco2e",
+        "75t",
+    )
+
+    assert result["implied_kgco2e_per_kwh"] == pytest.approx(75_000 / (809_472 * 0.4 * 1.1), rel=1e-12)
+    assert result["training_flops"] is None
+
+
+def test_bloom_from_its_metered_energy(ask):
+    """433 MWh at 57 g/kWh without a PUE are 24.7 t (luccioni2022)."""
+    result = ask("cost", "--energy", "433MWh", "--pue", "1", "--grid-intensity", "57g/kWh")
+
+    assert result["kgco2e"] == pytest.approx(24_700, rel=2e-3)
+    assert result["device_hours"] is None
+    assert result["usd"] is None
+
+
+def test_energy_is_given_in_three_scopes(ask):
+    """Devices, then host and network with them, then the facility: each larger than the one before, in the stated ratios."""
+    result = ask(*SMALL, "--mfu", "0.4", "--pue", "1.5", "--device-power", "400W")
+
+    assert result["energy_devices_wh"] == pytest.approx(400 * result["device_hours"])
+    assert result["energy_it_wh"] > result["energy_devices_wh"]
+    assert result["energy_wh"] == pytest.approx(1.5 * result["energy_it_wh"])
+
+
+def test_twice_the_tokens_cost_twice_as_much(ask):
+    """All of the bill is proportional to the compute."""
+    one, two = (ask("cost", "--n-params", "1e9", "--tokens", tokens, "--hardware", "h100-sxm") for tokens in ("1e11", "2e11"))
+
+    for key in ("training_flops", "device_hours", "usd", "energy_wh", "kgco2e"):
+        assert two[key] == pytest.approx(2 * one[key])
+
+
+def test_only_active_parameters_are_computed(ask):
+    """A mixture of experts pays for the experts a token passes."""
+    assert ask(*SMALL, "--n-active-params", "5e8")["training_flops"] == 6 * 10**20
+
+
+def test_tokens_may_be_text(ask):
+    """96 GB of text at 4.2 bytes a token."""
+    result = ask("cost", "--n-params", "1e9", "--text", "96GB", "--bytes-per-token", "4.2", "--hardware", "a100")
+    assert result["training_flops"] == pytest.approx(6e9 * 96e9 / 4.2)
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (("--mfu", "1.7"), "1.7"),
+        (("--mfu", "0.4", "--flops-per-s-per-device", "147T", "--flops-kind", "model"), "--flops-per-s-per-device"),
+        (("--flops-per-s-per-device", "147T"), "--flops-kind"),
+        (("--flops-per-s-per-device", "400T", "--flops-kind", "model"), "400 TFLOP/s"),
+        (("--pue", "0.5"), "0.5"),
+        (("--region", "atlantis-9"), "atlantis-9"),
+        (("--region", "FRA", "--grid-intensity", "57g/kWh"), "--grid-intensity"),
+        (("--n-devices", "0"), "0"),
+        (("--compute", "1e21"), "--compute"),
+        (("--n-steps", "10"), "--n-steps"),
+        (("--grid-intensity", "57"), "57"),
+        (("--usd-per-device-hour", "-2"), "-2"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(run, more, says):
+    """Exit 2, an error that names the flag or the value, nothing on stdout."""
+    outcome = run(*SMALL, *more)
+
+    assert outcome.code == 2
+    assert outcome.stderr.startswith("error: ")
+    assert says in outcome.stderr
+    assert outcome.stdout == ""
