@@ -16,6 +16,7 @@ import numpy as np
 from scaleplan.laws.fitting.shapes import Array, Columns, Shape
 
 DELTA = 1e-3
+TINY = 1e-300
 
 
 class Slopes(NamedTuple):
@@ -48,6 +49,8 @@ class Problem:
 
     def __init__(self, shape: Shape, columns: Columns, loss: Array, delta: float = DELTA) -> None:
         self.shape = shape
+        self.columns = columns
+        self.loss = loss
         self.delta = delta
         self.log_loss = np.log(loss)
         self.n_rows = len(loss)
@@ -57,71 +60,86 @@ class Problem:
         self.terms = [
             (
                 [shape.parameters.index(name) for name in term.features],
-                [feature.of(logs, self.n_rows) for feature in term.features.values()],
-                term.offset.of(logs, self.n_rows) if term.offset else None,
+                [collapsed(feature.of(logs, self.n_rows)) for feature in term.features.values()],
+                term.offset.of(logs, self.n_rows) if term.offset else np.zeros(1),
             )
             for term in shape.terms
         ]
 
+    def of(self, rows: Any) -> Problem:
+        """The same on some of the runs."""
+        return Problem(self.shape, {name: self.columns[name][rows] for name in self.shape.columns}, self.loss[rows], self.delta)
+
     def shares(self, theta: Array) -> tuple[Array, list[Array]]:
-        """log of the sum of the terms, (n_laws, n_rows), and the share of each term in the sum."""
-        powers = []
+        """log predicted - log observed before the outer power, (n_laws, n_rows), and the share of each term in the sum.
+
+        Terms are taken relative to the observed loss. A law so far off that they overflow gets an infinite objective, which no
+        search moves to; callers silence the warning.
+        """
+        target = self.log_loss if self.outer is None else self.log_loss / theta[:, self.outer, None]
+        parts = []
         for indices, features, offset in self.terms:
-            power = sum(theta[:, p, None] * feature for p, feature in zip(indices, features, strict=True))
-            powers.append(power if offset is None else power + offset)
-        top = powers[0]
-        for power in powers[1:]:
-            top = np.maximum(top, power)
-        parts = [np.exp(power - top) for power in powers]
-        total = sum(parts[1:], parts[0])
-        return top + np.log(total), [part / total for part in parts]
+            power = offset - target
+            for p, feature in zip(indices, features, strict=True):
+                power = power + theta[:, p, None] * feature
+            parts.append(np.exp(power))
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return np.log(total), [part / total for part in parts]
 
     def residuals(self, theta: Array) -> Array:
         """log predicted - log observed. theta: (n_laws, n_parameters); result (n_laws, n_rows)."""
-        log_sum, _ = self.shares(theta)
-        return self._scaled(theta, log_sum) - self.log_loss
+        excess, _ = self.shares(theta)
+        return self._scaled(theta, excess)
 
-    def _scaled(self, theta: Array, log_sum: Array) -> Array:
-        return log_sum if self.outer is None else theta[:, self.outer, None] * log_sum
+    def _scaled(self, theta: Array, excess: Array) -> Array:
+        return excess if self.outer is None else theta[:, self.outer, None] * excess
 
     def huber(self, residuals: Array, weights: Array) -> Array:
         """The objective of each law. Shape (n_laws,)."""
         size = np.abs(residuals)
         near = np.minimum(size, self.delta)
-        return np.einsum("ri,ri->r", np.broadcast_to(weights, size.shape), near * (size - near / 2))
+        return (weights * near * (size - near / 2)).sum(axis=1)
 
     def jacobian(self, theta: Array) -> Array:
         """d log L / d theta. Shape (n_laws, n_parameters, n_rows)."""
-        log_sum, shares = self.shares(theta)
-        return self._jacobian(theta, log_sum, shares)
+        return self._jacobian(theta, *self.shares(theta))
 
-    def _jacobian(self, theta: Array, log_sum: Array, shares: list[Array]) -> Array:
-        jacobian = np.zeros((len(theta), self.n_parameters, self.n_rows))
+    def _jacobian(self, theta: Array, excess: Array, shares: list[Array]) -> Array:
+        jacobian = np.empty((len(theta), self.n_parameters, self.n_rows))
+        touched = set()
         for (indices, features, _), share in zip(self.terms, shares, strict=True):
             for p, feature in zip(indices, features, strict=True):
-                jacobian[:, p] += share * feature
+                if p in touched:
+                    jacobian[:, p] += share * feature
+                else:
+                    np.multiply(share, feature, out=jacobian[:, p])
+                    touched.add(p)
         if self.outer is not None:
-            jacobian *= theta[:, self.outer, None, None]
-            jacobian[:, self.outer] = log_sum
+            outer = theta[:, self.outer, None]
+            jacobian *= outer[:, :, None]
+            jacobian[:, self.outer] = excess + self.log_loss / outer
         return jacobian
 
     def slopes(self, theta: Array, weights: Array) -> Slopes:
         """Objective, gradient and curvature. theta: (n_laws, n_parameters); weights: (n_laws, n_rows) or (1, n_rows)."""
-        log_sum, shares = self.shares(theta)
-        residuals = self._scaled(theta, log_sum) - self.log_loss
+        excess, shares = self.shares(theta)
+        residuals = self._scaled(theta, excess)
         size = np.abs(residuals)
         near = np.minimum(size, self.delta)
-        pull = weights * np.copysign(near, residuals)
-        jacobian = self._jacobian(theta, log_sum, shares)
+        weighted = weights * near
+        pull = np.copysign(weighted, residuals)
+        jacobian = self._jacobian(theta, excess, shares)
         transposed = jacobian.transpose(0, 2, 1)
         scale = 1.0 if self.outer is None else theta[:, self.outer, None]
         curvature = np.matmul(jacobian * (weights * (size <= self.delta) - pull / scale)[:, None, :], transposed)
         self._add_bend(curvature, jacobian, pull * scale, pull / scale, shares)
         return Slopes(
-            objective=np.einsum("ri,ri->r", np.broadcast_to(weights, size.shape), near * (size - near / 2)),
+            objective=(weighted * (size - near / 2)).sum(axis=1),
             gradient=np.matmul(jacobian, pull[:, :, None])[:, :, 0],
             curvature=curvature,
-            metric=np.matmul(jacobian * (weights * near / np.maximum(size, 1e-300))[:, None, :], transposed),
+            metric=np.matmul(jacobian * (weighted / np.maximum(size, TINY))[:, None, :], transposed),
         )
 
     def _add_bend(self, curvature: Array, jacobian: Array, pull: Array, pull_of_outer: Array, shares: list[Array]) -> None:
@@ -130,7 +148,7 @@ class Problem:
             weighted = pull * share
             for p, feature in zip(indices, features, strict=True):
                 for q, other in zip(indices, features, strict=True):
-                    curvature[:, p, q] += weighted @ (feature * other)
+                    curvature[:, p, q] += weighted @ np.broadcast_to(feature * other, (self.n_rows,))
         if self.outer is not None:
             self._mend_outer(curvature, jacobian, pull_of_outer)
 
@@ -145,3 +163,8 @@ class Problem:
         curvature[:, self.outer, :] += products + slopes
         curvature[:, :, self.outer] += products + slopes
         curvature[:, self.outer, self.outer] -= products[:, self.outer]
+
+
+def collapsed(feature: Array) -> Array:
+    """A feature that is the same for every run as one number, so that what it multiplies stays small."""
+    return feature[:1] if (feature == feature[0]).all() else feature

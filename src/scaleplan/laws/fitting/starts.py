@@ -23,27 +23,32 @@ def profile_starts(problem: Problem, count: int = N_STARTS) -> Array:
     grid = np.array(list(itertools.product(*shape.starts.values())))
     theta = np.zeros((len(grid), problem.n_parameters))
     theta[:, [shape.parameters.index(name) for name in shape.starts]] = grid
-    rows = np.unique(np.linspace(0, problem.n_rows - 1, min(problem.n_rows, ROWS_TO_RANK)).astype(int))
-    for block in np.array_split(np.arange(len(grid)), max(1, len(grid) * len(rows) // 2**17)):
-        theta[block] = with_coefficients(problem, theta[block], rows)
-    residuals = np.concatenate([problem.residuals(theta[i : i + 1])[:, rows] for i in range(len(theta))])
-    order = np.argsort(problem.huber(residuals, np.ones((1, len(rows)))), kind="stable")
+    if problem.n_rows > ROWS_TO_RANK:
+        problem = problem.of(np.linspace(0, problem.n_rows - 1, ROWS_TO_RANK).astype(int))
+    ranks = []
+    with np.errstate(over="ignore"):
+        for block in np.array_split(np.arange(len(grid)), max(1, len(grid) * problem.n_rows // 2**16)):
+            theta[block] = with_coefficients(problem, theta[block])
+            ranks.append(problem.huber(problem.residuals(theta[block]), np.ones((1, problem.n_rows))))
+    order = np.argsort(np.concatenate(ranks), kind="stable")
     return theta[order[:count]]
 
 
-def with_coefficients(problem: Problem, theta: Array, rows: Array) -> Array:
+def with_coefficients(problem: Problem, theta: Array) -> Array:
     """theta with the coefficients that fit best in relative error, the exponents being as they are."""
-    power = 1.0 if problem.outer is None else theta[:, problem.outer, None]
-    target = np.exp(problem.log_loss[rows] / power)
+    target = problem.log_loss if problem.outer is None else problem.log_loss / theta[:, problem.outer, None]
     values, places = [], []
     for (indices, features, offset), term in zip(problem.terms, problem.shape.terms, strict=True):
         place = problem.shape.parameters.index(term.coefficient)
-        exponent = sum(theta[:, p, None] * f[rows] for p, f in zip(indices, features, strict=True) if p != place)
-        values.append(np.exp(exponent + (offset[rows] if offset is not None else 0.0)) / target)
+        power = offset - target
+        for p, feature in zip(indices, features, strict=True):
+            if p != place:
+                power = power + theta[:, p, None] * feature
+        values.append(np.exp(power))
         places.append(place)
     basis = np.stack(np.broadcast_arrays(*values), axis=2)
-    scale = np.sqrt(np.einsum("rik,rik->rk", basis, basis))
-    basis /= scale[:, None, :]
+    scale = np.sqrt((basis * basis).sum(axis=1))
+    basis = basis / scale[:, None, :]
     normal = np.matmul(basis.transpose(0, 2, 1), basis) + 1e-12 * np.eye(len(places))
     found = np.linalg.solve(normal, basis.sum(axis=1)[:, :, None])[:, :, 0]
     found = np.maximum(found, SMALLEST_SHARE / basis.mean(axis=1))
