@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from scaleplan.errors import InputError, UnknownName, clipped
 
 KINDS = ("hardware", "models", "laws", "stacks", "prices", "grid", "sources")
+USUAL_FILE_BYTES = 2**17  # read at first: a buffer for the largest file costs more time than most files
 LARGEST_FILE_BYTES = 64 * 2**20  # of a TOML or JSON file; a model or plan that is larger is a mistake or an attack
 
 Data = dict[str, Any]
@@ -143,10 +144,13 @@ def read_draws(path: Path) -> dict[str, list[float]]:
 
     A comma-separated table of plain numbers, parsed without a CSV library because `optimal` reads it at every start.
     """
-    heading, *lines = read_text(path).splitlines()
+    heading, *lines = read_text(path).split()
+    columns = heading.split(",")
     try:
-        columns = list(zip(*(map(float, line.split(",")) for line in lines if line), strict=True))
-        return {name: list(column) for name, column in zip(heading.split(","), columns, strict=True)}
+        if any(line.count(",") != len(columns) - 1 for line in lines):
+            raise ValueError
+        numbers = list(map(float, ",".join(lines).split(",")))
+        return {name: numbers[position :: len(columns)] for position, name in enumerate(columns)}
     except ValueError:
         raise InputError("a table of draws holds one number for each of its columns in every row", file=str(path)) from None
 
@@ -163,7 +167,9 @@ def read_bytes(path: Path | str) -> bytes:
         name = str(path)
         try:
             with Path(path).open("rb") as file:
-                data = file.read(LARGEST_FILE_BYTES + 1)
+                data = file.read(USUAL_FILE_BYTES)
+                if len(data) == USUAL_FILE_BYTES:
+                    data += file.read(LARGEST_FILE_BYTES + 1 - USUAL_FILE_BYTES)
         except FileNotFoundError:
             raise InputError(f"no file `{clipped(name, 200)}`") from None
         except IsADirectoryError:
