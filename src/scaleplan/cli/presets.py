@@ -146,10 +146,10 @@ def of_device(data: Mapping[str, Any]) -> Row:
 
 def of_model(data: Mapping[str, Any]) -> Row:
     """When, how large, on how many tokens, at what compute."""
-    from scaleplan.model.params import count_params
-    from scaleplan.model.presets import arch_of_preset
+    from scaleplan.model.bill import bill_of
+    from scaleplan.model_files import arch_of_preset
 
-    n_params = count_params(arch_of_preset(data)).n_params
+    n_params = bill_of(arch_of_preset(data)).n_params()
     training = data.get("training", {})
     tokens = training.get("n_tokens")
     return {
