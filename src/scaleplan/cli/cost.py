@@ -9,6 +9,7 @@ import typer
 
 from scaleplan import library, units
 from scaleplan.answer import Answer, Caution, Line, intervals, quantities
+from scaleplan.cli.models import with_model
 from scaleplan.cli.options import (
     BatchSizeSeqs,
     BatchSizeTokens,
@@ -32,12 +33,10 @@ from scaleplan.cli.options import (
 from scaleplan.cli.tokens import training_tokens
 from scaleplan.errors import UsageError
 from scaleplan.machine.run_time import likely_hardware_rate
+from scaleplan.model_files import Model
 from scaleplan.plan import cost as steps
 from scaleplan.plan.assumptions import power_of, price_of, rate_of, site_of, whole_run_remark
 
-ModelOrNone = Annotated[
-    str | None, typer.Argument(metavar="[MODEL]", help="A model preset or file; or give --n-params or --compute.", show_default=False)
-]
 FlopsPerS = Annotated[
     float | None, quantity("--flops-per-s-per-device", units.flops_per_s, "Rate of one device: 147T; needs --flops-kind.", metavar="RATE")
 ]
@@ -57,8 +56,9 @@ Published = Annotated[
 
 
 @command
+@with_model
 def cost(
-    model: ModelOrNone = None,
+    model: Model | None = None,
     n_params: NParams = None,
     n_active_params: NActiveParams = None,
     compute: Compute = None,
@@ -94,7 +94,7 @@ def cost(
       scaleplan cost --device-hours 809472 --hardware a100-sxm-80gb --region us-east4
       scaleplan cost --energy 433MWh --pue 1.2 --grid-intensity 57g/kWh
     """
-    asked = {key: value for key, value in locals().items() if value is not None}
+    asked = {key: getattr(value, "label", value) for key, value in locals().items() if value is not None}
     defaults = library.defaults()
     n_tokens = training_tokens(tokens, n_steps, batch_size_tokens, batch_size_seqs, seq_len, text, bytes_per_token)
     work = work_line(model, n_params, n_active_params, compute, n_tokens, device_hours, energy)
@@ -133,7 +133,7 @@ def answer_of(asked: dict[str, Any], lines: list[Line], warnings: list[Caution],
 
 
 def work_line(
-    model: str | None,
+    model: Model | None,
     n_params: int | None,
     n_active: int | None,
     compute: float | None,
@@ -142,10 +142,10 @@ def work_line(
     energy: float | None,
 ) -> Line | None:
     """The training compute from whichever way it was given; None where device-hours or an energy stand for it."""
-    subject = {"MODEL": model, "--n-params": n_params, "--compute": compute, "--device-hours": hours, "--energy": energy}
+    subject = {"MODEL or a shape": model, "--n-params": n_params, "--compute": compute, "--device-hours": hours, "--energy": energy}
     given = [name for name, value in subject.items() if value is not None]
     if len(given) != 1:
-        ways = "MODEL or --n-params with --tokens, --compute, --device-hours, or --energy"
+        ways = "MODEL, a shape or --n-params with --tokens, --compute, --device-hours, or --energy"
         raise UsageError(f"{' and '.join(given)} contradict each other" if given else "nothing to price", hint=f"give one of: {ways}")
     if n_active is not None and n_params is None:
         raise UsageError("--n-active-params goes with --n-params")
@@ -161,11 +161,10 @@ def work_line(
         raise UsageError("on how many tokens?", hint="add --tokens, --n-steps with a batch size, or --text with --bytes-per-token")
     if model is None:
         return steps.compute_line(n_active or n_params or 0, n_tokens, ())
-    from scaleplan.cli.models import read_model
+    from scaleplan.model.bill import bill_of
     from scaleplan.model.params import count_params
 
-    read = read_model(model)
-    return steps.compute_line(count_params(read.bill).n_active_params, n_tokens, tuple(read.sources))
+    return steps.compute_line(count_params(bill_of(model.arch)).n_active_params, n_tokens, model.sources)
 
 
 def device_of(hardware: str | None) -> library.Preset:

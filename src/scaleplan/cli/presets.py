@@ -14,10 +14,11 @@ from scaleplan.errors import UnknownName
 
 Kind = Annotated[str | None, typer.Argument(metavar="[KIND]", help=", ".join(library.KINDS), show_default=False)]
 Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="One preset of that kind.", show_default=False)]
+Schema = Annotated[bool, typer.Option("--schema", help="The JSON Schema of files of that kind, for your own.")]
 
 
 @command
-def presets(kind: Kind = None, name: Name = None) -> Answer:
+def presets(kind: Kind = None, name: Name = None, schema: Schema = False) -> Answer:
     """What is built in, each value with its source?
 
     \b
@@ -30,6 +31,8 @@ def presets(kind: Kind = None, name: Name = None) -> Answer:
         return kinds()
     if kind not in library.KINDS:
         raise UnknownName("kind of preset", kind, library.KINDS)
+    if schema:
+        return schema_of(kind)
     return listing(kind) if name is None else one(kind, name)
 
 
@@ -44,6 +47,21 @@ def kinds() -> Answer:
         [table],
         notes=["`scaleplan presets KIND` lists one kind, `scaleplan presets KIND NAME` shows one preset."],
     )
+
+
+def schema_of(kind: str) -> Answer:
+    """What a file of this kind must hold."""
+    from scaleplan.schema import SCHEMAS, json_schema
+
+    if kind not in SCHEMAS:
+        raise UnknownName("kind of file with a schema", kind, SCHEMAS)
+    schema = json_schema(kind)
+    fields = [
+        {"key": key, "required": key in schema.get("required", ()), "meaning": about.get("description") or about.get("title")}
+        for key, about in schema["properties"].items()
+    ]
+    table = Table("", [Column("key", "key"), Column("required", "required"), Column("meaning", "meaning")], fields)
+    return Answer("presets", {"kind": kind}, {"json_schema": schema}, [table], notes=["--json prints the JSON Schema itself."])
 
 
 def listing(kind: str) -> Answer:
@@ -162,8 +180,9 @@ def of_model(data: Mapping[str, Any]) -> Row:
 
 
 def of_law(data: Mapping[str, Any]) -> Row:
-    """Its form and which N it means."""
-    return {"form": data.get("form"), "n_params_kind": data.get("n_params_kind"), "standing": data.get("standing")}
+    """Which N it means, how well confirmed it is, and what it is."""
+    convention = data.get("convention", {})
+    return {"title": data.get("title"), "n_params_kind": convention.get("n_params"), "standing": data.get("standing")}
 
 
 def of_price(data: Mapping[str, Any]) -> Row:
@@ -203,7 +222,7 @@ OVERVIEWS: dict[str, tuple[list[Column], Callable[[Mapping[str, Any]], Row]]] = 
         ],
         of_model,
     ),
-    "laws": ([Column("form", "form"), Column("n_params_kind", "N"), Column("standing", "standing")], of_law),
+    "laws": ([Column("n_params_kind", "N"), Column("standing", "standing"), Column("title", "title")], of_law),
     "prices": ([Column("usd_per_device_hour", "$/device-hour", "usd"), Column("date", "date")], of_price),
     "grid": ([Column("title", "zone"), Column("kgco2e_per_kwh", "kgCO2e/kWh", ""), Column("year", "year")], of_zone),
     "sources": ([Column("title", "title")], of_source),
