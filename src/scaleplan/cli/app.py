@@ -21,6 +21,7 @@ from scaleplan.errors import ScaleplanError
 
 COMMANDS = {
     "params": "How many parameters, of which kind, in which convention?",
+    "flops": "How much compute to train and to serve, 6N and 2N beside the exact count?",
     "cost": "How many device-days, days, dollars, kWh and kg of CO2e does training take?",
     "check": "Is it within the limits?",
     "optimal": "How large a model on how many tokens, and what loss, by each scaling law?",

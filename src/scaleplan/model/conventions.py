@@ -16,27 +16,27 @@ from scaleplan.numeric import floats, minimum
 
 
 class Convention(NamedTuple):
-    """A way to count: what it says, its formula by token, where it is from."""
+    """A way to count: what it says, its formula by token, citation keys."""
 
     meaning: str
     formula: str
-    source: str
+    sources: tuple[str, ...] = ()
 
 
 CONVENTIONS: dict[str, Convention] = {
-    "six_n": Convention("all parameters", "6 N", "kaplan2020"),
-    "six_n_active": Convention("parameters that a token passes", "6 N_active", "kaplan2020"),
-    "six_n_non_embedding": Convention("without tables and head", "6 N_non_embedding", "kaplan2020"),
-    "kaplan": Convention("weights of the layers by 2 d (2 d_attn + d_ff)", "6 N_kaplan", "kaplan2020"),
-    "kaplan_context": Convention("and half of the attention square", "6 N_kaplan + 6 L s d_attn", "kaplan2020"),
-    "palm": Convention("parameters that a token passes, full attention square", "6 N + 12 L H Q T", "chowdhery2022"),
-    "megatron": Convention("plain GPT layers of this depth and width, with the head", "72 L h^2 (1 + s/6h + V/12Lh)", "narayanan2021"),
-    "megatron_recompute": Convention("the same, every layer run forward twice", "96 L h^2 (1 + s/6h + V/16Lh)", "narayanan2021"),
-    "chinchilla": Convention("appendix F as listed, look-up counted as a product", "3 (layers + 4 V d)", "hoffmann2022"),
-    "chinchilla_layers": Convention("appendix F as its table A4 was made, no vocabulary", "3 layers", "hoffmann2022"),
-    "maxtext": Convention("weights in products, half of the attention square", "6 N_products + 6 L s d_attn", "maxtext"),
-    "exact": Convention("every product as it is run, full attention square", "3 forward", "derived"),
-    "exact_causal": Convention("the same, only pairs that causality and windows leave", "3 forward", "derived"),
+    "six_n": Convention("all parameters", "6 N", ("kaplan2020",)),
+    "six_n_active": Convention("parameters that a token passes", "6 N_active", ("kaplan2020",)),
+    "six_n_non_embedding": Convention("without tables and head", "6 N_non_embedding", ("kaplan2020",)),
+    "kaplan": Convention("weights of the layers by 2 d (2 d_attn + d_ff)", "6 N_kaplan", ("kaplan2020",)),
+    "kaplan_context": Convention("and half of the attention square", "6 N_kaplan + 6 L s d_attn", ("kaplan2020",)),
+    "palm": Convention("parameters that a token passes, full attention square", "6 N + 12 L H Q T", ("chowdhery2022",)),
+    "megatron": Convention("plain GPT layers of this depth and width, with the head", "72 L h^2 (1 + s/6h + V/12Lh)", ("narayanan2021",)),
+    "megatron_recompute": Convention("the same, every layer run forward twice", "96 L h^2 (1 + s/6h + V/16Lh)", ("narayanan2021",)),
+    "chinchilla": Convention("appendix F as listed, look-up counted as a product", "3 (layers + 4 V d)", ("hoffmann2022",)),
+    "chinchilla_layers": Convention("appendix F as its table A4 was made, no vocabulary", "3 layers", ("hoffmann2022",)),
+    "maxtext": Convention("weights in products, half of the attention square", "6 N_products + 6 L s d_attn", ("maxtext",)),
+    "exact": Convention("every product as it is run, full attention square", "3 forward"),
+    "exact_causal": Convention("the same, only pairs that causality and windows leave", "3 forward"),
 }
 
 

@@ -140,3 +140,49 @@ def span_pairs(span: Span, queries: Size, keys: Size, causal: bool) -> Size:
     extra = queries * far // (2 if causal else 1)
     square = queries * (queries + 1) // 2 if causal else queries * keys
     return minimum(pairs + extra + span.n_global * keys, square)
+
+
+# ------------------------------------------------------------------------------------------------ recomputation and serving
+
+
+def recomputed_flops(count: FlopCount, recompute: str) -> Size:
+    """Forward FLOP of a batch that are run a second time in the backward pass.
+
+    full       every layer, not the head (chen2016)
+    selective  scores and weighted sums of attention only (korthikanti2022)
+    per-op     attention and every second product, as selective activation checkpointing by operator does
+    none       nothing
+    """
+    layers = count.forward_flops - count.groups.get("head_matrix", 0) - count.groups.get("head_transform", 0)
+    again = {"full": layers, "selective": count.attention_flops, "none": 0}
+    again["per-op"] = count.attention_flops + (layers - count.attention_flops) // 2
+    return again[recompute]
+
+
+class ServingFlops(NamedTuple):
+    """FLOP of answering one sequence.
+
+    prefill_flops            the whole prompt, causal; logits of its last position only
+    decode_flops_per_token   one token after a prompt of that length, with its logits
+    """
+
+    prefill_flops: Size
+    decode_flops_per_token: Size
+
+
+def serving_flops(bill: Bill, n_prompt_tokens: Size) -> ServingFlops:
+    """What a prompt and each token after it cost. An encoder-only model reads and writes nothing after."""
+    head = total(2 * layer.runs * w.used * w.elements for layer, w in bill.weights() if w.group == "head_matrix")
+    prompt = count_flops(bill, n_prompt_tokens, how=Counting(causal=True, window=True, head=False)).forward_flops
+    one = count_flops(bill, 1, how=Counting(head=False))
+    scores = total(layer.runs * o.per_pair * seen_by_last(o, n_prompt_tokens) for layer, o in bill.operations())
+    return ServingFlops(prompt + head, one.linear_flops + one.scan_flops + head + scores)
+
+
+def seen_by_last(operation: Operation, n_tokens: Size) -> Size:
+    """Keys that the token after `n_tokens` sees."""
+    span = operation.span
+    if span is None:
+        return n_tokens + 1
+    far = span.n_random + span.n_global + (0 if span.stride is None else span.per_stride * ceil_div(n_tokens, span.stride))
+    return minimum(n_tokens + 1, (0 if span.local is None else span.local) + far)
