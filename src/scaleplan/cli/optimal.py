@@ -67,20 +67,21 @@ def optimal(
     return answer_of(question, advices, silent, n_kind)
 
 
-def ask(names: Sequence[str], question: Question, kind: str | None) -> tuple[list[Advice], list[ScaleplanError]]:
-    """The answers, and why some laws of the default list (or of `all`) have none; a law asked for by name must answer."""
-    by_name = {law.name for law in catalogue.load_laws([name for name in names if name != catalogue.EVERY])}
-    optional = catalogue.EVERY in names or tuple(names) == catalogue.DEFAULT
+def ask(names: Sequence[str], question: Question, kind: str | None) -> tuple[list[Advice], dict[str, ScaleplanError]]:
+    """The answers, and by name why some laws of the default list (or of `all`) have none; a law asked for by name must answer."""
+    wanted = set() if names == catalogue.DEFAULT else set(names) - {catalogue.EVERY}
     yardstick, critical_batch = catalogue.load_law(catalogue.RECOMMENDED), catalogue.critical_batch()
     advices: list[Advice] = []
-    silent: list[ScaleplanError] = []
+    silent: dict[str, ScaleplanError] = {}
     for law in catalogue.load_laws(names):
+        if catalogue.EVERY in names and law.frontier is None:
+            continue
         try:
             advices.append(advise(law, question, yardstick, critical_batch, kind))
         except (NotSupported, InputError) as error:
-            if not optional or (law.name in by_name and tuple(names) != catalogue.DEFAULT):
+            if law.name in wanted:
                 raise
-            silent.append(error)
+            silent[law.name] = error
     if not advices:
-        raise next((error for error in silent if isinstance(error, InputError)), silent[0])
+        raise next((error for error in silent.values() if isinstance(error, InputError)), next(iter(silent.values())))
     return advices, silent

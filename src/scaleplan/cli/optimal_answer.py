@@ -8,13 +8,14 @@ from typing import Any
 from scaleplan.answer import Answer, Caution, Column, Line, Table
 from scaleplan.errors import ScaleplanError
 from scaleplan.laws.allocation import Question
-from scaleplan.laws.convention import NON_EMBEDDING, TOTAL, converted_params
+from scaleplan.laws.convention import EMBEDDING_SCALE, NON_EMBEDDING, TOTAL, converted_params
 from scaleplan.laws.forms import Additive, KaplanLoss
 from scaleplan.laws.power import PowerFrontier
 from scaleplan.plan import catalogue
 from scaleplan.plan.optimum import Advice, Growth, growth
 from scaleplan.units import show_count, show_si, three_digits
 
+Silent = Mapping[str, ScaleplanError]
 Rows = Sequence[Mapping[str, Any]]
 
 UNITS = {
@@ -38,14 +39,14 @@ LABELS = {
 TOKEN_STOCK = "villalobos2024"
 
 
-def answer_of(question: Question, advices: Sequence[Advice], silent: Sequence[ScaleplanError], n_kind: str) -> Answer:
+def answer_of(question: Question, advices: Sequence[Advice], silent: Silent, n_kind: str) -> Answer:
     """Everything about one question."""
-    rows = [row_of(advice, question) for advice in advices]
-    growths = [growth(advice, catalogue.critical_batch()) for advice in advices if advice.law.frontier and not constrained(question)]
-    for row, multipliers in zip(rows, growths, strict=False):
+    growths = [growth(advice, catalogue.critical_batch()) for advice in advices] if at_the_optimum(question) else []
+    rows = [row_of(advice, question) | {"per_decade": None} for advice in advices]
+    for row, multipliers in zip(rows, growths, strict=False):  # all rows, or none
         row["per_decade"] = growth_row(multipliers)
     names = [advice.law.name for advice in advices]
-    recommended = catalogue.RECOMMENDED if catalogue.RECOMMENDED in names else names[0]
+    recommended = names[0] if question.unique_tokens else catalogue.RECOMMENDED
     return Answer(
         "optimal",
         inputs={name: value for name, value in question._asdict().items() if value is not None} | {"law": names, "n_kind": n_kind},
@@ -58,8 +59,13 @@ def answer_of(question: Question, advices: Sequence[Advice], silent: Sequence[Sc
 
 
 def constrained(question: Question) -> bool:
-    """Whether more than a budget is asked, so that tenfold compute is another question."""
+    """Whether more than a budget is asked."""
     return bool(question.unique_tokens or question.inference_tokens)
+
+
+def at_the_optimum(question: Question) -> bool:
+    """Whether the runs lie on the frontiers of their laws, so that one can follow them to more compute."""
+    return len(question.fixed()) == 1 and not constrained(question)
 
 
 def row_of(advice: Advice, question: Question) -> dict[str, Any]:
@@ -105,13 +111,10 @@ def tables(question: Question, advices: Sequence[Advice], rows: Rows, growths: S
     sizes = [Column("n_params", "N", "params"), Column("n_params_kind", "counts")]
     if n_kind == "both":
         sizes = [Column("n_total_params", "N total", "params"), Column("n_non_embedding_params", "non-emb.", "params")]
-    columns = [
-        Column("law", "law"),
-        *sizes,
-        *(Column(name, LABELS[name], UNITS[name]) for name in list(UNITS)[1:] if name != "compute_flops"),
-    ]
-    if "compute_flops" not in question.fixed():
-        columns.insert(1 + len(sizes), Column("compute_flops", "C", "FLOP"))
+    rest = ["n_tokens", "tokens_per_param", "loss_nats", "critical_batch_tokens", "n_steps"]
+    if question.compute_flops is None:  # compute instead of what follows from the loss: 80 columns hold no more
+        rest = ["compute_flops", *rest[:3]]
+    columns = [Column("law", "law"), *sizes, *(Column(name, LABELS[name], UNITS[name]) for name in rest)]
     if question.unique_tokens is not None:
         columns.append(Column("epochs", "epochs", ""))
     yield Table("", columns, rows)
@@ -161,6 +164,8 @@ def lines_of(advice: Advice, question: Question) -> Iterator[Line]:
         formula, constants = formulas.get(name, (None, {}))
         inputs = constants | {key: value for key, value in known.items() if formula and key in formula}
         yield line(name, known[name], formula, inputs, block)
+    if advice.n_params_kind != law.n_kind:
+        yield converted_line(advice)
     yield line("tokens_per_param", run.tokens_per_param, "n_tokens / n_params", {"n_tokens": run.n_tokens, "n_params": run.n_params}, block)
     if run.loss_nats is None:
         return
@@ -172,6 +177,22 @@ def lines_of(advice: Advice, question: Question) -> Iterator[Line]:
     yield line("critical_batch_tokens", advice.critical_batch, batch.formula(), inputs, "loss")._replace(sources=cited)
     inputs = {"n_tokens": run.n_tokens, "critical_batch_tokens": advice.critical_batch}
     yield line("n_steps", advice.n_steps, "n_tokens / critical_batch_tokens", inputs, "loss")._replace(sources=cited)
+
+
+def converted_line(advice: Advice) -> Line:
+    """N in the kind that was asked for."""
+    law, run = advice.law, advice.run
+    to_total = advice.n_params_kind == TOTAL
+    return Line(
+        f"laws.{law.name}.n_params_{advice.n_params_kind}",
+        f"{law.name} N, {advice.n_params_kind}",
+        advice.n_params,
+        UNITS["n_params"],
+        "n_params + embedding_scale * n_params ** (1 / 3)" if to_total else None,
+        {"n_params": run.n_params, "embedding_scale": EMBEDDING_SCALE} if to_total else None,
+        ["pearce2024"],
+        "estimate",
+    )
 
 
 Formulas = dict[str, tuple[str, Mapping[str, Any]]]
@@ -205,7 +226,7 @@ def formulas_of(advice: Advice, question: Question) -> Formulas:
 def loss_formula(advice: Advice, question: Question) -> Formulas:
     """How the loss of a run follows."""
     law = advice.law
-    if question.unique_tokens is not None:
+    if question.unique_tokens is not None or advice.run.loss_nats is None:
         return {}
     if isinstance(law.frontier, PowerFrontier) and len(question.fixed()) == 1:
         return {"loss_nats": (PowerFrontier.FORMULAS["loss_nats"], constants_of(law.frontier))} if law.frontier.loss_of_compute else {}
@@ -275,13 +296,14 @@ WHY = {
 }
 
 
-def remarks(advices: Sequence[Advice], recommended: str, silent: Sequence[ScaleplanError], n_kind: str) -> list[str]:
+def remarks(advices: Sequence[Advice], recommended: str, silent: Silent, n_kind: str) -> list[str]:
     """Which law to follow, why they differ, and who had no answer."""
     names = [advice.law.name for advice in advices]
-    said = [f"Recommended: {recommended}."] if len(names) > 1 else []
+    said = [f"Recommended: {recommended}."] if recommended in names and len(names) > 1 else []
     said += [why for name, why in WHY.items() if name in names and len(names) > 1]
     if n_kind in ("total", "non-embedding", "both"):
         said.append("N is converted by N_total = N + 47491 N^(1/3) (pearce2024), an estimate.")
-    if silent:
-        said.append("No answer: " + "; ".join(dict.fromkeys(error.message for error in silent)) + ".")
-    return said
+    reasons: dict[str, list[str]] = {}
+    for law, error in silent.items():
+        reasons.setdefault(error.message.replace(f"`{law}` ", "").replace(f" under `{law}`", ""), []).append(law)
+    return said + [f"No answer from {', '.join(laws)}: {reason}." for reason, laws in reasons.items()]

@@ -6,14 +6,16 @@ follows from C = 6 N D). Numbers and numpy arrays pass through the same formulas
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from scaleplan.errors import InputError, NotSupported, UsageError
 from scaleplan.laws.convention import FLOPS_PER_PARAM_TOKEN, training_flops
-from scaleplan.laws.forms import Additive, Frontier, KaplanLoss, Repeated, Repeating, Served
+from scaleplan.laws.forms import Additive, Frontier, KaplanLoss
 from scaleplan.laws.law import Law
 from scaleplan.laws.power import PowerFrontier
 
+ENDLESS = 1e30
 FLAGS = {"compute_flops": "--compute", "n_params": "--n-params", "n_tokens": "--tokens", "loss_nats": "--loss"}
 
 
@@ -67,29 +69,35 @@ def check_question(question: Question) -> None:
 def allocate(law: Law, question: Question) -> Run:
     """What a law answers. Raises NotSupported where it has no answer, InputError where nothing can reach the loss."""
     frontier = frontier_for(law, question)
-    if "loss_nats" in question.fixed():
+    if question.loss_nats is not None:
         check_reach(law, frontier, question.loss_nats)
-    return solve(frontier, law.loss, question)
+    n, d = locator(question)(frontier)
+    on_frontier = isinstance(frontier, Frontier) or len(question.fixed()) == 1
+    return Run(n, d, frontier.loss(n, d) if on_frontier else loss_off_frontier(law, n, d))
 
 
 def allocate_draws(law: Law, question: Question) -> list[Run]:
     """The same question to each draw of the law; draws that cannot reach a loss are left out."""
-    draws = law.draws
+    draws: Sequence[Additive] = law.draws
     if question.loss_nats is not None:
         draws = [draw for draw in draws if draw.e_nats < question.loss_nats]
-    served = question.inference_tokens
-    return [solve(Served(draw, served) if served else draw, draw, question) for draw in draws]
+    frontiers: Sequence[Frontier] = draws
+    if question.inference_tokens:
+        from scaleplan.laws.inference import Served
+
+        frontiers = [Served(draw, question.inference_tokens) for draw in draws]
+    locate = locator(question)
+    found = [locate(frontier) for frontier in frontiers]
+    return [Run(n, d, draw.loss(n, d)) for draw, (n, d) in zip(draws, found, strict=True)]
 
 
 def frontier_for(law: Law, question: Question) -> Frontier | PowerFrontier:
     """The frontier of a law under the constraints of a question."""
     if question.unique_tokens is not None:
-        if not isinstance(law.loss, Repeating):
-            raise NotSupported(f"`{law.name}` does not know what repeated data are worth", hint="`--law muennighoff2023` does")
-        if question.inference_tokens:
-            raise NotSupported("no law here covers repeated data and inference together", hint="leave out one of them")
-        return law.loss.on(question.unique_tokens)
+        return frontier_of_repetition(law, question)
     if question.inference_tokens:
+        from scaleplan.laws.inference import Served
+
         return Served(law.additive, question.inference_tokens)
     if law.frontier is None:
         raise NotSupported(
@@ -98,33 +106,53 @@ def frontier_for(law: Law, question: Question) -> Frontier | PowerFrontier:
     return law.frontier
 
 
-def solve(frontier: Frontier | PowerFrontier, loss: Any, question: Question) -> Run:
-    """N, D and the loss. `loss` is the law's L(N, D) where two are fixed and the frontier has none of its own."""
-    c, n, d, target = question[:4]
-    if len(question.fixed()) == 2:
-        n = n if n is not None else c / FLOPS_PER_PARAM_TOKEN / d
-        d = d if d is not None else c / FLOPS_PER_PARAM_TOKEN / n
-        return Run(n, d, loss_at(frontier, loss, n, d))
-    if c is not None:
-        n = frontier.params_at_compute(c)
-        d = frontier.tokens_at_params(n) if isinstance(frontier, Served) else c / FLOPS_PER_PARAM_TOKEN / n
-    elif n is not None:
-        d = frontier.tokens_at_params(n)
-    elif d is not None:
-        n = frontier.params_at_tokens(d)
-    else:
-        n = frontier.params_at_loss(target)
-        d = frontier.tokens_at_params(n)
-    if isinstance(frontier, PowerFrontier):
-        return Run(n, d, frontier.least_loss(training_flops(n, d)))
-    return Run(n, d, frontier.loss(n, d))
+def frontier_of_repetition(law: Law, question: Question) -> Frontier:
+    """The frontier where different tokens are limited."""
+    from scaleplan.laws.repetition import Repeating
+
+    if not isinstance(law.loss, Repeating):
+        raise NotSupported(f"`{law.name}` does not know what repeated data are worth", hint="`--law muennighoff2023` does")
+    if question.inference_tokens:
+        raise NotSupported("no law here covers repeated data and inference together", hint="leave out one of them")
+    return law.loss.on(question.unique_tokens)
 
 
-def loss_at(frontier: Frontier | PowerFrontier, loss: Any, n_params: Any, n_tokens: Any) -> Any:
-    """L(N, D) away from the frontier; None where the law has none."""
-    if isinstance(frontier, Frontier):
-        return frontier.loss(n_params, n_tokens)
-    return loss.loss(n_params, n_tokens) if isinstance(loss, KaplanLoss | Additive) else None
+Locator = Callable[[Any], tuple[Any, Any]]
+
+
+def locator(question: Question) -> Locator:
+    """How N and D follow from a frontier: chosen once, used for a law and for each of its draws."""
+    c, n, d, loss = question[:4]
+    match question.fixed():
+        case ["compute_flops", "n_params"]:
+            return lambda frontier: (n, frontier.tokens_at_compute(c, n))
+        case ["compute_flops", "n_tokens"]:
+            return lambda _: (c / FLOPS_PER_PARAM_TOKEN / d, d)
+        case ["n_params", "n_tokens"]:
+            return lambda _: (n, d)
+        case ["compute_flops"]:
+            return lambda frontier: with_tokens(frontier, frontier.params_at_compute(c), c)
+        case ["n_params"]:
+            return lambda frontier: (n, frontier.tokens_at_params(n))
+        case ["n_tokens"]:
+            return lambda frontier: (frontier.params_at_tokens(d), d)
+        case _:
+            return lambda frontier: at_its_best(frontier, frontier.params_at_loss(loss))
+
+
+def with_tokens(frontier: Frontier | PowerFrontier, n_params: Any, flops: Any) -> tuple[Any, Any]:
+    """N and what the budget leaves for D."""
+    return n_params, frontier.tokens_at_compute(flops, n_params)
+
+
+def at_its_best(frontier: Frontier | PowerFrontier, n_params: Any) -> tuple[Any, Any]:
+    """N and the D with which it is the best size."""
+    return n_params, frontier.tokens_at_params(n_params)
+
+
+def loss_off_frontier(law: Law, n_params: Any, n_tokens: Any) -> Any:
+    """L(N, D) of a law that publishes its frontier apart; None where it has no such loss."""
+    return law.loss.loss(n_params, n_tokens) if isinstance(law.loss, KaplanLoss | Additive) else None
 
 
 def check_reach(law: Law, frontier: Frontier | PowerFrontier, loss_nats: Any) -> None:
@@ -135,7 +163,7 @@ def check_reach(law: Law, frontier: Frontier | PowerFrontier, loss_nats: Any) ->
         return
     limit = lowest_loss(frontier, law)
     if not loss_nats > limit:
-        reason = "with this much different data, " if isinstance(frontier, Repeated) else ""
+        reason = "" if isinstance(frontier, Additive) else "under these constraints "
         raise InputError(
             f"no budget reaches a loss of {loss_nats} nats under `{law.name}`: {reason}it stays above {limit:.6g}",
             hint=f"the nearest that can be reached lies just above {limit:.6g} nats",
@@ -144,7 +172,4 @@ def check_reach(law: Law, frontier: Frontier | PowerFrontier, loss_nats: Any) ->
 
 def lowest_loss(frontier: Frontier, law: Law) -> Any:
     """E; or where data are limited, the loss of endless repetition and of parameters without end."""
-    if isinstance(frontier, Repeated):
-        n, d = 1e30, 1e30
-        return frontier.loss(n, d)
-    return law.additive.e_nats
+    return law.additive.e_nats if isinstance(frontier, Additive) else frontier.loss(ENDLESS, ENDLESS)

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, NamedTuple
 
-from scaleplan.laws.convention import FLOPS_PER_PARAM_TOKEN, INFERENCE_FLOPS_PER_PARAM_TOKEN, training_flops
+from scaleplan.laws.convention import FLOPS_PER_PARAM_TOKEN
 from scaleplan.laws.search import rising_root
-from scaleplan.numeric import exp, maximum, minimum
 
 
 class Frontier:
@@ -46,6 +45,10 @@ class Frontier:
         """N of the cheapest run that reaches a loss."""
         tokens = rising_root(lambda d: loss_nats - self.loss(self.params_at_tokens(d), d))
         return self.params_at_tokens(tokens)
+
+    def tokens_at_compute(self, flops: Any, n_params: Any) -> Any:
+        """What is left of a budget for tokens: D = C / (6 N)."""
+        return flops / FLOPS_PER_PARAM_TOKEN / n_params
 
     def least_loss(self, flops: Any) -> Any:
         """The loss at the optimum."""
@@ -111,120 +114,6 @@ class Additive(_AdditiveConstants, Frontier):
     def params_at_loss(self, loss_nats: Any) -> Any:
         """N = (A (1 + alpha / beta) / (L - E))^(1 / alpha)."""
         return (self.a * (1 + self.alpha / self.beta) / (loss_nats - self.e_nats)) ** (1 / self.alpha)
-
-
-class Repeating(NamedTuple):
-    """The additive law with what repeated data and excess parameters are worth.
-
-    r_d_star, r_n_star: repetitions of the data (multiples of the size the data deserve) after which 1 - 1/e of all that
-    repetition can give is had. Source: muennighoff2023 equations 5, 6, 16 and 17.
-    """
-
-    fresh: Additive
-    r_d_star: Any
-    r_n_star: Any
-
-    def on(self, unique_tokens: Any) -> Repeated:
-        """The law where no more than so many different tokens exist."""
-        return Repeated(self.fresh, self.r_d_star, self.r_n_star, unique_tokens)
-
-
-class _RepeatedConstants(NamedTuple):
-    fresh: Additive
-    r_d_star: Any
-    r_n_star: Any
-    unique_tokens: Any
-
-
-class Repeated(_RepeatedConstants, Frontier):
-    """L = E + A / N'^alpha + B / D'^beta with D tokens seen of which U are different.
-
-    D' = U + U R* (1 - exp(-R / R*)),   R = D / U - 1, the repetitions
-    N' likewise, from U_N = the size that U fresh tokens deserve
-
-    >>> law = Additive(1.8693, 520.8, 1487.7, 0.3526596, 0.3526596)
-    >>> round(Repeated(law, 15.387756, 5.309743, 25e9).loss(6.34e9, 242e9), 3)
-    2.226
-    """
-
-    __slots__ = ()
-
-    def loss(self, n_params: Any, n_tokens: Any) -> Any:
-        return self.fresh.loss(self.effective_params(n_params, n_tokens), self.effective_tokens(n_tokens))
-
-    def epochs(self, n_tokens: Any) -> Any:
-        """Passes over the different tokens, at least one."""
-        return maximum(n_tokens / self.unique_tokens, 1.0)
-
-    def effective_tokens(self, n_tokens: Any) -> Any:
-        """D': the fresh tokens that are worth as much."""
-        return saturated(n_tokens, minimum(n_tokens, self.unique_tokens), self.r_d_star)
-
-    def effective_params(self, n_params: Any, n_tokens: Any) -> Any:
-        """N': the parameters that the different tokens can feed."""
-        return saturated(n_params, self.deserved_params(n_params, n_tokens), self.r_n_star)
-
-    def deserved_params(self, n_params: Any, n_tokens: Any) -> Any:
-        """U_N: the best size for one pass over the different tokens, at most N."""
-        return minimum(n_params, self.fresh.params_at_tokens(minimum(n_tokens, self.unique_tokens)))
-
-    def balance(self, n_params: Any, n_tokens: Any) -> Any:
-        """As of the additive law, each term times what 1 % more of N (of D) adds to N' (to D')."""
-        more_params = marginal(n_params, self.deserved_params(n_params, n_tokens), self.r_n_star)
-        more_tokens = marginal(n_tokens, minimum(n_tokens, self.unique_tokens), self.r_d_star)
-        law, n, d = self.fresh, self.effective_params(n_params, n_tokens), self.effective_tokens(n_tokens)
-        return more_params * law.alpha * law.a / n**law.alpha - more_tokens * law.beta * law.b / d**law.beta
-
-
-def saturated(amount: Any, base: Any, r_star: Any) -> Any:
-    """U + U R* (1 - exp(-R / R*)) with R = amount / U - 1: the first U count in full, the rest less and less.
-
-    >>> round(saturated(5.0, 1.0, 3.0), 2)
-    3.21
-    """
-    return base + base * r_star * (1 - exp(-(amount / base - 1) / r_star))
-
-
-def marginal(amount: Any, base: Any, r_star: Any) -> Any:
-    """d log saturated / d log amount: 1 before anything is repeated, falling to 0."""
-    return amount * exp(-(amount / base - 1) / r_star) / saturated(amount, base, r_star)
-
-
-class _ServedConstants(NamedTuple):
-    law: Additive
-    inference_tokens: Any
-
-
-class Served(_ServedConstants, Frontier):
-    """The best N and D when a model must also be served: least 6 N D + 2 N I for I tokens of inference.
-
-    No closed form, but one condition: what parameters save must be 1 + I / (3 D) times what tokens save.
-    Source: sardana2024 section 2; the condition follows from it by setting the derivative to zero.
-    """
-
-    __slots__ = ()
-
-    def loss(self, n_params: Any, n_tokens: Any) -> Any:
-        return self.law.loss(n_params, n_tokens)
-
-    def balance(self, n_params: Any, n_tokens: Any) -> Any:
-        law = self.law
-        burden = 1 + self.inference_tokens / (FLOPS_PER_PARAM_TOKEN / INFERENCE_FLOPS_PER_PARAM_TOKEN * n_tokens)
-        return law.alpha * law.a / n_params**law.alpha / burden - law.beta * law.b / n_tokens**law.beta
-
-    def total_flops(self, n_params: Any, n_tokens: Any) -> Any:
-        """Training and inference together."""
-        return training_flops(n_params, n_tokens) + INFERENCE_FLOPS_PER_PARAM_TOKEN * n_params * self.inference_tokens
-
-    def params_at_compute(self, flops: Any) -> Any:
-        """N where the budget pays for training and inference together."""
-        tokens = rising_root(lambda d: self.total_flops(self.params_at_tokens(d), d) - flops)
-        return self.params_at_tokens(tokens)
-
-    def params_at_tokens(self, n_tokens: Any) -> Any:
-        """N = (alpha A D^beta / (beta B (1 + I / (3 D))))^(1 / alpha)."""
-        burden = 1 + self.inference_tokens / (FLOPS_PER_PARAM_TOKEN / INFERENCE_FLOPS_PER_PARAM_TOKEN * n_tokens)
-        return self.law.params_at_tokens(n_tokens) / burden ** (1 / self.law.alpha)
 
 
 class _KaplanConstants(NamedTuple):

@@ -8,12 +8,15 @@ fitted) and one block for each thing it answers: `[loss]` L(N, D); `[allocation]
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.errors import InputError, NotSupported, UnknownName
 from scaleplan.laws.convention import FLOPS_PER_PARAM_TOKEN
-from scaleplan.laws.forms import Additive, Frontier, KaplanLoss, Repeating
+from scaleplan.laws.forms import Additive, Frontier, KaplanLoss
 from scaleplan.laws.power import Logarithm, Power, PowerFrontier, frontier_of_params, frontier_of_tokens, power_of
+
+if TYPE_CHECKING:
+    from scaleplan.laws.repetition import Repeating
 
 Block = Mapping[str, Any]
 
@@ -45,11 +48,11 @@ class Law(NamedTuple):
     @property
     def additive(self) -> Additive:
         """Its loss as E + A / N^alpha + B / D^beta, or a refusal that names the law."""
-        if isinstance(self.loss, Repeating):
-            return self.loss.fresh
         if isinstance(self.loss, Additive):
             return self.loss
-        raise NotSupported(f"`{self.name}` has no loss of the form E + A / N^alpha + B / D^beta")
+        if isinstance(self.loss, KaplanLoss) or self.loss is None:
+            raise NotSupported(f"`{self.name}` has no loss of the form E + A / N^alpha + B / D^beta")
+        return self.loss.fresh
 
     def sources(self, block: str) -> list[str]:
         """Citation keys of one block, or of the whole preset where the block has none of its own."""
@@ -110,6 +113,8 @@ def over_training(block: Block) -> Additive:
 
 def repeating(block: Block) -> Repeating:
     """The additive constants with R_D* and R_N*."""
+    from scaleplan.laws.repetition import Repeating
+
     return Repeating(additive(block), block["r_d_star"], block["r_n_star"])
 
 
@@ -142,7 +147,7 @@ def frontier_of(data: Mapping[str, Any], loss: Any, rules: Mapping[str, Any]) ->
     """Its own `[allocation]`, else the optimum of its loss."""
     block = data.get("allocation")
     if block is None:
-        return loss.fresh if isinstance(loss, Repeating) else loss if isinstance(loss, Frontier) else None
+        return loss if loss is None or isinstance(loss, Frontier) else loss.fresh
     allocation, along = power_of(block), rules.get("loss_of_compute")
     spent = block.get("min_compute_fraction", 1)  # C_min / C at the batch size of the run
     allocation, along = at_spent(allocation, spent), at_spent(along, spent) if along else None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 from scaleplan.errors import InputError
-from scaleplan.laws.convention import FLOPS_PER_PARAM_TOKEN
+from scaleplan.laws.convention import FLOPS_PER_PARAM_TOKEN, training_flops
 from scaleplan.numeric import log
 
 QUANTITIES = ("n_params", "n_tokens", "compute_flops", "loss_nats", "steps", "position", "bits", "tokens_per_param")
@@ -113,9 +113,13 @@ class PowerFrontier(_PowerFrontierConstants):
         assert self.loss_of_compute is not None, "asked for the loss of a frontier without one"
         return self.params_at_compute(self.loss_of_compute.solve(loss_nats))
 
-    def least_loss(self, flops: Any) -> Any:
-        """The loss along the frontier, where it is known."""
-        return self.loss_of_compute.at(compute_flops=flops) if self.loss_of_compute else None
+    def tokens_at_compute(self, flops: Any, n_params: Any) -> Any:
+        """D = C / (6 N)."""
+        return flops / FLOPS_PER_PARAM_TOKEN / n_params
+
+    def loss(self, n_params: Any, n_tokens: Any) -> Any:
+        """The loss of a run on the frontier, where it is known."""
+        return self.loss_of_compute.at(compute_flops=training_flops(n_params, n_tokens)) if self.loss_of_compute else None
 
 
 def frontier_of_params(law: Power, loss_of_compute: Power | None = None) -> PowerFrontier:
