@@ -46,10 +46,13 @@ def show_value(value: Any, unit: str) -> str:  # noqa: PLR0911 - one line a kind
     if unit == "kgCO2e":
         return units.show_mass(value)
     if unit == "fraction":
-        return f"{units.three_digits(100 * value)} %"
+        return f"{units.three_digits(100 * value) if abs(value) >= 0.001 else format(100 * value, '.3f')} %"
     if unit in ("nats", "bits"):
         return f"{value:.4f}"
-    text = units.three_digits(value) if not isinstance(value, int) or abs(value) >= 10_000 else str(value)
+    if abs(value) >= 1e6:
+        text = units.show_count(value)
+    else:
+        text = str(value) if isinstance(value, int) and abs(value) < 10_000 else units.three_digits(value)
     return f"{text}{RATIO[unit]}" if unit in RATIO else f"{text} {unit}".rstrip() if unit != "text" else text
 
 

@@ -69,6 +69,7 @@ def grid(table: Table, box: rich.box.Box | None, title: str | None) -> Grid:
         header_style="bold",
         pad_edge=box is rich.box.MARKDOWN,
         padding=(0, 1),
+        collapse_padding=True,
         show_edge=box is rich.box.MARKDOWN,
     )
     columns = [column for column in table.columns if column.unit != "hidden"]
