@@ -223,7 +223,7 @@ def test_the_version_loads_no_command():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGPIPE")
-@pytest.mark.parametrize("line", ["presets models", "params gpt2 -v", "optimal --compute 1e21 --json"])
+@pytest.mark.parametrize("line", ["presets models", "params gpt2 -v", "optimal --compute 1e21 --json -q"])
 def test_a_closed_pipe_is_quiet(line):
     """`| head -1` gets its line, and nobody complains."""
     done = subprocess.run(

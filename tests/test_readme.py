@@ -1,0 +1,29 @@
+"""README shows what the program prints."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```console\n\$ (scaleplan[^\n]*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize(("line", "shown"), BLOCKS, ids=[line for line, _ in BLOCKS])
+def test_readme_shows_what_the_command_prints(run, line, shown):
+    """Every `$ scaleplan` block runs and prints what stands below it."""
+    first, *rest = line.split(" | ")
+    outcome = run(*shlex.split(first)[1:])
+    for following in rest:
+        outcome = run(*shlex.split(following)[1:], stdin=outcome.stdout.encode())
+
+    assert outcome.stdout.rstrip() == shown.rstrip()
+
+
+def test_every_block_of_the_readme_is_run():
+    """No command line stands in README that this file does not run."""
+    assert len(BLOCKS) == README.count("$ scaleplan")
+    assert len(BLOCKS) >= 8
