@@ -69,6 +69,7 @@ class Attention(NamedTuple):
     span: Span | None = None
     causal: bool = True
     keys: str | None = None  # stream that keys and values come from, where it is not the layer's own
+    d_rotary: Size = 0  # how much of a head is rotated by position
 
 
 class LatentAttention(NamedTuple):

@@ -195,6 +195,7 @@ def attention_of(words: Words) -> Attention:
         share_keys_values=words.choice("share_keys_values"),
         span=span_of(words),
         causal=not words.get("bidirectional", False),
+        d_rotary=words.get("d_rotary", 0 if words.has_position_table else d_head),
     )
 
 

@@ -68,6 +68,7 @@ WORDS: dict[str, Word] = {
     "n_kv_heads": Word("size", "key and value heads"),
     "d_head": Word("size", "width of a query and key head"),
     "d_value": Word("size", "width of a value head"),
+    "d_rotary": Word("count", "how much of a head is rotated by position; 0: nothing"),
     "attention_bias": Word(BIASES, "which attention projections have biases"),
     "fused_qkv": Word("flag", "Q, K and V are one tensor"),
     "qk_norm": Word(("none", "head", "heads", "width"), "query and key norms: one for all heads, one a head, or one over all"),
@@ -106,7 +107,7 @@ WORDS: dict[str, Word] = {
     "d_ff": Word("size", "inner width of the feed-forward"),
     "gated": Word("flag", "a gate beside the up projection"),
     "fused_gate": Word("flag", "gate and up are one tensor"),
-    "activation": Word(("gelu", "gelu-tanh", "silu", "relu", "relu2", "other"), "the activation"),
+    "activation": Word(("gelu", "gelu-tanh", "gelu-new", "silu", "relu", "relu2", "other"), "the activation"),
     "mlp_bias": Word("flag", "biases of the feed-forward"),
     "n_experts": Word("size", "routed experts"),
     "n_experts_per_token": Word("size", "routed experts that a token passes"),
@@ -160,6 +161,11 @@ class Words(dict[str, Any]):
         """A choice, or None for the choice `none`."""
         value = self.get(word, "none")
         return None if value == "none" else value
+
+    @property
+    def has_position_table(self) -> bool:
+        """Whether positions are learned: a table of them, or of relative biases."""
+        return self.present("n_positions") is not None or self.present("n_relative_buckets") is not None
 
     def divide(self, whole: str, parts: str, a: Size, b: Size, hint: str | None = None) -> Size:
         """One size as so many equal parts; an error names both where they are not whole."""
