@@ -71,15 +71,17 @@ class Operation(NamedTuple):
 class Kept(NamedTuple):
     """Elements that stay in memory until the backward pass, or until the next token.
 
-    dtype              compute; fp32; cast (only where compute is not fp32); mask (1 byte, with dropout only)
+    per_position       for each position of a stream, once for all sequences of a batch
+    dtype              compute (of the products), residual (of the residual stream), fp32, int64, mask and byte (1 byte each)
     sequence_parallel  tensor parallel ranks divide it by tokens
-    gone_with          what makes it unnecessary: flash, selective, full, fused-norm, ...
+    gone_with          the recomputation that makes it unnecessary
     """
 
     name: str
     per_token: Size = 0
     per_pair: Size = 0
     per_sequence: Size = 0
+    per_position: Size = 0
     dtype: str = "compute"
     stream: str = DECODER
     keys: str = DECODER

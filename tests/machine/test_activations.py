@@ -1,0 +1,147 @@
+"""Bytes kept for the backward pass: equal to what torch saves, and to published closed forms."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scaleplan.machine.activations import Batch, Split, block_layers, layer_bytes, outside_bytes
+from scaleplan.machine.recipe import precision_named
+from scaleplan.model.bill import Bill, bill_of
+from scaleplan.model.blocks import Keeping, Pass
+from scaleplan.model.shape import arch_of_shape
+
+PUBLISHED = Path(__file__).parents[1] / "published"
+TRANSFORMERS = Keeping(in_steps=True, norm_stats_bytes=None)
+PLAIN_TORCH = Keeping(norm_stats_bytes=None)
+PAPER = Keeping(norm_stats_bytes=0)
+BF16 = precision_named("bf16")
+
+WORDS_OF_KIND: dict[str, dict[str, Any]] = {
+    "gpt2": {"fused_qkv": True, "activation": "gelu-new"},
+    "opt": {"activation": "relu"},
+    "llama": {"gated": True, "norm": "rms", "tied": False},
+    "qwen3": {"gated": True, "norm": "rms", "tied": False, "qk_norm": "head"},
+    "gpt_neox": {"fused_qkv": True, "tied": False, "parallel": True},
+    "korthikanti_block": {},
+}
+
+
+def measured() -> list[dict[str, str]]:
+    """Saved bytes of small models."""
+    lines = (PUBLISHED / "saved_activations.csv").read_text(encoding="utf-8").splitlines()
+    return list(csv.DictReader(line for line in lines if not line.startswith("#")))
+
+
+def bill_of_row(row: dict[str, str]) -> Bill:
+    """Two layers of the kind and size of a row."""
+    words = (
+        {key: int(row[key]) for key in ("d_model", "n_heads", "n_kv_heads", "d_ff", "n_vocab")}
+        | {"n_layers": 2}
+        | WORDS_OF_KIND[row["kind"]]
+    )
+    positions = max(int(row["seq_len"]), 64)
+    if row["kind"] in ("gpt2", "korthikanti_block"):
+        words |= {"n_positions": positions}
+    elif row["kind"] == "opt":  # two rows of its table are for padding
+        words |= {"n_positions": positions + 2, "max_seq_len": positions}
+    elif row["kind"] == "gpt_neox":
+        words |= {"d_rotary": words["d_model"] // words["n_heads"] // 4}
+    return bill_of(arch_of_shape(words))
+
+
+def pass_of_row(row: dict[str, str]) -> Pass:
+    """How a row was run."""
+    precision = precision_named(row["precision"])
+    return Pass(
+        keeping=PLAIN_TORCH if row["kind"] == "korthikanti_block" else TRANSFORMERS,
+        fused_attention=row["attention"] != "eager",
+        autocast=precision.autocast,
+        narrow=precision.compute_bytes < 4,
+        dropout=float(row["dropout"]) > 0,
+        recompute=row["recompute"],
+        one_sequence=row["batch_size_seqs"] == "1",
+    )
+
+
+def name(row: dict[str, str]) -> str:
+    return "-".join(
+        row[key]
+        for key in ("kind", "batch_size_seqs", "seq_len", "d_model", "n_kv_heads", "attention", "precision", "dropout", "recompute")
+    )
+
+
+@pytest.mark.parametrize("row", measured(), ids=name)
+def test_saved_bytes_are_those_of_torch(row: dict[str, str]):
+    """One layer, and what is outside the layers, keep exactly the bytes that torch's saved-tensor hooks count."""
+    bill, precision = bill_of_row(row), precision_named(row["precision"])
+    batch = Batch(int(row["batch_size_seqs"]), int(row["seq_len"]))
+
+    assert layer_bytes(block_layers(bill)[0], pass_of_row(row), batch, precision) == int(row["per_layer_bytes"])
+    if row["outside_layers_bytes"]:
+        assert outside_bytes(bill, pass_of_row(row), batch, precision) == int(row["outside_layers_bytes"])
+
+
+# Korthikanti et al. 2022, Figure 1: layers do not matter for one layer's bytes; h, a, micro-batch.
+FIGURE_1 = {"22B": (6144, 64, 4), "175B": (12288, 96, 1), "530B": (20480, 128, 1), "1T": (25600, 160, 1)}
+
+
+@pytest.mark.parametrize("model", FIGURE_1)
+def test_table_2_of_korthikanti(model: str):
+    """A layer of the paper's block keeps s b h (34 + 5 a s / h) bytes, and what its Table 2 says under each division."""
+    h, a, b = FIGURE_1[model]
+    s, t = 2048, 8
+    bill = bill_of(arch_of_shape({"n_layers": 1, "d_model": h, "n_heads": a, "n_vocab": 51200, "n_positions": s}))
+
+    def found(recompute: str, split: Split) -> int:
+        how = Pass(PAPER, fused_attention=False, dropout=True, recompute=recompute)
+        return layer_bytes(block_layers(bill)[0], how, Batch(b, s), BF16, split)
+
+    assert found("none", Split()) == s * b * (34 * h + 5 * a * s)
+    assert found("none", Split(t)) == s * b * (10 * h + 24 * h // t + 5 * a * s // t)
+    assert found("none", Split(t, sequence_parallel=True)) == s * b * (34 * h + 5 * a * s) // t
+    assert found("selective", Split(t, sequence_parallel=True)) == 34 * s * b * h // t
+    assert found("full", Split(t)) == 2 * s * b * h
+
+
+def test_without_dropout_the_paper_s_block_keeps_32_and_2():
+    """No masks, and the softmax is the tensor that multiplies the values: s b h (32 + 2 a s / h)."""
+    s, b, h, a = 128, 2, 64, 4
+    bill = bill_of(arch_of_shape({"n_layers": 1, "d_model": h, "n_heads": a, "n_vocab": 512, "n_positions": s}))
+    found = layer_bytes(block_layers(bill)[0], Pass(PAPER, fused_attention=False), Batch(b, s), BF16)
+
+    assert found == s * b * (32 * h + 2 * a * s)
+
+
+def test_one_formula_for_numbers_and_arrays():
+    """A thousand layouts are priced by the formula that prices one."""
+    bill = bill_of(
+        arch_of_shape({"n_layers": 2, "d_model": 1024, "n_heads": 16, "n_kv_heads": 4, "n_vocab": 32000, "gated": True, "norm": "rms"})
+    )
+    tp, cp, n_seqs = (np.array(values) for values in ([1, 2, 4, 8], [1, 2, 1, 2], [1, 2, 3, 4]))
+    layer, how = block_layers(bill)[0], Pass(Keeping())
+    together = layer_bytes(layer, how, Batch(n_seqs, 4096), BF16, Split(tp, cp, tp > 1))
+    singly = [
+        layer_bytes(layer, how, Batch(int(n), 4096), BF16, Split(int(t), int(c), int(t) > 1))
+        for t, c, n in zip(tp, cp, n_seqs, strict=True)
+    ]
+
+    assert together.tolist() == singly
+
+
+def test_keys_and_values_are_repeated_where_there_are_fewer_heads_than_devices():
+    """With 8 devices and 2 key-value heads, K and V are divided by 2 and everything else of the attention by 8."""
+    words = {"n_layers": 1, "d_model": 512, "n_heads": 8, "n_kv_heads": 2, "n_vocab": 1000, "gated": True, "norm": "rms", "d_ff": 1024}
+    layer = block_layers(bill_of(arch_of_shape(words)))[0]
+    found = layer_bytes(layer, Pass(Keeping()), Batch(1, 16), BF16, Split(8, sequence_parallel=True))
+    tokens = 16
+    divided_by_8 = tokens * (
+        4 * 2 * 512 + 2 * 4 + 2 * 2 * 512 + 4 * 8 + 2 * 4 * 1024
+    )  # norms, statistics, Q and output, log-sum-exp, feed-forward
+    divided_by_2 = tokens * 2 * 2 * 128
+
+    assert found == divided_by_8 // 8 + divided_by_2 // 2
