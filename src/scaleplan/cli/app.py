@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer._click import Command, Context  # Typer carries its own Click and exports neither
 from typer._click.exceptions import ClickException
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from scaleplan import __version__
 from scaleplan.errors import ScaleplanError
@@ -34,6 +34,22 @@ EXIT_INTERRUPTED = 130
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
+class OneCommand(TyperCommand):
+    """A command whose --plot may stand without a file."""
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, [given for place, arg in enumerate(args) for given in spelled_out(arg, args[place + 1 :])])
+
+
+def spelled_out(arg: str, rest: list[str]) -> list[str]:
+    """A bare `--plot` is `--plot -`: draw here. It is bare when no picture file follows."""
+    bare = arg == "--plot" and not (rest and rest[0].lower().endswith(PICTURES))
+    return [arg, "-"] if bare and rest[:1] != ["-"] else [arg]
+
+
+PICTURES = (".svg", ".png", ".pdf", ".html")
+
+
 class Commands(TyperGroup):
     """A group whose commands are imported one at a time."""
 
@@ -45,7 +61,7 @@ class Commands(TyperGroup):
             return None
         function = getattr(import_module(f"scaleplan.cli.{cmd_name}"), cmd_name)
         single = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=HELP)
-        single.command(name=cmd_name)(function)
+        single.command(name=cmd_name, cls=OneCommand)(function)
         return typer.main.get_command(single)
 
     def format_commands(self, ctx: Context, formatter: Any) -> None:

@@ -34,15 +34,15 @@ def quantity(flag: str, read: Callable[[str], Any], help: str, *more: str, metav
     return typer.Option(flag, *more, parser=parse, metavar=metavar, help=help, show_default=False)
 
 
-def output_path(text: str) -> Path:
+def output_path(text: str, flag: str = "-o") -> Path:
     """A file that can be written, found out before any work is done."""
     path = Path(text)
     if path.is_dir():
-        raise InputError(f"-o: `{text}` is a folder, not a file")
+        raise InputError(f"{flag}: `{text}` is a folder, not a file")
     if not path.parent.is_dir():
-        raise InputError(f"-o: there is no folder `{path.parent}`")
+        raise InputError(f"{flag}: there is no folder `{path.parent}`")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise InputError(f"-o: `{text}` cannot be written")
+        raise InputError(f"{flag}: `{text}` cannot be written")
     return path
 
 
@@ -78,6 +78,12 @@ COMMON = {
 """The flags of every command."""
 
 
+Plot = Annotated[
+    str | None,
+    typer.Option(
+        "--plot", metavar="[FILE]", help="Draw it: below the tables, or into a .svg, .png, .pdf or .html file.", show_default=False
+    ),
+]
 Returns = Callable[..., Answer]
 
 
@@ -86,19 +92,28 @@ def command(function: Returns) -> Callable[..., int]:
     return command_in()(function)
 
 
-def command_in(*formats: str) -> Callable[[Returns], Callable[..., int]]:
-    """As `command`, with formats that this command has beside the usual ones; the first is then its default."""
+def command_in(*formats: str, charts: bool = False) -> Callable[[Returns], Callable[..., int]]:
+    """As `command`, with more flags.
+
+    formats  those that this command has beside the usual ones; the first is then its default
+    charts   whether its answers hold charts: adds --plot
+    """
     known = [*formats, *FORMATS_OF_EVERY_COMMAND]
 
     def made(function: Returns) -> Callable[..., int]:
-        def run(*, as_json: bool, form: str | None, output: Path | None, verbose: bool, quiet: bool, **asked: Any) -> int:
+        def run(
+            *, as_json: bool, form: str | None, output: Path | None, verbose: bool, quiet: bool, plot: str | None = None, **asked: Any
+        ) -> int:
             if as_json and form not in (None, "json"):
                 raise UsageError(f"--json and --format {form} contradict each other", hint="give one of them")
+            picture = picture_path(plot)
             answer = function(**asked)
-            show(answer, "json" if as_json else form or known[0], output, verbose=verbose, quiet=quiet)
+            show(answer, "json" if as_json else form or known[0], output, verbose=verbose, quiet=quiet, plot=plot == HERE)
+            if picture:
+                draw_file(answer, picture)
             return answer.exit_code
 
-        run.__signature__ = signature(function, known)  # type: ignore[attr-defined]  # every function takes one
+        run.__signature__ = signature(function, known, charts=charts)  # type: ignore[attr-defined]  # every function takes one
         run.__annotations__ = {}  # Typer reads the signature; the annotations of `run` itself would be in its way
         run.__name__, run.__doc__, run.__module__ = function.__name__, function.__doc__, function.__module__
         return run
@@ -106,18 +121,44 @@ def command_in(*formats: str) -> Callable[[Returns], Callable[..., int]]:
     return made
 
 
-def signature(function: Returns, formats: Sequence[str]) -> inspect.Signature:
+HERE = "-"  # --plot without a file: in the terminal, below the tables
+
+
+def picture_path(plot: str | None) -> Path | None:
+    """The file to draw into, found writable before any work is done."""
+    if plot in (None, HERE):
+        return None
+    from scaleplan.render.picture import KINDS
+
+    path = output_path(str(plot), flag="--plot")
+    if path.suffix not in KINDS:
+        raise UnknownName("kind of picture", path.suffix or path.name, KINDS)
+    return path
+
+
+def draw_file(answer: Answer, path: Path) -> None:
+    """The charts of the answer as a picture."""
+    from scaleplan.render.picture import write_picture
+
+    if not answer.charts:
+        raise UsageError("this answer has nothing to draw")
+    write_picture(answer.charts, path)
+
+
+def signature(function: Returns, formats: Sequence[str], *, charts: bool) -> inspect.Signature:
     """The parameters of the function and the common ones, by keyword."""
     own = inspect.signature(function, eval_str=True).parameters.values()
-    kinds = COMMON | {"form": Annotated[str | None, format_option(formats)]}
+    kinds = COMMON | {"form": Annotated[str | None, format_option(formats)]} | ({"plot": Plot} if charts else {})
     common = (
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None if name in ("form", "output") else False, annotation=kind)
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=None if name in ("form", "output", "plot") else False, annotation=kind
+        )
         for name, kind in kinds.items()
     )
     return inspect.Signature([*(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own), *common])
 
 
-def show(answer: Answer, form: str, output: Path | None, *, verbose: bool, quiet: bool) -> None:
+def show(answer: Answer, form: str, output: Path | None, *, verbose: bool, quiet: bool, plot: bool = False) -> None:
     """Print the answer, or write it whole or not at all; warnings go to stderr."""
     terminal = output is None and sys.stdout.isatty()
     style = Style(
@@ -126,7 +167,7 @@ def show(answer: Answer, form: str, output: Path | None, *, verbose: bool, quiet
         verbose=verbose,
         notes=not quiet,
     )
-    text = render(answer, form, style)
+    text = render(answer, form, style) + (drawings(answer, form, style.width) if plot else "")
     if output is None:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -135,6 +176,17 @@ def show(answer: Answer, form: str, output: Path | None, *, verbose: bool, quiet
     if not quiet:
         for warning in answer.warnings:
             print(f"warning: {warning.message}", file=sys.stderr)
+
+
+def drawings(answer: Answer, form: str, width: int | None) -> str:
+    """Every chart of the answer in letters."""
+    from scaleplan.render.chart import draw
+
+    if form not in ("table", "plain", "text"):
+        raise UsageError(f"--plot in letters does not go with {form}", hint="draw into a file: --plot chart.svg")
+    if not answer.charts:
+        raise UsageError("this answer has nothing to draw")
+    return "".join("\n" + draw(chart, min(width or 80, 100)) for chart in answer.charts)
 
 
 def terminal_width() -> int:

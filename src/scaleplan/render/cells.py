@@ -2,15 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from scaleplan import units
 from scaleplan.answer import Column, Interval, Row
 
 UNKNOWN = "-"
-COUNTED = {"params", "tokens", "seqs", "steps", "devices"}
-SI = {"FLOP": "FLOP", "FLOP/s": "FLOP/s", "FLOP/token": "FLOP", "Wh": "Wh", "W": "W", "bytes/s": "B/s"}
-RATIO = {"x": "x", "tokens/param": ""}
+
+
+def plain(value: float) -> str:
+    """A small whole number as it is, anything else with three digits."""
+    if abs(value) >= 1e6:
+        return units.show_count(value)
+    return str(value) if isinstance(value, int) and abs(value) < 10_000 else units.three_digits(value)
+
+
+SHOWN: dict[str, Callable[[float], str]] = {
+    "params": units.show_count,
+    "tokens": units.show_count,
+    "seqs": units.show_count,
+    "steps": units.show_count,
+    "devices": units.show_count,
+    "int": lambda value: f"{value:,}",
+    "bytes": units.show_bytes,
+    "FLOP": lambda value: units.show_si(value, "FLOP"),
+    "FLOP/token": lambda value: units.show_si(value, "FLOP"),
+    "FLOP/s": lambda value: units.show_si(value, "FLOP/s"),
+    "bytes/s": lambda value: units.show_si(value, "B/s"),
+    "W": lambda value: units.show_si(value, "W"),
+    "Wh": lambda value: units.show_si(value, "Wh"),
+    "s": units.show_duration,
+    "usd": units.show_usd,
+    "kgCO2e": units.show_mass,
+    "fraction": lambda value: f"{units.three_digits(100 * value) if abs(value) >= 0.001 else format(100 * value, '.3f')} %",
+    "nats": lambda value: f"{value:.4f}",
+    "bits": lambda value: f"{value:.4f}",
+    "x": lambda value: f"{plain(value)}x",
+    "tokens/param": plain,
+    "text": plain,
+}
+"""Base unit -> a number of it for people; any other unit stands behind the number."""
 
 
 def show_cell(row: Row, column: Column) -> str:
@@ -19,7 +51,7 @@ def show_cell(row: Row, column: Column) -> str:
     return show_value(row.get(column.key), unit)
 
 
-def show_value(value: Any, unit: str) -> str:  # noqa: PLR0911 - one line a kind of unit
+def show_value(value: Any, unit: str) -> str:
     """A value in base units -> text. Unknown is a dash."""
     if value is None:
         return UNKNOWN
@@ -31,29 +63,7 @@ def show_value(value: Any, unit: str) -> str:  # noqa: PLR0911 - one line a kind
         return shown_range(show_value(value.p10, unit), show_value(value.p90, unit))
     if isinstance(value, list | tuple):
         return ", ".join(show_value(item, unit) for item in value)
-    if unit in COUNTED:
-        return units.show_count(value)
-    if unit == "int":
-        return f"{value:,}"
-    if unit == "bytes":
-        return units.show_bytes(value)
-    if unit in SI:
-        return units.show_si(value, SI[unit])
-    if unit == "s":
-        return units.show_duration(value)
-    if unit == "usd":
-        return units.show_usd(value)
-    if unit == "kgCO2e":
-        return units.show_mass(value)
-    if unit == "fraction":
-        return f"{units.three_digits(100 * value) if abs(value) >= 0.001 else format(100 * value, '.3f')} %"
-    if unit in ("nats", "bits"):
-        return f"{value:.4f}"
-    if abs(value) >= 1e6:
-        text = units.show_count(value)
-    else:
-        text = str(value) if isinstance(value, int) and abs(value) < 10_000 else units.three_digits(value)
-    return f"{text}{RATIO[unit]}" if unit in RATIO else f"{text} {unit}".rstrip() if unit != "text" else text
+    return SHOWN[unit](value) if unit in SHOWN else f"{plain(value)} {unit}".rstrip()
 
 
 def numeric(column: Column) -> bool:
