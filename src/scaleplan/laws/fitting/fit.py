@@ -70,7 +70,16 @@ def fit(shape: Shape, columns: Columns, loss: Array, delta: float = DELTA) -> Fi
     agreeing = found.objective <= found.objective[best] * (1 + AGREEMENT) + EXACT * problem.n_rows
     theta = found.theta[best]
     condition, covariance = determination(problem, theta)
-    return Fit(problem, theta, float(found.objective[best]), len(starts), int(agreeing.sum()), condition, covariance, problem.residuals(theta[None])[0])
+    return Fit(
+        problem,
+        theta,
+        float(found.objective[best]),
+        len(starts),
+        int(agreeing.sum()),
+        condition,
+        covariance,
+        problem.residuals(theta[None])[0],
+    )
 
 
 def completed(columns: Columns) -> dict[str, Array]:
@@ -93,12 +102,18 @@ def check_runs(shape: Shape, columns: Mapping[str, Array], loss: Array) -> None:
             raise InputError(f"the form `{shape.name}` needs a column `{name}`", hint=f"name it with `--column {name}=...`")
     needed = len(shape.parameters) + 1
     if len(loss) < needed:
-        raise InputError(f"{len(loss)} runs cannot determine the {len(shape.parameters)} constants of `{shape.name}`", hint=f"at least {needed} runs are needed, and twice as many for intervals")
+        raise InputError(
+            f"{len(loss)} runs cannot determine the {len(shape.parameters)} constants of `{shape.name}`",
+            hint=f"at least {needed} runs are needed, and twice as many for intervals",
+        )
     for name in shape.columns:
         values = n_values(columns[name])
         if values < FEWEST_VALUES:
             same = f"`{name}` is {columns[name][0]:g} in every run" if values == 1 else f"`{name}` takes only {values} values"
-            raise InputError(f"{same}: its exponent cannot be told", hint=f"add runs that differ in {name}, at least {FEWEST_VALUES} values over a factor of ten")
+            raise InputError(
+                f"{same}: its exponent cannot be told",
+                hint=f"add runs that differ in {name}, at least {FEWEST_VALUES} values over a factor of ten",
+            )
     if n_values(loss) == 1:
         raise InputError(f"`loss` is {loss[0]:g} in every run: there is nothing to fit")
 

@@ -40,7 +40,10 @@ def minimise(problem: Problem, starts: Array, weights: Array) -> Minima:
     size = max(1, NUMBERS_PER_BLOCK // problem.n_rows)
     np.empty(KEPT_BYTES // 8)  # claimed and freed: from then on glibc keeps freed arrays for reuse, which halves the time of a fit
     with np.errstate(all="ignore"):  # a step too far overflows, is infinitely bad, and is not taken
-        found = [_block(problem, starts[i : i + size], weights if len(weights) == 1 else weights[i : i + size]) for i in range(0, len(starts), size)]
+        found = [
+            _block(problem, starts[i : i + size], weights if len(weights) == 1 else weights[i : i + size])
+            for i in range(0, len(starts), size)
+        ]
     return Minima(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
 

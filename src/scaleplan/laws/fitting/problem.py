@@ -100,7 +100,8 @@ class Problem:
         """The objective of each law. Shape (n_laws,)."""
         size = np.abs(residuals)
         near = np.minimum(size, self.delta)
-        return (weights * near * (size - near / 2)).sum(axis=1)
+        objective: Array = (weights * near * (size - near / 2)).sum(axis=1)
+        return objective
 
     def jacobian(self, theta: Array) -> Array:
         """d log L / d theta. Shape (n_laws, n_parameters, n_rows)."""

@@ -95,7 +95,8 @@ class Shape(NamedTuple):
             sum((at[name] * f.of(logs, n_rows) for name, f in term.features.items()), term.offset.of(logs, n_rows) if term.offset else 0.0)
             for term in self.terms
         ]
-        return (at[self.outer] if self.outer else 1.0) * np.logaddexp.reduce(np.array(powers), axis=0)
+        log_sum: Array = np.logaddexp.reduce(np.array(powers), axis=0)
+        return at[self.outer] * log_sum if self.outer else log_sum
 
 
 def unlogged(values: Mapping[str, Any]) -> dict[str, Any]:
