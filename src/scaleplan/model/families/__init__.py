@@ -1,0 +1,16 @@
+"""Families of Hugging Face configs, as data: model_type -> Family. `family.py` says how one is described."""
+
+from __future__ import annotations
+
+from scaleplan.model.families import dense, encoders, experts, older, state_spaces
+from scaleplan.model.families.family import Config, Family
+
+FAMILIES: dict[str, Family] = {
+    **older.FAMILIES,
+    **dense.FAMILIES,
+    **experts.FAMILIES,
+    **state_spaces.FAMILIES,
+    **encoders.FAMILIES,
+}
+
+__all__ = ["FAMILIES", "Config", "Family"]
