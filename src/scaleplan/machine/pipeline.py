@@ -1,0 +1,59 @@
+"""Which layers a pipeline stage holds, and how many micro-batches wait on it for their backward pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scaleplan.machine.layout import Layout
+from scaleplan.model.arch import Size
+from scaleplan.numeric import minimum, where
+
+SCHEDULES = ("1f1b", "gpipe", "zb1p", "dualpipe")
+PLACEMENTS = ("even", "balanced")
+
+
+def layers_before(stage: Size, layout: Layout, n_layers: Size, head_layers: Any, placement: str) -> Size:
+    """Layers on the stages before this one (0-based).
+
+        even      stage (L // p) + min(stage, L mod p)
+        balanced  min(L, floor(stage (L + H) / p) + 1), 0 for the first stage
+
+    `balanced` counts the head as H layers and fills a stage until it has passed its share of L + H, as nanotron does; the last stages
+    may then hold nothing but the head, or nothing at all.
+    """
+    if placement == "even":
+        return stage * (n_layers // layout.pp) + minimum(stage, n_layers % layout.pp)
+    passed = whole(stage * (n_layers + head_layers) / layout.pp) + 1
+    return where(stage == 0, 0, minimum(n_layers, passed))
+
+
+def head_stage(layout: Layout, n_layers: Size, head_layers: Any, placement: str) -> Size:
+    """The stage of the head: the last one that holds layers."""
+    if placement == "even":
+        return layout.pp - 1
+    return minimum(layout.pp - 1, -whole(-(n_layers * layout.pp / (n_layers + head_layers))) - 1)
+
+
+def whole(x: Any) -> Any:
+    """Rounded down, an int or an array of ints."""
+    return (x // 1).astype("int64") if hasattr(x, "astype") else int(x // 1)
+
+
+def in_flight(stage: Size, layout: Layout, n_micro_batches: Size, schedule: str = "1f1b") -> Size:
+    """Micro-batches that wait on a stage for their backward pass, times the virtual stages: each waits with 1/v of the stage's layers.
+
+    v min(m, p - i)                      one forward, one backward (narayanan2021)
+    min(v m, 2 (p - i - 1) + (v - 1) p + 1)    the same, interleaved: p (1 + (p - 1) / (p v)) on the first stage
+    v m                                  GPipe
+    v min(m, p)                          zero bubble ZB1P (qi2024)
+    v min(m, p + 1)                      DualPipe (deepseek2024-v3); both by their papers' formulas
+    """
+    p, v, m = layout.pp, layout.n_virtual_stages, n_micro_batches
+    if schedule == "gpipe":
+        return v * m
+    if schedule == "zb1p":
+        return v * minimum(m, p)
+    if schedule == "dualpipe":
+        return v * minimum(m, p + 1)
+    interleaved = 2 * (p - stage - 1) + (v - 1) * p + 1
+    return where(v > 1, minimum(v * m, interleaved), v * minimum(m, p - stage))

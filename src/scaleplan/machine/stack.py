@@ -1,0 +1,47 @@
+"""A software stack: how its code computes and what it keeps in memory, from presets/stacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from scaleplan.machine.recipe import USUAL_RECIPE
+from scaleplan.model.blocks import Keeping
+
+
+class Stack(NamedTuple):
+    """What memory needs to know of a software stack.
+
+    keeping          how its blocks are computed
+    attention        the attention kernel that it uses
+    dropout          the dropout that its models are trained with
+    recipe           bytes of a parameter in its mixed precision
+    placement        how layers are spread over pipeline stages: `even`, or `balanced` with the head counted as layers
+    bytes_per_logit  bytes for each logit at the peak of the loss; None: counted tensor by tensor
+    context_bytes    device memory before the first tensor: context, communicators, workspace
+    bucket_copies    copies of the gradients in buckets of the plain data parallel wrapper
+    """
+
+    name: str
+    keeping: Keeping = Keeping()
+    attention: str = "flash"
+    dropout: float = 0.0
+    recipe: int = USUAL_RECIPE
+    placement: str = "even"
+    bytes_per_logit: int | None = 8
+    context_bytes: int = 0
+    bucket_copies: int = 0
+    sources: tuple[str, ...] = ()
+
+
+def stack_of(name: str, data: Mapping[str, Any], sources: tuple[str, ...] = ()) -> Stack:
+    """A stack from its parsed preset: table `memory`, with `memory.keeping` for what its blocks keep."""
+    memory = dict(data.get("memory", {}))
+    keeping = dict(memory.pop("keeping", {}))
+    known = {key: value for key, value in memory.items() if key in Stack._fields}
+    kept: dict[str, Any] = {key: value for key, value in keeping.items() if key in Keeping._fields}
+    if kept.get("norm_stats_bytes") == "residual":
+        kept["norm_stats_bytes"] = None
+    if known.get("bytes_per_logit") == "counted":
+        known["bytes_per_logit"] = None
+    return Stack(name=name, keeping=Keeping(**kept), sources=sources, **known)
