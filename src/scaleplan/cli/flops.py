@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -13,7 +14,7 @@ from scaleplan.cli.options import BatchSizeSeqs, BatchSizeTokens, BytesPerToken,
 from scaleplan.cli.tokens import training_tokens
 from scaleplan.errors import NotSupported
 from scaleplan.model.bill import Bill, bill_of
-from scaleplan.model.conventions import CONVENTIONS, from_six_n, training_flops
+from scaleplan.model.conventions import CONVENTIONS, convention_inputs, from_six_n, training_flops
 from scaleplan.model.flops import Counting, FlopCount, Lengths, count_flops, recomputed_flops, serving_flops
 from scaleplan.model.params import ParamCount, count_params
 from scaleplan.model_files import Model
@@ -86,7 +87,7 @@ def flops(
         {key: value for key, value in inputs.items() if value not in (None, False)},
         result,
         [quantities(f"{model.label}, {length:,} tokens in a sequence", lines), conventions_table(result), steps_table(result)],
-        lines=[*lines, *convention_lines(result)],
+        lines=[*lines, *convention_lines(counted, result)],
         warnings=[*model.cautions, *length_cautions(model, length)],
         notes=notes_of(why, result, how),
         more_sources=model.sources,
@@ -242,7 +243,7 @@ def conventions_table(result: dict[str, Any]) -> Table:
     columns = [Column("name", "name"), Column("training_flops_per_token", "a token", "FLOP/token")]
     if result["training_flops"] is not None:
         columns.append(Column("training_flops", "training", "FLOP"))
-    return Table("Conventions", [*columns, Column("relative_to_exact", "of exact", "fraction"), Column("formula", "formula")], rows)
+    return Table("Conventions", [*columns, Column("relative_to_exact", "share", "fraction"), Column("formula", "formula")], rows)
 
 
 def steps_table(result: dict[str, Any]) -> Table:
@@ -257,18 +258,16 @@ def exact_row(result: dict[str, Any]) -> dict[str, Any]:
     return next(row for row in result["conventions"] if row["name"] == "exact")
 
 
-def convention_lines(result: dict[str, Any]) -> list[Line]:
-    """Each convention with its source."""
-    return [
-        Line(
-            f"conventions.{row['name']}.training_flops_per_token",
-            f"{row['name']}: {CONVENTIONS[row['name']].meaning}",
-            row["training_flops_per_token"],
-            "FLOP/token",
-            sources=CONVENTIONS[row["name"]].sources,
-        )
-        for row in result["conventions"]
-    ]
+def convention_lines(counted: Counted, result: dict[str, Any]) -> list[Line]:
+    """Each convention with its arithmetic and its source."""
+    known = convention_inputs(counted.bill, counted.params, counted.lengths)
+    lines = []
+    for row in result["conventions"]:
+        way = CONVENTIONS[row["name"]]
+        inputs = {name: value for name, value in known.items() if re.search(rf"\b{name}\b", way.arithmetic)}
+        key, label = f"conventions.{row['name']}.training_flops_per_token", f"{row['name']}: {way.meaning}"
+        lines.append(Line(key, label, row["training_flops_per_token"], "FLOP/token", way.arithmetic, inputs, way.sources))
+    return lines
 
 
 def notes_of(why: str, result: dict[str, Any], how: Counting) -> list[str]:

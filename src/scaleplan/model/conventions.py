@@ -16,28 +16,94 @@ from scaleplan.numeric import floats, minimum
 
 
 class Convention(NamedTuple):
-    """A way to count: what it says, its formula by token, citation keys."""
+    """A way to count training FLOP by token.
+
+    meaning     what is counted
+    formula     as its source writes it
+    arithmetic  the same in the names of `convention_inputs`
+    sources     citation keys
+    """
 
     meaning: str
     formula: str
+    arithmetic: str
     sources: tuple[str, ...] = ()
 
 
 CONVENTIONS: dict[str, Convention] = {
-    "six_n": Convention("all parameters", "6 N", ("kaplan2020",)),
-    "six_n_active": Convention("parameters that a token passes", "6 N_active", ("kaplan2020",)),
-    "six_n_non_embedding": Convention("without tables and head", "6 N_non_embedding", ("kaplan2020",)),
-    "kaplan": Convention("weights of the layers by 2 d (2 d_attn + d_ff)", "6 N_kaplan", ("kaplan2020",)),
-    "kaplan_context": Convention("and half of the attention square", "6 N_kaplan + 6 L s d_attn", ("kaplan2020",)),
-    "palm": Convention("parameters that a token passes, full attention square", "6 N + 12 L H Q T", ("chowdhery2022",)),
-    "megatron": Convention("plain GPT layers of this depth and width, with the head", "72 L h^2 (1 + s/6h + V/12Lh)", ("narayanan2021",)),
-    "megatron_recompute": Convention("the same, every layer run forward twice", "96 L h^2 (1 + s/6h + V/16Lh)", ("narayanan2021",)),
-    "chinchilla": Convention("appendix F as listed, look-up counted as a product", "3 (layers + 4 V d)", ("hoffmann2022",)),
-    "chinchilla_layers": Convention("appendix F as its table A4 was made, no vocabulary", "3 layers", ("hoffmann2022",)),
-    "maxtext": Convention("weights in products, half of the attention square", "6 N_products + 6 L s d_attn", ("maxtext",)),
-    "exact": Convention("every product as it is run, full attention square", "3 forward"),
-    "exact_causal": Convention("the same, only pairs that causality and windows leave", "3 forward"),
+    "six_n": Convention("all parameters", "6 N", "6 * n_params", ("kaplan2020",)),
+    "six_n_active": Convention("parameters that a token passes", "6 N_active", "6 * n_active_params", ("kaplan2020",)),
+    "six_n_non_embedding": Convention("without tables and head", "6 N_non_embedding", "6 * n_active_non_embedding_params", ("kaplan2020",)),
+    "kaplan": Convention("weights of the layers by 2 d (2 d_attn + d_ff)", "6 N_kaplan", "6 * n_kaplan", ("kaplan2020",)),
+    "kaplan_context": Convention(
+        "and half of the attention square", "6 N_kaplan + 6 L s d_attn", "6 * n_kaplan + 1.5 * attention_flops_per_token", ("kaplan2020",)
+    ),
+    "palm": Convention(
+        "parameters that a token passes, full attention square",
+        "6 N + 12 L H Q T",
+        "6 * n_active_params + 3 * attention_flops_per_token",
+        ("chowdhery2022",),
+    ),
+    "megatron": Convention(
+        "plain GPT layers of this depth and width, with the head",
+        "72 L h^2 + 12 L h s + 6 h V",
+        "72 * n_layers * d_model ** 2 + 12 * n_layers * d_model * seq_len + 6 * d_model * n_vocab",
+        ("narayanan2021",),
+    ),
+    "megatron_recompute": Convention(
+        "the same, every layer run forward twice",
+        "96 L h^2 + 16 L h s + 6 h V",
+        "96 * n_layers * d_model ** 2 + 16 * n_layers * d_model * seq_len + 6 * d_model * n_vocab",
+        ("narayanan2021",),
+    ),
+    "chinchilla": Convention(
+        "appendix F as listed, look-up counted as a product",
+        "3 (layers + 4 V d)",
+        "3 * (appendix_f_flops_per_token + 4 * n_vocab * d_model)",
+        ("hoffmann2022",),
+    ),
+    "chinchilla_layers": Convention(
+        "appendix F as its table A4 was made, no vocabulary", "3 layers", "3 * appendix_f_flops_per_token", ("hoffmann2022",)
+    ),
+    "maxtext": Convention(
+        "weights in products, half of the attention square",
+        "6 N_products + 6 L s d_attn",
+        "3 * linear_flops_per_token + 1.5 * attention_flops_per_token",
+        ("maxtext",),
+    ),
+    "exact": Convention(
+        "every product as it is run, full attention square", "3 forward", "forward_flops_per_token + backward_flops_per_token"
+    ),
+    "exact_causal": Convention(
+        "the same, only pairs that causality and windows leave",
+        "3 forward",
+        "causal_forward_flops_per_token + causal_backward_flops_per_token",
+    ),
 }
+
+
+def convention_inputs(bill: Bill, n: ParamCount, lengths: Lengths) -> dict[str, Size | float]:
+    """What the arithmetic of the conventions is made of; FLOP are by token of the (encoder's) sequence."""
+    s = lengths.encoder
+    exact = count_flops(bill, s, decoder_seq_len=lengths.decoder)
+    causal = count_flops(bill, s, decoder_seq_len=lengths.decoder, how=Counting(causal=True, window=True))
+    return {
+        "n_params": n.n_params,
+        "n_active_params": n.n_active_params,
+        "n_active_non_embedding_params": n.n_active_non_embedding_params,
+        "n_kaplan": n.kaplan,
+        "n_layers": n_layers(bill),
+        "d_model": bill.arch.d_model,
+        "n_vocab": bill.arch.n_vocab,
+        "seq_len": s,
+        "linear_flops_per_token": exact.linear_flops / s,
+        "attention_flops_per_token": exact.attention_flops / s,
+        "appendix_f_flops_per_token": appendix_f(bill, s) / s,
+        "forward_flops_per_token": exact.forward_flops / s,
+        "backward_flops_per_token": exact.backward_flops / s,
+        "causal_forward_flops_per_token": causal.forward_flops / s,
+        "causal_backward_flops_per_token": causal.backward_flops / s,
+    }
 
 
 def training_flops(bill: Bill, n: ParamCount, lengths: Lengths) -> dict[str, Size]:
