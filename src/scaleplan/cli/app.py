@@ -25,6 +25,7 @@ COMMANDS = {
     "cost": "How many device-days, days, dollars, kWh and kg of CO2e does training take?",
     "check": "Is it within the limits?",
     "optimal": "How large a model on how many tokens, and what loss, by each scaling law?",
+    "batch": "How large may a batch be before it wastes tokens?",
     "presets": "What is built in, each value with its source?",
 }
 """Command -> the question it answers: the first line of its help. Its module is scaleplan.cli.<command>."""

@@ -163,10 +163,14 @@ def lines_of(advice: Advice, question: Question) -> Iterator[Line]:
     for name in ("n_params", "n_tokens", "compute_flops"):
         formula, constants = formulas.get(name, (None, {}))
         inputs = constants | {key: value for key, value in known.items() if formula and key in formula}
-        yield line(name, known[name], formula, inputs, block)
+        own = line(name, known[name], formula, inputs, block)
+        yield (
+            own._replace(key=f"laws.{law.name}.n_{law.n_kind}_params") if name == "n_params" and advice.n_params_kind != law.n_kind else own
+        )
     if advice.n_params_kind != law.n_kind:
         yield converted_line(advice)
-    yield line("tokens_per_param", run.tokens_per_param, "n_tokens / n_params", {"n_tokens": run.n_tokens, "n_params": run.n_params}, block)
+    shown = {"n_tokens": run.n_tokens, "n_params": advice.n_params}
+    yield line("tokens_per_param", run.n_tokens / advice.n_params, "n_tokens / n_params", shown, block)
     if run.loss_nats is None:
         return
     formula, constants = formulas.get("loss_nats", (None, {}))
@@ -184,7 +188,7 @@ def converted_line(advice: Advice) -> Line:
     law, run = advice.law, advice.run
     to_total = advice.n_params_kind == TOTAL
     return Line(
-        f"laws.{law.name}.n_params_{advice.n_params_kind}",
+        f"laws.{law.name}.n_params",
         f"{law.name} N, {advice.n_params_kind}",
         advice.n_params,
         UNITS["n_params"],

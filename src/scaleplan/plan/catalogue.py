@@ -35,3 +35,8 @@ def critical_batch() -> Power:
     rule = load_law(CRITICAL_BATCH).rules["critical_batch"]
     assert isinstance(rule, Power), "B_crit is a power of the loss"
     return rule
+
+
+def laws_with(*blocks: str) -> list[Law]:
+    """Every law of the catalogue that has one of these blocks, in alphabetical order."""
+    return [load_law(preset.name) for preset in library.all_of("laws") if any(block in preset.data for block in blocks)]

@@ -94,7 +94,7 @@ def intervals(law: Law, question: Question, critical_batch: Power, kind: str) ->
     open_quantities: dict[str, Callable[[Run], float]] = {
         "n_params": lambda run: converted_params(run.n_params, law.n_kind, kind),
         "n_tokens": lambda run: run.n_tokens,
-        "tokens_per_param": lambda run: run.tokens_per_param,
+        "tokens_per_param": lambda run: run.n_tokens / converted_params(run.n_params, law.n_kind, kind),
         "loss_nats": lambda run: run.loss_nats,
         "compute_flops": lambda run: run.compute_flops,
         "critical_batch_tokens": lambda run: critical_batch.at(loss_nats=run.loss_nats),

@@ -1,0 +1,241 @@
+"""`scaleplan batch`: how large a batch before it wastes tokens, and how steps trade against them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from scaleplan.answer import Answer, Caution, Column, Line, Table, quantities
+from scaleplan.cli.options import BatchSizeTokens, Law, Loss, NParams, Tokens, command
+from scaleplan.errors import InputError, NotSupported, UsageError
+from scaleplan.laws.allocation import Question, allocate
+from scaleplan.laws.batch import Tradeoff, step_loss_of
+from scaleplan.laws.convention import training_flops
+from scaleplan.laws.law import Law as ScalingLaw
+from scaleplan.laws.power import Power
+from scaleplan.plan import catalogue
+
+MULTIPLES = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)  # of the critical batch
+
+
+@command
+def batch(
+    loss: Loss = None, n_params: NParams = None, tokens: Tokens = None, batch_size_tokens: BatchSizeTokens = None, law: Law = None
+) -> Answer:
+    """How large may a batch be before it wastes tokens?
+
+    From a loss; or from the size of a model and its tokens, whose loss a law tells (--law; besiroglu2024 by default).
+
+    \b
+    Examples:
+      scaleplan batch --loss 2.5
+      scaleplan batch --n-params 1B --tokens 20B
+      scaleplan batch --n-params 7B --tokens 2T --batch-size-tokens 4M
+    """
+    if loss is None and (n_params is None or tokens is None):
+        raise UsageError("at which loss?", hint="give --loss, or --n-params and --tokens to have a law tell it")
+    if law and len(law) > 1:
+        raise UsageError("one --law tells the loss", hint="give one")
+    teller = catalogue.load_law(law[0] if law else catalogue.RECOMMENDED)
+    lines = list(critical_lines(loss, n_params, tokens, teller))
+    found = {line.key: line.value for line in lines}
+    curve = Tradeoff(found["min_tokens"], found["min_steps"])
+    if batch_size_tokens is not None:
+        lines += chosen_lines(curve, batch_size_tokens)
+    rows = tradeoff_rows(curve, found["n_params"], batch_size_tokens)
+    result: dict[str, Any] = {line.key: line.value for line in lines} | {"tradeoff": rows}
+    tables = [quantities("", lines), tradeoff_table(rows)]
+    advice = suggestions(n_params, tokens) if n_params is not None and tokens is not None else []
+    if advice:
+        result["suggestions"] = [{key: value for key, value in row.items() if key != "sources"} for row in advice]
+        tables.append(suggestion_table(result["suggestions"]))
+    asked = {"loss_nats": loss, "n_params": n_params, "n_tokens": tokens, "batch_size_tokens": batch_size_tokens}
+    return Answer(
+        "batch",
+        inputs={key: value for key, value in asked.items() if value is not None},
+        result=result,
+        tables=tables,
+        lines=lines,
+        warnings=list(cautions(loss, teller, advice)),
+        notes=["At B_crit a run takes twice the fewest steps and twice the fewest tokens; it follows from the loss alone (kaplan2020)."],
+        more_sources=[source for row in advice for source in row["sources"]],
+    )
+
+
+def critical_lines(loss: float | None, n_params: int | None, tokens: float | None, teller: ScalingLaw) -> Iterator[Line]:
+    """Loss, critical batch, N, fewest steps and fewest tokens, in the order in which they follow from each other."""
+    if loss is None:
+        run = allocate(teller, Question(n_params=n_params, n_tokens=tokens))
+        if run.loss_nats is None:
+            raise NotSupported(f"`{teller.name}` says nothing of the loss", hint="ask another --law, or give --loss")
+        law = teller.additive if hasattr(teller.loss, "fresh") else teller.loss
+        assert law is not None, "a law that tells a loss has one"
+        inputs = {**law._asdict(), "n_params": n_params, "n_tokens": tokens}
+        loss = run.loss_nats
+        yield Line("loss_nats", f"loss by {teller.name}", loss, "nats", law.FORMULAS["loss_nats"], inputs, teller.sources("loss"), "fitted")
+    else:
+        yield Line("loss_nats", "loss", loss, "nats", standing="given")
+    kaplan = catalogue.load_law(catalogue.CRITICAL_BATCH)
+    cited = kaplan.sources("critical_batch")
+    rule = catalogue.critical_batch()
+    critical = rule.at(loss_nats=loss)
+    inputs = {**rule.constants(), "loss_nats": loss}
+    yield Line("critical_batch_tokens", "critical batch B_crit", critical, "tokens", rule.formula(), inputs, cited, "fitted")
+    yield from extremes(kaplan, loss, critical, n_params, tokens)
+
+
+def extremes(kaplan: ScalingLaw, loss: float, critical: float, n_params: int | None, tokens: float | None) -> Iterator[Line]:
+    """N, S_min and E_min: of a run of known tokens at the critical batch, of a model of known size, or on Kaplan's frontier."""
+    cited = kaplan.sources("critical_batch")
+    if tokens is not None:
+        size, standing = (n_params, "given") if n_params is not None else (None, "unknown")
+        yield Line("n_params", "parameters", size, "params", standing=standing)
+        least = tokens / 2
+        yield Line("min_tokens", "fewest tokens E_min", least, "tokens", "n_tokens / 2", {"n_tokens": tokens}, ["mccandlish2018"], "fitted")
+        inputs = {"min_tokens": least, "critical_batch_tokens": critical}
+        yield Line(
+            "min_steps",
+            "fewest steps S_min",
+            least / critical,
+            "steps",
+            "min_tokens / critical_batch_tokens",
+            inputs,
+            ["mccandlish2018"],
+            "fitted",
+        )
+        return
+    if n_params is not None:
+        steps = step_loss_of(kaplan.data["loss_of_steps"])
+        floor = steps.converged(n_params)
+        if not loss > floor:
+            raise InputError(
+                f"`{n_params}` parameters never reach a loss of {loss} nats by kaplan2020: it stays above {floor:.4f}",
+                hint="a larger --n-params, or a higher --loss",
+            )
+        yield Line("n_params", "parameters", n_params, "params", standing="given")
+        fewest = steps.min_steps(n_params, loss)
+        inputs = {**steps._asdict(), "n_params": n_params, "loss_nats": loss}
+        formula = "s_c / (loss_nats - (n_c / n_params) ** alpha_n) ** (1 / alpha_s)"
+    else:
+        along, of_compute = kaplan.rules["loss_of_compute"], kaplan.rules["steps_of_compute"]
+        assert isinstance(along, Power) and isinstance(of_compute, Power), "both are powers of compute"
+        least_compute = along.solve(loss)
+        run = allocate(kaplan, Question(loss_nats=loss))
+        yield Line(
+            "min_compute_flops",
+            "least compute C_min",
+            least_compute,
+            "FLOP",
+            "unit * loss_nats ** (1 / exponent)",
+            {"unit": along.units["compute_flops"], "loss_nats": loss, "exponent": along.exponents["compute_flops"]},
+            cited,
+            "fitted",
+        )
+        yield Line("n_params", "parameters, best size", run.n_params, "params", None, None, cited, "fitted")
+        fewest = of_compute.at(compute_flops=least_compute)
+        inputs, formula = {**of_compute.constants(), "compute_flops": least_compute}, of_compute.formula()
+    yield Line("min_steps", "fewest steps S_min", fewest, "steps", formula, inputs, cited, "fitted")
+    inputs = {"critical_batch_tokens": critical, "min_steps": fewest}
+    yield Line(
+        "min_tokens", "fewest tokens E_min", critical * fewest, "tokens", "critical_batch_tokens * min_steps", inputs, cited, "fitted"
+    )
+
+
+def chosen_lines(curve: Tradeoff, batch_tokens: int) -> list[Line]:
+    """What a batch costs in tokens beyond the fewest, and in steps beyond the fewest."""
+    ratio = {"batch_size_tokens": batch_tokens, "critical_batch_tokens": curve.critical_batch}
+    extra = curve.tokens(batch_tokens) / curve.min_tokens - 1
+    more = curve.steps(batch_tokens) / curve.min_steps - 1
+    cited = ["mccandlish2018"]
+    return [
+        Line(
+            "extra_tokens_fraction",
+            "tokens beyond the fewest",
+            extra,
+            "fraction",
+            "batch_size_tokens / critical_batch_tokens",
+            ratio,
+            cited,
+            "fitted",
+        ),
+        Line(
+            "extra_steps_fraction",
+            "steps beyond the fewest",
+            more,
+            "fraction",
+            "critical_batch_tokens / batch_size_tokens",
+            ratio,
+            cited,
+            "fitted",
+        ),
+    ]
+
+
+def tradeoff_rows(curve: Tradeoff, n_params: float | None, chosen: int | None) -> list[dict[str, Any]]:
+    """Batches around the critical one, and the one that was asked about."""
+    batches = sorted({multiple * curve.critical_batch for multiple in MULTIPLES} | ({float(chosen)} if chosen else set()))
+    return [
+        {
+            "batch_tokens": size,
+            "steps": curve.steps(size),
+            "tokens": curve.tokens(size),
+            "flops": curve.flops(size, n_params) if n_params else None,
+            "critical_batches": size / curve.critical_batch,
+        }
+        for size in batches
+    ]
+
+
+def tradeoff_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Steps against tokens."""
+    columns = [
+        Column("batch_tokens", "batch", "tokens"),
+        Column("critical_batches", "of B_crit", "x"),
+        Column("steps", "steps", "steps"),
+        Column("tokens", "tokens", "tokens"),
+        Column("flops", "compute", "FLOP"),
+    ]
+    return Table("Steps against tokens, to the same loss", columns, rows)
+
+
+def suggestions(n_params: float, tokens: float) -> list[dict[str, Any]]:
+    """Batch and learning rate of every law that names one for this N, D and C = 6 N D."""
+    known = {"n_params": n_params, "n_tokens": tokens, "compute_flops": training_flops(n_params, tokens)}
+    rows = []
+    for law in catalogue.laws_with("batch_tokens", "learning_rate"):
+        batch_rule, rate_rule = law.rules.get("batch_tokens"), law.rules.get("learning_rate")
+        rows.append(
+            {
+                "law": law.name,
+                "batch_tokens": batch_rule.at(**known) if batch_rule else None,
+                "learning_rate": rate_rule.at(**known) if rate_rule else None,
+                "standing": law.standing,
+                "sources": law.sources("batch_tokens" if batch_rule else "learning_rate"),
+            }
+        )
+    return rows
+
+
+def suggestion_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """The laws side by side."""
+    columns = [
+        Column("law", "law"),
+        Column("batch_tokens", "batch", "tokens"),
+        Column("learning_rate", "learning rate", ""),
+        Column("standing", "standing"),
+    ]
+    sizes = [row["batch_tokens"] for row in rows if row["batch_tokens"]]
+    note = f"The laws disagree about the batch by {max(sizes) / min(sizes):.1f}x: take the range, not one of them."
+    return Table("Batch and learning rate by law", columns, rows, [note])
+
+
+def cautions(loss: float | None, teller: ScalingLaw, advice: Sequence[Mapping[str, Any]]) -> Iterator[Caution]:
+    """A loss of another tokenizer, and what presets warn of themselves."""
+    own = catalogue.load_law(catalogue.CRITICAL_BATCH).tokenizer
+    if loss is None and teller.tokenizer != own:
+        message = f"B_crit was measured with {own} tokens; {teller.name} tells the loss of {teller.tokenizer} tokens: a guide to size only"
+        yield Caution("tokenizer", message, {"law": teller.name})
+    for row in advice:
+        law = catalogue.load_law(row["law"])
+        if "caution" in law.data:
+            yield Caution("law", f"{law.name}: {law.data['caution']}", {"law": law.name})

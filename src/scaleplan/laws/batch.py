@@ -1,0 +1,141 @@
+"""Batch size: steps against tokens, and the batch at which neither is wasted.
+
+Halving the steps of a run by a larger batch costs tokens, and saving tokens by a smaller batch costs steps:
+
+    (S / S_min - 1) (E / E_min - 1) = 1,    B_crit = E_min / S_min
+
+with S steps and E = B S tokens to the same loss. Sources: mccandlish2018 section 2; kaplan2020 equations 5.1 to 5.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from scaleplan.laws.convention import training_flops
+
+
+class Tradeoff(NamedTuple):
+    """The runs that reach one loss: what no batch can undercut.
+
+    min_tokens   E_min, at very small batches
+    min_steps    S_min, at very large ones
+    """
+
+    min_tokens: Any
+    min_steps: Any
+
+    @property
+    def critical_batch(self) -> Any:
+        """B_crit = E_min / S_min: twice the fewest steps, twice the fewest tokens."""
+        return self.min_tokens / self.min_steps
+
+    def steps(self, batch_tokens: Any) -> Any:
+        """S = S_min (1 + B_crit / B).
+
+        >>> Tradeoff(min_tokens=1e10, min_steps=1e4).steps(1e6)
+        20000.0
+        """
+        return self.min_steps * (1 + self.critical_batch / batch_tokens)
+
+    def tokens(self, batch_tokens: Any) -> Any:
+        """E = E_min (1 + B / B_crit)."""
+        return self.min_tokens * (1 + batch_tokens / self.critical_batch)
+
+    def flops(self, batch_tokens: Any, n_params: Any) -> Any:
+        """C = 6 N E: at the critical batch twice what a tiny batch needs."""
+        return training_flops(n_params, self.tokens(batch_tokens))
+
+
+def from_run(n_tokens: Any, batch_tokens: Any, critical_batch: Any) -> Tradeoff:
+    """The trade-off through a run of so many tokens at some batch: E_min = E / (1 + B / B_crit), S_min = E_min / B_crit."""
+    min_tokens = n_tokens / (1 + batch_tokens / critical_batch)
+    return Tradeoff(min_tokens, min_tokens / critical_batch)
+
+
+def from_steps(min_steps: Any, critical_batch: Any) -> Tradeoff:
+    """The trade-off whose fewest steps are known: E_min = B_crit S_min."""
+    return Tradeoff(critical_batch * min_steps, min_steps)
+
+
+def min_compute(flops: Any, batch_tokens: Any, critical_batch: Any) -> Any:
+    """C_min = C / (1 + B / B_crit). Source: kaplan2020 equation 5.5."""
+    return flops / (1 + batch_tokens / critical_batch)
+
+
+class StepLoss(NamedTuple):
+    """L(N, S_min) = (N_c / N)^alpha_N + (S_c / S_min)^alpha_S, with data without end.
+
+    Source: kaplan2020 equation 5.6 with the constants of its Table 3.
+
+    >>> round(StepLoss(6.5e13, 0.077, 2.1e3, 0.76).loss(1e9, 1e5), 4)
+    2.4005
+    """
+
+    n_c: Any
+    alpha_n: Any
+    s_c: Any
+    alpha_s: Any
+
+    def converged(self, n_params: Any) -> Any:
+        """L(N, endless training)."""
+        return (self.n_c / n_params) ** self.alpha_n
+
+    def loss(self, n_params: Any, min_steps: Any) -> Any:
+        return self.converged(n_params) + (self.s_c / min_steps) ** self.alpha_s
+
+    def min_steps(self, n_params: Any, loss_nats: Any) -> Any:
+        """The fewest steps in which N parameters reach a loss."""
+        return self.s_c / (loss_nats - self.converged(n_params)) ** (1 / self.alpha_s)
+
+    def stopping_steps(self, loss_nats: Any, converged_nats: Any) -> Any:
+        """Steps before which training on limited data need not stop: S_c / (L(N, D) - L(N, endless data))^(1 / alpha_S).
+
+        Source: kaplan2020 equation 5.7.
+        """
+        return self.s_c / (loss_nats - converged_nats) ** (1 / self.alpha_s)
+
+    # Along the frontier: kaplan2020 appendix B.
+
+    def excess_at_optimum(self) -> Any:
+        """How far above the converged loss efficient training stops: alpha_N / alpha_S."""
+        return self.alpha_n / self.alpha_s
+
+    def compute_of_size(self, n_ratio: Any) -> Any:
+        """C(N) / C_opt to the same loss with N = n_ratio times the efficient size (appendix B.4)."""
+        return n_ratio * self.steps_of_size(n_ratio)
+
+    def steps_of_size(self, n_ratio: Any) -> Any:
+        """Steps relative to those of the efficient size: (1 + (alpha_S / alpha_N) (1 - (1 / r)^alpha_N))^(-1 / alpha_S)."""
+        return (1 + self.alpha_s / self.alpha_n * (1 - n_ratio**-self.alpha_n)) ** (-1 / self.alpha_s)
+
+    def params_of_excess(self, excess: Any) -> Any:
+        """N at the optimum over N trained to within `excess` of its converged loss (appendix B.3)."""
+        return ((1 + self.excess_at_optimum()) / (1 + excess)) ** (1 / self.alpha_n)
+
+    def compute_of_excess(self, excess: Any) -> Any:
+        """Compute at the optimum over compute spent training to within `excess` of the converged loss (appendix B.3)."""
+        best = self.excess_at_optimum()
+        steps = (best * (1 + excess) / (excess * (1 + best))) ** (-1 / self.alpha_s)
+        return self.params_of_excess(excess) * steps
+
+
+def noise_scale(small_batch: Any, large_batch: Any, small_norm2: Any, large_norm2: Any) -> Any:
+    """B_simple = tr(Sigma) / |G|^2 from squared gradient norms measured at two batch sizes, in the unit of the batches.
+
+        |G|^2     = (B_big |G_big|^2 - B_small |G_small|^2) / (B_big - B_small)
+        tr(Sigma) = (|G_small|^2 - |G_big|^2) / (1 / B_small - 1 / B_big)
+
+    Source: mccandlish2018 appendix A.1.
+
+    >>> round(noise_scale(32, 512, 0.041, 0.0028))
+    5147
+    """
+    gradient = (large_batch * large_norm2 - small_batch * small_norm2) / (large_batch - small_batch)
+    noise = (small_norm2 - large_norm2) / (1 / small_batch - 1 / large_batch)
+    return noise / gradient
+
+
+def step_loss_of(block: Mapping[str, Any]) -> StepLoss:
+    """From a block of a preset."""
+    return StepLoss(**{name: block[name] for name in StepLoss._fields})
