@@ -1,0 +1,194 @@
+"""Configs of released models against what transformers builds from them; damaged ones are refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scaleplan.errors import InputError, NotSupported, ScaleplanError
+from scaleplan.model.arch import Arch
+from scaleplan.model.bill import bill_of
+from scaleplan.model.families import FAMILIES
+from scaleplan.model.flops import count_flops
+from scaleplan.model.huggingface import read_config
+from scaleplan.model.params import GROUPS, count_params
+
+PUBLISHED = Path(__file__).parents[1] / "published"
+CONFIGS = {path.stem: path for path in sorted((PUBLISHED / "configs").glob("*.json"))}
+
+
+def table(name: str) -> list[dict[str, str]]:
+    with (PUBLISHED / name).open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def config(name: str) -> dict[str, Any]:
+    return json.loads(CONFIGS[name].read_text(encoding="utf-8"))
+
+
+@cache
+def arch(name: str) -> Arch:
+    return read_config(config(name), name).arch
+
+
+@pytest.mark.parametrize("row", table("architectures.csv"), ids=lambda row: row["name"])
+def test_every_component_of_a_released_model_is_exact(row: dict[str, str]):
+    """Total, groups, active and non-embedding parameters are those of the instantiated model."""
+    count = count_params(bill_of(arch(row["name"])))
+
+    assert {group: count.groups.get(group, 0) for group in GROUPS if group in row} == {
+        group: int(row[group]) for group in GROUPS if group in row
+    }
+    assert count.n_params == int(row["total_params"])
+    assert count.n_active_params == int(row["active_params"])
+    assert count.n_non_embedding_params == int(row["non_embedding_params"])
+    assert count.n_active_non_embedding_params == int(row["active_non_embedding_params"])
+    assert count.conventions["tied_head_counted_twice"] == int(row["total_if_tied_head_counted_twice"])
+
+
+@pytest.mark.parametrize("row", table("architecture_flops.csv"), ids=lambda row: f"{row['name']}-{row['batch']}x{row['seq']}")
+def test_flops_of_a_released_model_are_exact(row: dict[str, str]):
+    """Products with weights are exact everywhere; the whole pass wherever no scan is involved."""
+    decoder = int(row["seq_dec"]) if row["seq_dec"] else None
+    count = count_flops(bill_of(arch(row["name"])), int(row["seq"]), decoder_seq_len=decoder, batch_size_seqs=int(row["batch"]))
+
+    assert count.linear_flops == int(row["linear_flops"])
+    if row["exactness"] == "exact":
+        assert count.attention_flops == int(row["attention_scores"])
+        assert count.forward_flops == int(row["forward_flops"])
+        assert count.training_flops == int(row["forward_backward_flops"])
+
+
+def test_every_family_is_checked_by_a_config():
+    """A family without a config among the tests is not supported, and not listed."""
+    assert set(FAMILIES) <= {config(name)["model_type"] for name in CONFIGS}
+
+
+def test_an_unknown_family_is_refused_with_the_closest_one():
+    """No number for a model type that is not known, whatever keys it shares with others."""
+    with pytest.raises(NotSupported, match='model_type "llama9" is not supported') as caught:
+        read_config(config("llama-3-8b") | {"model_type": "llama9"})
+    assert "llama" in caught.value.hint
+
+
+def test_a_config_without_model_type_is_refused():
+    """The keys have no meaning without it."""
+    given_config = config("llama-3-8b")
+    del given_config["model_type"]
+
+    with pytest.raises(InputError, match="model_type"):
+        read_config(given_config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"num_hidden_layers": 12.5}, "num_hidden_layers"),
+        ({"num_hidden_layers": True}, "num_hidden_layers"),
+        ({"num_hidden_layers": "32"}, "num_hidden_layers"),
+        ({"num_hidden_layers": None}, "num_hidden_layers"),
+        ({"hidden_size": -4096}, "hidden_size"),
+        ({"vocab_size": 10**30}, "vocab_size"),
+        ({"vocab_size": float("nan")}, "vocab_size"),
+        ({"hidden_size": 4095, "head_dim": None}, "num_attention_heads"),
+        ({"num_key_value_heads": 5}, "num_key_value_heads"),
+        ({"tie_word_embeddings": "false"}, "tie_word_embeddings"),
+        ({"num_local_experts": 8}, "num_local_experts"),
+        ({"architectures": ["LlamaForSequenceClassification"]}, "LlamaForSequenceClassification"),
+        ({"pruned_heads": {"0": [1, 2]}}, "pruned_heads"),
+    ],
+)
+def test_a_key_that_makes_no_sense_is_named(changes: dict[str, Any], named: str):
+    """A wrong type, a size out of range, a contradiction and a foreign key are refused by the name of the key."""
+    with pytest.raises(ScaleplanError, match=re.escape(named)):
+        read_config(config("llama-3-8b") | changes)
+
+
+def test_two_spellings_that_disagree_are_refused():
+    """`n_layer` and `num_hidden_layers` may both be there, but not with different values."""
+    with pytest.raises(InputError, match="contradict"):
+        read_config(config("gpt2") | {"num_hidden_layers": 24})
+    assert read_config(config("gpt2") | {"num_hidden_layers": 12}).arch.stacks == arch("gpt2").stacks
+
+
+def test_the_bare_model_has_no_head():
+    """`LlamaModel` ends before the vocabulary."""
+    bare = count_params(bill_of(read_config(config("llama-3-8b") | {"architectures": ["LlamaModel"]}).arch))
+
+    assert bare.n_head_params == 0
+    assert bare.n_params == count_params(bill_of(arch("llama-3-8b"))).n_params - 128256 * 4096
+
+
+def test_only_the_text_of_a_multimodal_config_is_counted_and_it_says_so():
+    """The vision tower beside a text model is named as not counted."""
+    text = config("gemma-3-1b")
+    reading = read_config({"model_type": "gemma3", "text_config": text, "vision_config": {"hidden_size": 1152}})
+
+    assert count_params(bill_of(reading.arch)).n_params == 999_885_952
+    assert any("vision_config" in sentence for sentence in reading.not_counted)
+
+
+JUNK = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.lists(st.integers(), max_size=3),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2), st.sampled_from([0, -1, 10**30, 1e308, 12.5, [], {}, "4096"]),
+)  # fmt: skip
+CORE = {
+    "hidden_size",
+    "n_embd",
+    "d_model",
+    "dim",
+    "num_hidden_layers",
+    "n_layer",
+    "n_layers",
+    "num_attention_heads",
+    "n_head",
+    "vocab_size",
+}
+
+
+@settings(max_examples=400, deadline=None)
+@given(name=st.sampled_from(sorted(CONFIGS)), data=st.data(), junk=JUNK)
+def test_a_damaged_config_is_refused_or_counted_right(name: str, data: st.DataObject, junk: Any):
+    """One value replaced by anything: an error that the user can mend, or a finite count; never a crash."""
+    whole = config(name)
+    key = data.draw(st.sampled_from(sorted(whole)))
+
+    try:
+        found = count_params(bill_of(read_config(whole | {key: junk}).arch))
+    except ScaleplanError as error:
+        assert error.message
+        return
+    assert isinstance(found.n_params, int)
+    assert found.n_params > 0
+    if key in CORE:
+        assert type(junk) is int
+
+
+@settings(max_examples=200, deadline=None)
+@given(name=st.sampled_from(sorted(CONFIGS)), data=st.data())
+def test_a_config_without_a_size_is_refused(name: str, data: st.DataObject):
+    """A size that is removed is missed by name, unless another spelling of it is there."""
+    whole = config(name)
+    key = data.draw(st.sampled_from(sorted(CORE & set(whole))))
+    rest = {other: value for other, value in whole.items() if other != key}
+
+    with pytest.raises(ScaleplanError, match=key):
+        read_config(rest)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.recursive(JUNK, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3), max_leaves=10)
+)
+def test_anything_else_is_refused(junk: Any):
+    """What is no config of a known family is no model."""
+    with pytest.raises(ScaleplanError):
+        read_config(junk)

@@ -1,0 +1,78 @@
+"""The words that describe an architecture, and what is refused of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from scaleplan.errors import ScaleplanError, SeveralErrors
+from scaleplan.model.shape import MIXER_READERS, arch_of_shape
+from scaleplan.model.words import MIXERS, WORDS, Words
+
+GPT = {"n_layers": 4, "d_model": 64, "n_heads": 4, "n_vocab": 1000}
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ({"n_layers": 0}, "n_layers"),
+        ({"n_layers": 2.5}, "2.5"),
+        ({"d_model": 65}, "65"),
+        ({"n_kv_heads": 3}, "n_kv_heads"),
+        ({"norm": "batch"}, "batch"),
+        ({"tied": 1}, "tied"),
+        ({"d_modell": 64}, "d_modell"),
+        ({"mixer": ["attention", "mamba", "attention"]}, "3 values for 4 layers"),
+        ({"n_vocab": [1, 2]}, "n_vocab"),
+        ({"n_experts": 8}, "n_experts_per_token"),
+        ({"n_experts": 8, "n_experts_per_token": 9}, "n_experts_per_token"),
+        ({"mixer": "latent"}, "kv_rank"),
+        ({"n_dense_layers": 5, "n_experts": 8, "n_experts_per_token": 2}, "n_dense_layers"),
+    ],
+)
+def test_what_makes_no_sense_is_named(words: dict[str, object], named: str):
+    """A word, a size or a combination that describes no model is refused by its name."""
+    with pytest.raises(ScaleplanError) as caught:
+        arch_of_shape(GPT | words)
+    assert named in caught.value.report()
+
+
+def test_everything_that_is_wrong_is_said_at_once():
+    """Two wrong values are two errors."""
+    with pytest.raises(SeveralErrors) as caught:
+        arch_of_shape(GPT | {"n_layers": 0, "d_model": -1})
+    assert len(caught.value.errors) == 2
+
+
+def test_errors_spell_words_as_the_user_did():
+    """A flag is named as a flag."""
+    with pytest.raises(ScaleplanError, match="--n-layers"):
+        arch_of_shape(GPT | {"n_layers": 0}, spell=lambda word: "--" + word.replace("_", "-"))
+
+
+def test_a_pattern_is_repeated():
+    """Two values describe four layers in turn."""
+    arch = arch_of_shape(GPT | {"mixer": ["mamba", "attention"]})
+
+    assert arch.stacks[0].order == ((0, 1), (1, 1), (0, 1), (1, 1))
+
+
+def test_equal_layers_are_one_kind():
+    """A list of equal values is no more than the value."""
+    assert arch_of_shape(GPT | {"d_ff": [100] * 4}).stacks == arch_of_shape(GPT | {"d_ff": 100}).stacks
+
+
+def test_every_mixer_has_a_reader():
+    """The vocabulary names no mixer that cannot be built."""
+    assert set(MIXERS) == set(MIXER_READERS)
+
+
+def test_every_word_says_what_it_means():
+    """Meanings are phrases for a help text: no full stop, no capital but in names."""
+    for word, known in WORDS.items():
+        assert known.meaning
+        assert not known.meaning.endswith("."), word
+
+
+def test_words_keep_their_spelling_when_changed():
+    """A changed copy names things as the original does."""
+    assert Words(GPT, str.upper).but(n_layers=8).spell("d_ff") == "D_FF"
