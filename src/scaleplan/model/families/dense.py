@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scaleplan.model.families.family import CAUSAL, Config, Family, Words, either, every, maybe, need
+from scaleplan.model.families.family import CAUSAL, Config, Family, Source, Words, either, every, maybe, need
 
 LLAMA = Family(
     keys={
@@ -21,6 +21,12 @@ LLAMA = Family(
     words={"norm": "rms", "gated": True, "activation": "silu"},
     architectures=CAUSAL,
 )
+
+
+def absent(n_kv_heads: int, d_head: int | None = None) -> dict[str, Source]:
+    """Attention sizes of a config class that fills in numbers where keys are absent; null still means the usual."""
+    found = {"n_kv_heads": maybe("num_key_value_heads", absent=n_kv_heads)}
+    return found if d_head is None else {**found, "d_head": maybe("head_dim", absent=d_head)}
 
 
 def sliding(config: Config, words: Words) -> None:
@@ -92,25 +98,27 @@ GEMMA = LLAMA.but({"tied": maybe("tie_word_embeddings", default=True), "d_head":
 
 FAMILIES: dict[str, Family] = {
     "llama": LLAMA,
-    "mistral": LLAMA.but(finish=sliding, attention_bias="none", mlp_bias=False),
+    "mistral": LLAMA.but(absent(8), finish=sliding, attention_bias="none", mlp_bias=False),
     "granite": LLAMA,
-    "smollm3": LLAMA.but({"tied": maybe("tie_word_embeddings", default=True)}, finish=smollm3_keys),
-    "qwen2": LLAMA.but(finish=qwen2_windows, attention_bias="qkv", mlp_bias=False),
-    "qwen3": LLAMA.but(finish=qwen2_windows, qk_norm="head"),
+    "smollm3": LLAMA.but({**absent(4), "tied": maybe("tie_word_embeddings", default=True)}, finish=smollm3_keys),
+    "qwen2": LLAMA.but(absent(32), finish=qwen2_windows, attention_bias="qkv", mlp_bias=False),
+    "qwen3": LLAMA.but(absent(32, 128), finish=qwen2_windows, qk_norm="head"),
     "olmo": LLAMA.but(norm="layer-fixed"),
     "olmo2": LLAMA.but(qk_norm="width", post_norm=True),
     "phi3": LLAMA.but(finish=sliding, fused_qkv=True, fused_gate=True, attention_bias="none", mlp_bias=False),
-    "glm": LLAMA.but({"attention_bias": either("attention_bias", "qkv", "none", default=True)}, fused_gate=True),
-    "glm4": LLAMA.but({"attention_bias": either("attention_bias", "qkv", "none", default=False)}, fused_gate=True, norms_per_layer=4),
-    "gemma": GEMMA,
-    "gemma2": GEMMA.but(finish=gemma2_windows, norms_per_layer=4),
-    "gemma3_text": GEMMA.but(finish=gemma3_windows, norms_per_layer=4, qk_norm="head"),
+    "glm": LLAMA.but({**absent(2, 128), "attention_bias": either("attention_bias", "qkv", "none", default=True)}, fused_gate=True),
+    "glm4": LLAMA.but(
+        {**absent(2, 128), "attention_bias": either("attention_bias", "qkv", "none", default=True)}, fused_gate=True, norms_per_layer=4
+    ),
+    "gemma": GEMMA.but(absent(16)),
+    "gemma2": GEMMA.but(absent(4), finish=gemma2_windows, norms_per_layer=4),
+    "gemma3_text": GEMMA.but(absent(4), finish=gemma3_windows, norms_per_layer=4, qk_norm="head"),
     "nemotron": LLAMA.but(norm="layer", gated=False, activation="relu2"),
     "stablelm": LLAMA.but(
         {"attention_bias": either("use_qkv_bias", "qkv", "none", default=False)}, finish=stablelm, norm="layer", mlp_bias=False
     ),
     "starcoder2": LLAMA.but(
-        {"tied": maybe("tie_word_embeddings", default=True)},
+        {**absent(2), "tied": maybe("tie_word_embeddings", default=True)},
         finish=starcoder2,
         only={"mlp_type": ("default",), "norm_type": ("layer_norm",)},
         without=("attention_bias", "mlp_bias"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scaleplan.errors import NotSupported, clipped
+from scaleplan.errors import InputError, NotSupported, clipped
 from scaleplan.model.families.family import GENERATION, MASKED, Config, Family, Words, either, every, maybe, need
 
 BERT = Family(
@@ -29,7 +29,7 @@ BERT = Family(
         "head_bias": True,
     },
     architectures=MASKED,
-    only={"position_embedding_type": ("absolute",), "is_decoder": (False,)},
+    only={"position_embedding_type": ("absolute",), "is_decoder": (False,), "tie_word_embeddings": (True,)},
 )
 
 
@@ -45,14 +45,21 @@ def modernbert(config: Config, words: Words) -> None:
     words["window"] = [window if slides else 0 for slides in local]
 
 
-def t5(config: Config, words: Words) -> None:
+def t5(config: Config, words: Words, projection: str = "relu") -> None:
     """As many layers in the decoder as in the encoder unless said; `feed_forward_proj` says whether there is a gate."""
     words["n_layers"] = config.size("num_decoder_layers", default=words["n_encoder_layers"])
-    projection = config.text("feed_forward_proj", "relu")
+    projection = config.text("feed_forward_proj", projection)
     gated, _, activation = projection.rpartition("-")
     if gated not in ("", "gated") or activation not in ("relu", "gelu", "silu", "gelu_new"):
         raise NotSupported(f"`feed_forward_proj` is `{clipped(projection)}`", hint="known: relu, gelu, gated-gelu, gated-silu")
+    if config.find("is_gated_act") not in (None, bool(gated)):
+        raise InputError(f"`is_gated_act` and `feed_forward_proj` `{clipped(projection)}` contradict each other")
     words |= {"gated": bool(gated), "activation": "gelu-tanh" if "gelu" in activation else activation}
+
+
+def mt5(config: Config, words: Words) -> None:
+    """T5 with a gate unless `feed_forward_proj` says otherwise."""
+    t5(config, words, "gated-gelu")
 
 
 def bart(config: Config, words: Words) -> None:
@@ -137,8 +144,9 @@ FAMILIES: dict[str, Family] = {
             "activation": "gelu",
         },
         architectures=GENERATION,
+        only={"tie_word_embeddings": (True,)},
         finish=bart,
         ignored=("is_encoder_decoder",),
     ),
 }
-FAMILIES["mt5"] = FAMILIES["t5"].but({"tied": maybe("tie_word_embeddings", default=False)})
+FAMILIES["mt5"] = FAMILIES["t5"].but(finish=mt5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scaleplan.model.families.dense import LLAMA, sliding, windows_by_layer
+from scaleplan.model.families.dense import LLAMA, absent, sliding, windows_by_layer
 from scaleplan.model.families.family import Config, Family, Words, either, every, maybe, need
 
 
@@ -73,7 +73,7 @@ LATENT = LLAMA.but(
 )
 
 FAMILIES: dict[str, Family] = {
-    "mixtral": LLAMA.but(LOCAL, finish=sliding, without=("d_ff",), attention_bias="none", mlp_bias=False),
+    "mixtral": LLAMA.but({**LOCAL, **absent(8)}, finish=sliding, without=("d_ff",), attention_bias="none", mlp_bias=False),
     "granitemoe": LLAMA.but(LOCAL, without=("d_ff",), mlp_bias=False),
     "olmoe": LLAMA.but(
         {**EXPERTS, "n_experts": need("num_experts"), "d_ff_expert": need("intermediate_size")},
@@ -82,17 +82,20 @@ FAMILIES: dict[str, Family] = {
         qk_norm="width",
     ),
     "qwen2_moe": LLAMA.but(
-        {**QWEN_MOE, "d_ff_shared": need("shared_expert_intermediate_size")},
+        {**QWEN_MOE, **absent(16), "d_ff_shared": need("shared_expert_intermediate_size")},
         finish=qwen2_moe,
         without=("attention_bias",),
         mlp_bias=False,
         shared_expert_gate=True,
         ignored=("layer_types",),
     ),
-    "qwen3_moe": LLAMA.but(QWEN_MOE, finish=sparse_steps, mlp_bias=False, qk_norm="head", ignored=("use_qk_norm", "layer_types")),
+    "qwen3_moe": LLAMA.but(
+        {**QWEN_MOE, **absent(4)}, finish=sparse_steps, mlp_bias=False, qk_norm="head", ignored=("use_qk_norm", "layer_types")
+    ),
     "glm4_moe": LLAMA.but(
         {
             **EXPERTS,
+            **absent(8),
             "attention_bias": either("attention_bias", "qkv", "none", default=False),
             "n_experts": need("n_routed_experts"),
             "d_ff_expert": need("moe_intermediate_size"),
@@ -106,7 +109,7 @@ FAMILIES: dict[str, Family] = {
     "deepseek_v3": LATENT,
     "kimi_k2": LATENT,
     "llama4_text": LLAMA.but(
-        {**LOCAL, "d_head": need("head_dim")},
+        {**LOCAL, **absent(8), "d_head": need("head_dim")},
         finish=llama4,
         without=("d_ff",),
         mlp_bias=False,
@@ -114,7 +117,7 @@ FAMILIES: dict[str, Family] = {
         ignored=("use_qk_norm",),
     ),
     "gpt_oss": LLAMA.but(
-        {**LOCAL, "attention_bias": either("attention_bias", "all", "none", default=True), "d_head": need("head_dim")},
+        {**LOCAL, **absent(8), "attention_bias": either("attention_bias", "all", "none", default=True), "d_head": need("head_dim")},
         finish=gpt_oss,
         without=("d_ff",),
         mlp_bias=False,

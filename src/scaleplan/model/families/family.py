@@ -133,7 +133,8 @@ class Source(NamedTuple):
 
     keys      spellings, the usual one first
     required  it must be there
-    default   what absence means; None: the word is left out
+    default   what absence or null means; None: the word is left out
+    absent    what absence alone means, where the config class fills in a number
     yes, no   what true and false mean, for a word that is no flag
     """
 
@@ -142,6 +143,7 @@ class Source(NamedTuple):
     default: Any = None
     yes: Any = None
     no: Any = None
+    absent: Any = None
 
     def read(self, config: Config, word: str) -> Any:
         """The value of the word, or None where it is to be left out."""
@@ -153,7 +155,7 @@ class Source(NamedTuple):
         if isinstance(kind, tuple):
             return config.text(self.keys[0], self.default)
         if config.find(*self.keys) is None and not self.required:
-            return self.default
+            return self.default if any(key in config.data for key in self.keys) or self.absent is None else self.absent
         return config.size(*self.keys, least=1 if kind == "size" else 0, most=MOST.get(word, LARGEST))
 
 
@@ -162,9 +164,9 @@ def need(*keys: str) -> Source:
     return Source(keys, required=True)
 
 
-def maybe(*keys: str, default: Any = None) -> Source:
+def maybe(*keys: str, default: Any = None, absent: Any = None) -> Source:
     """A key that may be absent or null: then the default, or the word is left out."""
-    return Source(keys, default=default)
+    return Source(keys, default=default, absent=absent)
 
 
 def either(key: str, yes: Any, no: Any, default: bool) -> Source:

@@ -97,7 +97,7 @@ def falcon(config: Config, words: Words) -> None:
     words["n_kv_heads"] = n_kv_heads if new else 1 if multi_query else n_heads
     parallel = config.flag("parallel_attn", True)
     n_norms = config.size("num_ln_in_parallel_attn", default=2 if new else 1, most=2)
-    words |= {"parallel": parallel or new, "norms_per_layer": n_norms if new else 1 if parallel else 2}
+    words |= {"parallel": parallel or new, "norms_per_layer": n_norms if parallel else 2}
     bias = config.flag("bias", False)
     words |= {"attention_bias": "all" if bias else "none", "mlp_bias": bias}
     words["d_ff"] = config.size("ffn_hidden_size", default=config.ratio("ff_factor", default=4) * words["d_model"])
@@ -106,7 +106,7 @@ def falcon(config: Config, words: Words) -> None:
 
 def mpt(config: Config, words: Words) -> None:
     """ALiBi in place of the position table, no biases anywhere; other variants of the original code are not counted."""
-    words["d_ff"] = config.ratio("expansion_ratio", default=4) * words["d_model"]
+    words["d_ff"] = 4 * words["d_model"]
     attention = config.table("attn_config")
     if attention is not None:
         attention.must_be("attn_type", "multihead_attention")
@@ -174,7 +174,7 @@ FAMILIES: dict[str, Family] = {
             "tied": maybe("tie_word_embeddings", default=True),
         },
         finish=mpt,
-        only={"no_bias": (True,), "norm_type": ("low_precision_layernorm", "layernorm")},
+        only={"no_bias": (True,), "expansion_ratio": (4,), "norm_type": ("low_precision_layernorm", "layernorm")},
         norm="layer-scale",
         fused_qkv=True,
         attention_bias="none",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scaleplan.errors import InputError
-from scaleplan.model.families.dense import LLAMA
+from scaleplan.model.families.dense import LLAMA, absent
 from scaleplan.model.families.experts import QWEN_MOE, sparse_steps
 from scaleplan.model.families.family import CAUSAL, Config, Family, Words, every, maybe, need
 
@@ -83,6 +83,7 @@ FAMILIES: dict[str, Family] = {
     "qwen3_next": LLAMA.but(
         {
             **QWEN_MOE,
+            **absent(2),
             "d_head": need("head_dim"),
             "d_ff_shared": need("shared_expert_intermediate_size"),
             "n_key_heads": need("linear_num_key_heads"),
