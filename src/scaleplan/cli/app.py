@@ -22,6 +22,7 @@ from scaleplan.errors import ScaleplanError
 COMMANDS = {
     "params": "How many parameters, of which kind, in which convention?",
     "flops": "How much compute to train and to serve, 6N and 2N beside the exact count?",
+    "memory": "How much memory do training and serving need, by part and precision, and what does it fit on?",
     "cost": "How many device-days, days, dollars, kWh and kg of CO2e does training take?",
     "check": "Is it within the limits?",
     "optimal": "How large a model on how many tokens, and what loss, by each scaling law?",

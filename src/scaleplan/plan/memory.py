@@ -1,0 +1,130 @@
+"""What a memory question is about, put together from names and numbers: model, layout, step of training, device."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from scaleplan import library
+from scaleplan.errors import InputError, UnknownName, UsageError
+from scaleplan.machine.activations import ATTENTION_KERNELS, RECOMPUTATIONS, Batch
+from scaleplan.machine.layout import Layout, check_layout, fixed_sizes
+from scaleplan.machine.memory import Stage, Training, stages
+from scaleplan.machine.recipe import optimizer_named, precision_named
+from scaleplan.machine.stack import Stack, stack_of
+from scaleplan.model.bill import Bill
+from scaleplan.model.blocks import Pass
+
+USUAL_STACK = "usual"
+USUAL_PRECISION = "bf16-mixed"
+USUAL_OPTIMIZER = "adamw"
+
+
+class Wishes(NamedTuple):
+    """What may be said of a step of training; None leaves it to the stack or to what is usual."""
+
+    stack: str = USUAL_STACK
+    precision: str = USUAL_PRECISION
+    optimizer: str = USUAL_OPTIMIZER
+    attention: str | None = None
+    recompute: str = "none"
+    dropout: float | None = None
+    schedule: str = "1f1b"
+    offload: str = "none"
+    recompute_every: int = 1
+    seq_len: int = 2048
+    encoder_seq_len: int | None = None
+    micro_batch_size_seqs: int = 1
+    global_batch_size_seqs: int | None = None
+
+
+class Setup(NamedTuple):
+    """A model, a layout, and a step of training on it."""
+
+    bill: Bill
+    layout: Layout
+    run: Training
+    global_batch_size_seqs: int
+
+    def stages(self) -> list[Stage]:
+        """The stages that can be the fullest."""
+        return stages(self.bill, self.layout, self.run)
+
+    def worst(self) -> Stage:
+        """The fullest stage."""
+        return max(self.stages(), key=lambda stage: stage.peak_bytes)
+
+    def peak_bytes(self) -> int:
+        """The most that any device needs."""
+        return int(self.worst().peak_bytes)
+
+
+def stack_named(name: str) -> Stack:
+    """A stack preset by name or path."""
+    preset = library.load("stacks", name)
+    return stack_of(preset.name, preset.data, tuple(preset.sources))
+
+
+def training_setup(bill: Bill, layout: Layout, wishes: Wishes, stack: Stack | None = None) -> Setup:
+    """Everything that `memory` prices, checked: names are known and the layout is legal."""
+    stack = stack or stack_named(wishes.stack)
+    micro = wishes.micro_batch_size_seqs
+    in_all = global_batch(layout, wishes)
+    check_layout(layout, fixed_sizes(bill.arch), wishes.seq_len, micro, in_all)
+    run = Training(
+        batch=Batch(micro, wishes.seq_len, wishes.encoder_seq_len),
+        n_micro_batches=in_all // (layout.dp * micro),
+        precision=precision_named(wishes.precision, stack.recipe),
+        optimizer=optimizer_named(wishes.optimizer),
+        how=pass_of(wishes, stack),
+        stack=stack,
+        schedule=wishes.schedule,
+        offload=wishes.offload,
+        recompute_every=wishes.recompute_every,
+    )
+    return Setup(bill, layout, run, in_all)
+
+
+def global_batch(layout: Layout, wishes: Wishes) -> int:
+    """The global batch that was given, or the smallest one that fills the pipeline."""
+    if wishes.global_batch_size_seqs is not None:
+        return wishes.global_batch_size_seqs
+    return int(layout.dp * wishes.micro_batch_size_seqs * layout.pp)
+
+
+def pass_of(wishes: Wishes, stack: Stack) -> Pass:
+    """How the forward pass runs: what was asked for, else what the stack does."""
+    attention = wishes.attention or stack.attention
+    for value, known, what in ((attention, ATTENTION_KERNELS, "attention kernel"), (wishes.recompute, RECOMPUTATIONS, "recomputation")):
+        if value not in known:
+            raise UnknownName(what, value, known)
+    precision = precision_named(wishes.precision, stack.recipe)
+    dropout = stack.dropout if wishes.dropout is None else wishes.dropout
+    return Pass(
+        keeping=stack.keeping,
+        fused_attention=attention != "eager",
+        autocast=precision.autocast,
+        narrow=precision.compute_bytes < 4,
+        dropout=dropout > 0,
+        recompute=wishes.recompute,
+        one_sequence=wishes.micro_batch_size_seqs == 1,
+    )
+
+
+def layout_on(layout: Layout | None, n_devices: int | None) -> Layout:
+    """The layout, or plain data parallelism over the devices; both must agree."""
+    if layout is None:
+        return Layout(dp=n_devices or 1)
+    if n_devices is not None and layout.n_devices != n_devices:
+        raise UsageError(
+            f"the layout `{layout.spelled()}` is for {layout.n_devices:,} devices, --n-devices says {n_devices:,}",
+            hint="the product of tp, pp, cp and dp is the number of devices",
+        )
+    return layout
+
+
+def capacity_of(device: dict[str, Any], name: str) -> int:
+    """Memory of one device of a preset."""
+    capacity = device.get("memory", {}).get("capacity_bytes")
+    if capacity is None:
+        raise InputError(f"the preset `{name}` does not say how much memory a device has", hint="give it: --capacity 80GiB")
+    return int(capacity)
