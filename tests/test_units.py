@@ -101,7 +101,7 @@ def test_what_is_shown_can_be_read_again(value):
         (units.show_count(124_439_808), "124M"),
         (units.show_count(999_600_000), "1.00B"),
         (units.show_count(12), "12"),
-        (units.show_bytes(85_899_345_920), "80.0 GiB"),
+        (units.show_bytes(85_899_345_920), "80.00 GiB"),
         (units.show_si(8.64e19, "FLOP"), "86.4 EFLOP"),
         (units.show_duration(2_790_000), "32.3 days"),
         (units.show_usd(5342.4), "$5,340"),

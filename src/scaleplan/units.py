@@ -234,24 +234,27 @@ BYTE_STEPS: Sequence[tuple[float, str]] = (
 
 def three_digits(value: float) -> str:
     """A number of ordinary size with three significant digits: 2.78, 30.9, 1,590, 0.0123."""
-    value = float(f"{value:.3g}")
+    return digits(value, 3)
+
+
+def digits(value: float, significant: int) -> str:
+    """A number of ordinary size with so many significant digits; very large and very small ones in powers of ten."""
+    value = float(f"{value:.{significant}g}")
     magnitude = abs(value)
     if magnitude == 0:
         return "0"
     if magnitude >= 1e6 or magnitude < 1e-4:
-        return f"{value:.2e}"
-    if magnitude >= 1000:
-        return f"{value:,.0f}"
-    decimals = max(0, 2 - math.floor(math.log10(magnitude) + 1e-12))
-    return f"{value:.{decimals}f}"
+        return f"{value:.{significant - 1}e}"
+    decimals = significant - 1 - math.floor(math.log10(magnitude) + 1e-12)
+    return f"{value:,.{max(0, decimals)}f}"
 
 
-def stepped(value: float, steps: Sequence[tuple[float, str]]) -> tuple[str, str]:
-    """Three significant digits and the step's name: (`2.78`, `B`)."""
+def stepped(value: float, steps: Sequence[tuple[float, str]], significant: int = 3) -> tuple[str, str]:
+    """A few significant digits and the step's name: (`2.78`, `B`)."""
     for size, name in steps:
         if abs(value) >= 0.9995 * size:
-            return three_digits(value / size), name
-    return three_digits(value), steps[-1][1]
+            return digits(value / size, significant), name
+    return digits(value, significant), steps[-1][1]
 
 
 def show_count(value: float) -> str:
@@ -262,8 +265,8 @@ def show_count(value: float) -> str:
 
 
 def show_bytes(value: float) -> str:
-    """475 MiB, 1.36 TiB."""
-    return " ".join(stepped(value, BYTE_STEPS))
+    """474.7 MiB, 1.361 TiB: four digits, because what fits is decided by the last GiB; bytes and KiB as they are."""
+    return f"{value:.0f} B" if abs(value) < 1024 else " ".join(stepped(value, BYTE_STEPS, 4))
 
 
 def show_si(value: float, unit: str) -> str:
