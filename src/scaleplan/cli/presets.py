@@ -68,6 +68,8 @@ def listing(kind: str) -> Answer:
     """Every preset of a kind, with the figures that people compare."""
     columns, figures = OVERVIEWS.get(kind, ([], lambda _: {}))
     found = [{"kind": kind, "name": name, "sources": cited} | figures(data) for name, cited, data in entries(kind)]
+    if kind == "models":  # in the order in which the field grew
+        found.sort(key=lambda row: (row["year"] or 0, row["n_params"]))
     table = Table("", [Column("name", "name"), *columns, *([] if columns else [Column("sources", "sources")])], found)
     return Answer("presets", {"kind": kind}, {"presets": found}, [table], more_sources=unique(s for row in found for s in row["sources"]))
 
@@ -85,7 +87,7 @@ def one(kind: str, name: str) -> Answer:
         values = [
             {"key": key, "value": value, "source": cited[0], "date": date_of(data)}
             for key, value in data.items()
-            if key != "source" and value not in (None, "")
+            if key not in ("source", "date") and value not in (None, "")
         ]
     table = Table(
         name,
@@ -103,6 +105,8 @@ def written(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, list):
         return ", ".join(map(written, value))
+    if isinstance(value, float):
+        return f"{value:.10g}".replace("e+", "e")
     return f"{value:_}" if isinstance(value, int) and abs(value) >= 10_000 else str(value)
 
 
