@@ -233,15 +233,15 @@ def devices_table(devices: list[dict[str, Any]], names: tuple[str, ...]) -> Tabl
     ]
     columns = [
         Column("capacity_bytes", "memory from", "bytes"),
-        Column("training", "training fits in"),
-        Column("inference", "weights fit in"),
+        Column("training", "holds training in"),
+        Column("inference", "and weights in"),
         Column("device", "devices"),
     ]
     return Table("One device", columns, rows)
 
 
-def shortened(names: list[str], shown: int = 3) -> str:
-    """The first names and how many more there are."""
+def shortened(names: list[str], shown: int = 1) -> str:
+    """The first name, the smallest device, and how many more there are."""
     more = len(names) - shown
     return ", ".join(names[:shown]) + (f" and {more} more" if more > 0 else "")
 
