@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from scaleplan.model.families import dense, encoders, experts, older, state_spaces
+from scaleplan.model.families import dense, encoders, experts, older, relatives, state_spaces
 from scaleplan.model.families.family import Config, Family
 
 FAMILIES: dict[str, Family] = {
     **older.FAMILIES,
     **dense.FAMILIES,
+    **relatives.FAMILIES,
     **experts.FAMILIES,
     **state_spaces.FAMILIES,
     **encoders.FAMILIES,

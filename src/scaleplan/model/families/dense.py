@@ -115,7 +115,10 @@ FAMILIES: dict[str, Family] = {
     "gemma3_text": GEMMA.but(absent(4), finish=gemma3_windows, norms_per_layer=4, qk_norm="head"),
     "nemotron": LLAMA.but(norm="layer", gated=False, activation="relu2"),
     "stablelm": LLAMA.but(
-        {"attention_bias": either("use_qkv_bias", "qkv", "none", default=False)}, finish=stablelm, norm="layer", mlp_bias=False
+        {**absent(32), "attention_bias": either("use_qkv_bias", "qkv", "none", default=False)},
+        finish=stablelm,
+        norm="layer",
+        mlp_bias=False,
     ),
     "starcoder2": LLAMA.but(
         {**absent(2), "tied": maybe("tie_word_embeddings", default=True)},

@@ -50,7 +50,12 @@ def glm4_moe(config: Config, words: Words) -> None:
 
 
 EXPERTS = {"n_experts_per_token": need("num_experts_per_tok")}
-QWEN_MOE = {**EXPERTS, "n_experts": need("num_experts"), "d_ff_expert": need("moe_intermediate_size"), "d_ff": maybe("intermediate_size")}
+QWEN_MOE = {
+    **EXPERTS,
+    "n_experts": need("num_experts", "num_local_experts"),
+    "d_ff_expert": need("moe_intermediate_size"),
+    "d_ff": maybe("intermediate_size"),
+}
 LOCAL = {**EXPERTS, "n_experts": need("num_local_experts"), "d_ff_expert": need("intermediate_size")}
 
 LATENT = LLAMA.but(
@@ -70,6 +75,14 @@ LATENT = LLAMA.but(
     without=("d_head", "n_kv_heads"),
     mixer="latent",
     mlp_bias=False,
+)
+
+DEEPSEEK_V3 = LATENT.but(
+    {
+        "q_rank": maybe("q_lora_rank", absent=1536),
+        "n_shared_experts": maybe("n_shared_experts", absent=1),
+        "n_dense_layers": maybe("first_k_dense_replace", default=0, absent=3),
+    }
 )
 
 FAMILIES: dict[str, Family] = {
@@ -105,9 +118,11 @@ FAMILIES: dict[str, Family] = {
         finish=glm4_moe,
         mlp_bias=False,
     ),
-    "deepseek_v2": LATENT,
-    "deepseek_v3": LATENT,
-    "kimi_k2": LATENT,
+    "deepseek_v2": LATENT.but(
+        {"q_rank": maybe("q_lora_rank", absent=1536), "n_shared_experts": maybe("n_shared_experts", absent=2)}, only={"mlp_bias": (False,)}
+    ),
+    "deepseek_v3": DEEPSEEK_V3,
+    "kimi_k2": DEEPSEEK_V3,
     "llama4_text": LLAMA.but(
         {**LOCAL, **absent(8), "d_head": need("head_dim")},
         finish=llama4,
