@@ -217,8 +217,29 @@ class FeedForward(NamedTuple):
 # ------------------------------------------------------------------------------------------------------------------ layers
 
 
+class Tensor(NamedTuple):
+    """A tensor that nothing else here describes: a matrix, or with `matmul` off a vector or a table. `count` of them are kept."""
+
+    name: str
+    group: str
+    shape: tuple[Size, ...]
+    matmul: bool = True
+    count: Size = 1
+
+
+class Tensors:
+    """Some such tensors; no tuple, so that a list can hold one of these for each layer."""
+
+    def __init__(self, *tensors: Tensor) -> None:
+        self.tensors = tensors
+
+
 class Block(NamedTuple):
-    """One kind of layer. `n_norms` counts the norms as wide as the model, those of q and k left out."""
+    """One kind of layer. `n_norms` counts the norms as wide as the model, those of q and k left out.
+
+    beside   a second mixer that reads the same input
+    tensors  what the layer has besides
+    """
 
     d_model: Size
     mixer: Mixer | None
@@ -228,6 +249,8 @@ class Block(NamedTuple):
     cross: Attention | None = None
     parallel: bool = False  # mixer and feed-forward read the same input
     post_norm: bool = False
+    beside: Mixer | None = None
+    tensors: tuple[Tensor, ...] = ()
 
 
 class Stack(NamedTuple):
@@ -274,3 +297,4 @@ class Arch(NamedTuple):
     pooler: bool = False
     n_extra_params: Size = 0  # a tower that is counted elsewhere and added as a number
     max_seq_len: Size | None = None  # the longest sequence that the model says it takes
+    tensors: tuple[Tensor, ...] = ()  # what lies outside the layers and is none of the above

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from scaleplan.model.arch import DECODER, ENCODER, SEQUENCE, Arch, Block, Head, Norm, Size, Span, Stack
+from scaleplan.model.arch import DECODER, ENCODER, SEQUENCE, Arch, Block, Head, Norm, Size, Span, Stack, Tensor
 from scaleplan.numeric import minimum, product
 
 
@@ -169,7 +169,7 @@ def bill_of(arch: Arch) -> Bill:
             weights = norm_weights("final norm", arch.norm, arch.d_model, stack.stream)
             layers.append(Layer(f"{stack.stream} final norm", "norm", stack.stream, 1, 1, arch.d_model, tuple(weights)))
     stream = arch.stacks[-1].stream
-    for place in (pooler_layer(arch, stream), head_layer(arch, stream), extra_layer(arch, stream)):
+    for place in (tensors_layer(arch, stream), pooler_layer(arch, stream), head_layer(arch, stream), extra_layer(arch, stream)):
         if place is not None:
             order.append((len(layers), 1))
             layers.append(place)
@@ -223,12 +223,13 @@ def block_layers(stack: Stack) -> list[Layer]:
     for kind, block in enumerate(stack.blocks):
         count = total(n for index, n in stack.order if index == kind)
         weights, operations = mixer_parts(block.mixer, block.d_model, stack.stream)
-        if block.cross is not None:
-            more_weights, more_operations = mixer_parts(block.cross, block.d_model, stack.stream)
+        for other in (block.beside, block.cross):
+            more_weights, more_operations = mixer_parts(other, block.d_model, stack.stream)
             weights, operations = weights + more_weights, operations + more_operations
         weights = weights + feed_forward_weights(block.feed_forward, block.d_model, stack.stream)
         for _ in range(block.n_norms):
             weights += norm_weights("norm", block.norm, block.d_model, stack.stream)
+        weights = weights + [tensor_weight(tensor, stack.stream) for tensor in block.tensors]
         copies = count if stack.shared is None else stack.shared
         layers.append(
             Layer(kind_name(stack, block), "block", stack.stream, count, copies, block.d_model, tuple(weights), tuple(operations), block)
@@ -238,7 +239,7 @@ def block_layers(stack: Stack) -> list[Layer]:
 
 def kind_name(stack: Stack, block: Block) -> str:
     """What a kind of layer is called in a list of parts: `decoder layer: attention, experts`."""
-    parts = [] if block.mixer is None else [spoken(type(block.mixer).__name__)]
+    parts = [spoken(type(mixer).__name__) for mixer in (block.mixer, block.beside) if mixer is not None]
     if block.cross is not None:
         parts.append("cross-attention")
     if block.feed_forward is not None:
@@ -249,6 +250,19 @@ def kind_name(stack: Stack, block: Block) -> str:
 def spoken(name: str) -> str:
     """A class name as words: LatentAttention -> latent attention."""
     return "".join(f" {c.lower()}" if c.isupper() else c for c in name).strip()
+
+
+def tensor_weight(tensor: Tensor, stream: str) -> Weight:
+    """A tensor that only its family has, as a line of the bill."""
+    return Weight(tensor.name, tensor.group, tensor.shape, tensor.count, tensor.count, tensor.matmul, stream)
+
+
+def tensors_layer(arch: Arch, stream: str) -> Layer | None:
+    """What a family keeps outside its layers beyond tables, norms and head."""
+    if not arch.tensors:
+        return None
+    weights = tuple(tensor_weight(tensor, stream) for tensor in arch.tensors)
+    return Layer(f"{stream} besides", "head", stream, 1, 1, arch.d_model, weights)
 
 
 def pooler_layer(arch: Arch, stream: str) -> Layer | None:

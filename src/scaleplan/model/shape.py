@@ -34,6 +34,7 @@ from scaleplan.model.arch import (
     Size,
     Span,
     Stack,
+    Tensor,
 )
 from scaleplan.model.words import NORMS, Words, backticks, is_zero, same
 
@@ -66,6 +67,7 @@ def arch_of_shape(words: Mapping[str, Any], name: str = "", spell: Callable[[str
         pooler=given.get("pooler", False),
         n_extra_params=given.get("n_extra_params", 0),
         max_seq_len=given.get("max_seq_len", given.present("n_positions")),
+        tensors=tensors_of(given, "model_tensors"),
     )
 
 
@@ -149,6 +151,7 @@ def block_of(words: Words, norm: Norm, *, crossing: bool) -> Block:
     feed_forward = feed_forward_of(words)
     cross = attention_of(words.but(window=0))._replace(keys=ENCODER, qk_norm=None, causal=False) if crossing else None
     n_parts = (mixer is not None) + (feed_forward is not None)
+    beside = words.choice("mixer_beside")
     return Block(
         d_model=words["d_model"],
         mixer=mixer,
@@ -158,7 +161,14 @@ def block_of(words: Words, norm: Norm, *, crossing: bool) -> Block:
         cross=cross,
         parallel=words.get("parallel", False),
         post_norm=words.get("post_norm", False),
+        beside=None if beside is None else MIXER_READERS[beside](words),
+        tensors=tensors_of(words, "layer_tensors"),
     )
+
+
+def tensors_of(words: Words, word: str) -> tuple[Tensor, ...]:
+    """Tensors that a reader of configs has added."""
+    return words[word].tensors if word in words else ()
 
 
 # ------------------------------------------------------------------------------------------------------------------ mixers

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from scaleplan.errors import InputError, ScaleplanError, UnknownName, clipped, raise_all
-from scaleplan.model.arch import Norm, Size
+from scaleplan.model.arch import Norm, Size, Tensors
 
 LARGEST = 10**9  # of any size: larger ones are mistakes, and would only make numbers that no machine could hold
 MOST_LAYERS = 100_000
@@ -20,7 +20,7 @@ MOST = {"n_layers": MOST_LAYERS, "n_encoder_layers": MOST_LAYERS, "n_extra_param
 class Word(NamedTuple):
     """One word of the vocabulary.
 
-    kind     size (1 or more), count (0 or more), flag, or the choices it has
+    kind     size (1 or more), count (0 or more), flag, tensors, or the choices it has
     about    layer (may be a list), model
     """
 
@@ -36,6 +36,8 @@ MIXERS = (
 BIASES = ("none", "qkv", "out", "all")
 
 WORDS: dict[str, Word] = {
+    "layer_tensors": Word("tensors", "tensors of a layer that no other word describes; only readers of configs say it"),
+    "model_tensors": Word("tensors", "such tensors outside the layers", "model"),
     "n_layers": Word("size", "layers of the decoder (of the only stack, where there is one)", "model"),
     "d_model": Word("size", "width of the residual stream", "model"),
     "n_vocab": Word("size", "rows of the token table", "model"),
@@ -64,6 +66,7 @@ WORDS: dict[str, Word] = {
     "n_extra_params": Word("count", "parameters of a tower that is added as a number", "model"),
     "max_seq_len": Word("size", "the longest sequence that the model takes", "model"),
     "mixer": Word(MIXERS, "what mixes the tokens"),
+    "mixer_beside": Word(MIXERS, "a second mixer that reads the same input"),
     "n_heads": Word("size", "query heads"),
     "n_kv_heads": Word("size", "key and value heads"),
     "d_head": Word("size", "width of a query and key head"),
@@ -201,6 +204,9 @@ class Words(dict[str, Any]):
         elif known.kind == "flag":
             if not isinstance(value, bool):
                 raise InputError(f"{name} is `{clipped(value)}`; it is true or false")
+        elif known.kind == "tensors":
+            if not isinstance(value, Tensors):
+                raise InputError(f"{name} cannot be said here")
         elif not hasattr(value, "dtype"):
             check_size(value, name, 1 if known.kind == "size" else 0, MOST.get(word, LARGEST))
 
