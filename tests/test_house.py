@@ -102,6 +102,6 @@ def test_heavy_libraries_are_imported_where_they_are_used(path):
     """No file loads numpy, scipy or pydantic when it is imported, but those whose whole business they are."""
     at_once = {module.split(".")[0] for module, at_import in imports(path) if at_import}
     allowed = {"pydantic"} if room_of(path) == "schema" else set()
-    if path.is_relative_to(SOURCE / "laws" / "fitting"):
+    if path.is_relative_to(SOURCE / "laws" / "fitting") or room_of(path) == "runs":
         allowed = {"numpy"}
     assert not (at_once & {"numpy", "scipy", "pydantic", "altair"}) - allowed

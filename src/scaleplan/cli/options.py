@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -70,7 +70,7 @@ def format_option(formats: Sequence[str]) -> Any:
 
 COMMON = {
     "as_json": Annotated[bool, typer.Option("--json", help="One JSON document, base units, full digits.")],
-    "form": None,  # differs by command
+    "format_name": None,  # differs by command
     "output": Annotated[Path | None, typer.Option("-o", parser=output_path, metavar="FILE", help="Write the answer to a file instead.")],
     "verbose": Annotated[bool, typer.Option("-v", help="Show formula, inputs, source and standing of each number.")],
     "quiet": Annotated[bool, typer.Option("-q", help="No remarks and no warnings.")],
@@ -102,13 +102,13 @@ def command_in(*formats: str, charts: bool = False) -> Callable[[Returns], Calla
 
     def made(function: Returns) -> Callable[..., int]:
         def run(
-            *, as_json: bool, form: str | None, output: Path | None, verbose: bool, quiet: bool, plot: str | None = None, **asked: Any
+            *, as_json: bool, format_name: str | None, output: Path | None, verbose: bool, quiet: bool, plot: str | None = None, **asked: Any
         ) -> int:
-            if as_json and form not in (None, "json"):
-                raise UsageError(f"--json and --format {form} contradict each other", hint="give one of them")
+            if as_json and format_name not in (None, "json"):
+                raise UsageError(f"--json and --format {format_name} contradict each other", hint="give one of them")
             picture = picture_path(plot)
             answer = function(**asked)
-            show(answer, "json" if as_json else form or known[0], output, verbose=verbose, quiet=quiet, plot=plot == HERE)
+            show(answer, "json" if as_json else format_name or known[0], output, verbose=verbose, quiet=quiet, plot=plot == HERE)
             if picture:
                 draw_file(answer, picture)
             return answer.exit_code
@@ -148,10 +148,10 @@ def draw_file(answer: Answer, path: Path) -> None:
 def signature(function: Returns, formats: Sequence[str], *, charts: bool) -> inspect.Signature:
     """The parameters of the function and the common ones, by keyword."""
     own = inspect.signature(function, eval_str=True).parameters.values()
-    kinds = COMMON | {"form": Annotated[str | None, format_option(formats)]} | ({"plot": Plot} if charts else {})
+    kinds = COMMON | {"format_name": Annotated[str | None, format_option(formats)]} | ({"plot": Plot} if charts else {})
     common = (
         inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=None if name in ("form", "output", "plot") else False, annotation=kind
+            name, inspect.Parameter.KEYWORD_ONLY, default=None if name in ("format_name", "output", "plot") else False, annotation=kind
         )
         for name, kind in kinds.items()
     )
@@ -171,6 +171,8 @@ def show(answer: Answer, form: str, output: Path | None, *, verbose: bool, quiet
     if output is None:
         sys.stdout.write(text)
         sys.stdout.flush()
+    elif output.suffix in answer.files:
+        write_files(output, answer.files[output.suffix])
     else:
         write_whole(output, text)
     if not quiet:
@@ -194,6 +196,16 @@ def terminal_width() -> int:
     import shutil
 
     return shutil.get_terminal_size().columns
+
+
+def write_files(path: Path, texts: Mapping[str, str | None]) -> None:
+    """Write files that belong together, named alike but for their endings."""
+    for ending, text in texts.items():
+        beside = path.with_name(path.stem + ending)
+        if text is None:
+            beside.unlink(missing_ok=True)
+        else:
+            write_whole(beside, text)
 
 
 def write_whole(path: Path, text: str) -> None:
