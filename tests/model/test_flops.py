@@ -6,7 +6,7 @@ import pytest
 
 from scaleplan.model.bill import bill_of
 from scaleplan.model.conventions import CONVENTIONS, from_six_n, training_flops
-from scaleplan.model.flops import Counting, count_flops, recomputed_flops, serving_flops
+from scaleplan.model.flops import Counting, count_flops, recomputed_flops, serving_flops, share_of_dense
 from scaleplan.model.params import count_params
 from scaleplan.model.shape import arch_of_shape
 from scaleplan.model_files import read_model
@@ -180,3 +180,22 @@ def test_reading_a_prompt_and_writing_after_it_cost_what_reading_all_costs():
     whole = count_flops(found, n_prompt + n_output, how=Counting(causal=True, head=False)).forward_flops
 
     assert serving_flops(found, n_prompt).prefill_flops + written == whole + (n_output + 1) * 2 * 64 * 1000
+
+
+@pytest.mark.parametrize(
+    ("words", "share"),
+    [
+        ({"window": 512}, 1 / 16),
+        ({"window": 128, "stride": 128}, (128 + 64) / 8192),
+        ({"chunk": 1024}, 1 / 8),
+        ({"window": 256, "n_global": 32}, (256 + 32 + 32) / 8192),
+        ({"mixer": "linear-attention"}, 16 / 8192),
+        ({"mixer": "hashed-attention", "chunk": 64, "n_hashes": 2, "n_buckets": 64}, (2 * 2 * 64 + 2 * 64 / 4) / 8192),
+        ({}, 1),
+    ],
+)
+def test_share_of_dense_attention(words: dict[str, object], share: float):
+    """Keys that a query sees over all keys: by hand for each pattern at 8,192 tokens."""
+    found = bill(**words)
+
+    assert share_of_dense(found, count_flops(found, 8192).lengths) == pytest.approx(share, rel=1e-12)

@@ -9,13 +9,13 @@ import typer
 
 from scaleplan import units
 from scaleplan.answer import Answer, Caution, Column, Line, Table, quantities
-from scaleplan.cli.models import with_model
+from scaleplan.cli.models import LoraOption, bill_with, with_model
 from scaleplan.cli.options import BatchSizeSeqs, BatchSizeTokens, BytesPerToken, NSteps, Recompute, SeqLen, Text, Tokens, command, quantity
 from scaleplan.cli.tokens import training_tokens
 from scaleplan.errors import NotSupported
-from scaleplan.model.bill import Bill, bill_of
+from scaleplan.model.bill import Bill
 from scaleplan.model.conventions import CONVENTIONS, convention_inputs, from_six_n, training_flops
-from scaleplan.model.flops import Counting, FlopCount, Lengths, count_flops, recomputed_flops, serving_flops
+from scaleplan.model.flops import Counting, FlopCount, Lengths, count_flops, recomputed_flops, serving_flops, share_of_dense
 from scaleplan.model.params import ParamCount, count_params
 from scaleplan.model_files import Model
 
@@ -64,6 +64,7 @@ def flops(
     windowed: Windowed = False,
     no_logits: NoLogits = False,
     recompute: Recompute = None,
+    lora: LoraOption = None,
 ) -> Answer:
     """How much compute to train and to serve, 6N and 2N beside the exact count?
 
@@ -75,13 +76,21 @@ def flops(
     """
     length, why = chosen_length(model, seq_len)
     n_tokens = training_tokens(tokens, n_steps, batch_size_tokens, batch_size_seqs, length, text, bytes_per_token)
-    bill = bill_of(model.arch)
+    bill = bill_with(model, lora)
     how = Counting(causal=causal, window=windowed, head=not no_logits)
     batch = count_flops(bill, length, decoder_seq_len=decoder_length(bill, decoder_seq_len), batch_size_seqs=batch_size_seqs or 1, how=how)
     counted = Counted(bill, count_params(bill), batch, n_tokens)
     lines = lines_of(counted, recompute)
     result = result_of(counted, lines)
-    inputs = {"model": model.label, "seq_len": length, "tokens": n_tokens, "causal": causal, "windowed": windowed, "recompute": recompute}
+    inputs = {
+        "model": model.label,
+        "seq_len": length,
+        "tokens": n_tokens,
+        "causal": causal,
+        "windowed": windowed,
+        "recompute": recompute,
+        "lora": lora and lora._asdict(),
+    }
     return Answer(
         "flops",
         {key: value for key, value in inputs.items() if value not in (None, False)},
@@ -222,6 +231,7 @@ def result_of(counted: Counted, lines: list[Line]) -> dict[str, Any]:
         "hardware_flops": found.get("hardware_flops"),
         "conventions": [convention_row(name, flops, exact, s, counted.tokens) for name, flops in by_name.items()],
         "from_six_n": [{"term": term, "training_flops_per_token": divided(flops, s)} for term, flops in terms.items()],
+        "attention_share_of_dense": share_of_dense(counted.bill, counted.lengths),
         "serving": serving_flops(counted.bill, s)._asdict(),
     }
 
@@ -278,6 +288,9 @@ def notes_of(why: str, result: dict[str, Any], how: Counting) -> list[str]:
     if result["training_flops"] is not None:
         pf_days = units.three_digits(result["training_flops"] / FLOP_PER_PF_DAY)
         notes.insert(0, f"Training: {pf_days} PF-days, {units.three_digits(result['training_flops'] / 1e21)} ZettaFLOP.")
+    share = result["attention_share_of_dense"]
+    if share is not None and share != 1:
+        notes.append(f"Attention: {100 * share:.3g} % of dense attention at this length, where a kernel skips what the pattern hides.")
     square = "the pairs that causality leaves" if how.causal else "the full square of attention"
     notes.append(f"The count is of matrix products over {square}; a multiply-add is two FLOP; the backward pass is twice the forward pass.")
     return notes + ([why] if why else [])

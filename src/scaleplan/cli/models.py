@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -15,6 +15,7 @@ from scaleplan import units
 from scaleplan.answer import Answer
 from scaleplan.cli.options import one_of, quantity
 from scaleplan.errors import UsageError
+from scaleplan.model.bill import Bill, bill_of
 from scaleplan.model.words import REQUIRED, WORDS
 from scaleplan.model_files import Model, model_of_words, read_model
 
@@ -35,6 +36,34 @@ SHAPE_FLAGS = (
 
 ADDED = ("n_extra_params",)
 """Flags that may stand beside a MODEL and change it."""
+
+
+def lora_of(text: str) -> Any:
+    """The adapters that a text describes."""
+    from scaleplan.model.adapters import parse_lora
+
+    return parse_lora(text)
+
+
+LoraOption = Annotated[
+    Any,
+    typer.Option(
+        "--lora",
+        parser=lora_of,
+        metavar="ADAPTER",
+        help="Train low-rank adapters on frozen weights: rank=16,targets=attention+mlp.",
+        show_default=False,
+    ),
+]
+
+
+def bill_with(model: Model, lora: Any) -> Bill:
+    """The model's bill, with adapters where they were asked for."""
+    if lora is None:
+        return bill_of(model.arch)
+    from scaleplan.model.adapters import with_lora
+
+    return with_lora(bill_of(model.arch), lora)
 
 
 def flag(word: str) -> str:
@@ -63,18 +92,47 @@ def sentence(text: str) -> str:
     return text[0].upper() + text[1:] + "."
 
 
-def with_model(function: Callable[..., Answer]) -> Callable[..., Answer]:
-    """Replace a command's parameter `model: Model` by the argument MODEL and the shape flags.
+class Choice(NamedTuple):
+    """What was said of the model, before it is read: the argument MODEL and the words of the shape flags."""
 
-    The parameter is optional where its annotation says `Model | None`.
+    text: str | None
+    shape: dict[str, Any]
+
+    def model(self) -> Model:
+        """The model of the argument or of the flags; both or neither is an error."""
+        if (found := self.model_if_any()) is not None:
+            return found
+        least = " ".join(f"{flag(word)} N" for word in (*REQUIRED, "n_heads"))
+        raise UsageError("no model", hint=f"give the name of a preset (`scaleplan presets models`), a config.json, or a shape: {least}")
+
+    def model_if_any(self) -> Model | None:
+        """The same, but None where nothing was said."""
+        added = {word: value for word, value in self.shape.items() if word in ADDED}
+        shape = {word: value for word, value in self.shape.items() if word not in ADDED}
+        if self.text is None:
+            return model_of_words(self.shape, flag) if shape else None
+        if shape:
+            raise UsageError(
+                f"`{self.text}` and {', '.join(map(flag, shape))} both describe a model", hint="give a MODEL or a shape, not both"
+            )
+        model = read_model(self.text)
+        return model._replace(arch=model.arch._replace(**added)) if added else model
+
+
+def with_model(function: Callable[..., Answer]) -> Callable[..., Answer]:
+    """Replace a command's parameter `model` by the argument MODEL and the shape flags.
+
+    The command gets the `Model`, or None where its annotation says `Model | None` and nothing was said, or the unread `Choice`.
     """
     own = list(inspect.signature(function, eval_str=True).parameters.values())
     wanted = next(p for p in own if p.name == "model")
-    optional = wanted.default is None
 
     def run(*, model: str | None, **asked: Any) -> Answer:
         shape = {word: asked.pop(word) for word in SHAPE_FLAGS}
-        return function(model=chosen_model(model, {w: v for w, v in shape.items() if v is not None}, optional=optional), **asked)
+        choice = Choice(model, {word: value for word, value in shape.items() if value is not None})
+        if wanted.annotation is Choice:
+            return function(model=choice, **asked)
+        return function(model=choice.model_if_any() if wanted.default is None else choice.model(), **asked)
 
     rest = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own if p.name != "model"]
     argument = inspect.Parameter("model", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=ModelArgument)
@@ -82,19 +140,3 @@ def with_model(function: Callable[..., Answer]) -> Callable[..., Answer]:
     run.__signature__ = inspect.Signature([argument, *rest, *shape])  # type: ignore[attr-defined]  # every function takes one
     run.__name__, run.__doc__, run.__module__ = function.__name__, function.__doc__, function.__module__
     return run
-
-
-def chosen_model(text: str | None, shape: dict[str, Any], *, optional: bool = False) -> Model | None:
-    """The model of the argument or of the flags; both or neither is an error."""
-    added = {word: shape.pop(word) for word in ADDED if word in shape}
-    if text is not None and shape:
-        raise UsageError(f"`{text}` and {', '.join(map(flag, shape))} both describe a model", hint="give a MODEL or a shape, not both")
-    if text is not None:
-        model = read_model(text)
-        return model._replace(arch=model.arch._replace(**added)) if added else model
-    if not shape:
-        if optional:
-            return None
-        least = " ".join(f"{flag(word)} N" for word in (*REQUIRED, "n_heads"))
-        raise UsageError("no model", hint=f"give the name of a preset (`scaleplan presets models`), a config.json, or a shape: {least}")
-    return model_of_words({**shape, **added}, flag)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from scaleplan import units
 from scaleplan.answer import Answer, Column, Line, Table
-from scaleplan.cli.models import with_model
-from scaleplan.cli.options import command
-from scaleplan.model.bill import bill_of
+from scaleplan.cli.models import Choice, LoraOption, bill_with, with_model
+from scaleplan.cli.options import command, one_of, quantity
+from scaleplan.errors import UsageError
+from scaleplan.model.bill import Bill
 from scaleplan.model.params import ParamCount, Part, count_params
 from scaleplan.model_files import Model
 
@@ -20,16 +24,35 @@ MEANINGS = {
     "active_non_embedding": "of these, without tables and head",
     "trainable": "those that training changes",
 }
-FORMULAS = {
-    "n_params": "sum(parts)",
-    "n_active_params": "sum(parts)",
-    "n_non_embedding_params": "n_params - n_embedding_params - n_head_params",
-}
+STYLES = ("llama", "gpt", "moe")
+
+
+def layout_of(text: str) -> Any:
+    """The degrees of parallelism that a text describes."""
+    from scaleplan.machine.layout import parse_layout
+
+    return parse_layout(text)
+
+
+Target = Annotated[int | None, quantity("--target", units.count, "Find shapes near this many parameters: 7B.", metavar="N")]
+Like = Annotated[
+    str | None,
+    typer.Option("--like", parser=one_of("kind of shape", *STYLES), metavar="KIND", help=f"What kind of shapes: {', '.join(STYLES)}."),
+]
+LayoutOption = Annotated[
+    Any,
+    typer.Option("--layout", parser=layout_of, metavar="LAYOUT", help="Degrees of parallelism: tp8,pp8,dp4,sp,zero1.", show_default=False),
+]
+Sparsity = Annotated[
+    float | None, quantity("--sparsity", units.fraction, "Share of the layers' matrices that pruning sets to zero.", metavar="SHARE")
+]
 
 
 @command
 @with_model
-def params(model: Model) -> Answer:
+def params(
+    model: Choice, lora: LoraOption = None, sparsity: Sparsity = None, target: Target = None, like: Like = None, layout: LayoutOption = None
+) -> Answer:
     """How many parameters, of which kind, in which convention?
 
     \b
@@ -37,18 +60,72 @@ def params(model: Model) -> Answer:
       scaleplan params gpt2
       scaleplan params ./config.json -v
       scaleplan params --n-layers 36 --d-model 1280 --n-heads 20 --n-vocab 50257
+      scaleplan params llama-3-8b --lora rank=16,targets=attention+mlp
+      scaleplan params --target 7B --like llama --layout tp8
     """
-    count = count_params(bill_of(model.arch))
+    if target is not None:
+        return near_target(model, target, like or STYLES[0], layout)
+    if like is not None or layout is not None:
+        raise UsageError("--like and --layout describe shapes near a size", hint="give that size: --target 7B")
+    return counted(model.model(), lora, sparsity)
+
+
+def counted(model: Model, lora: Any, sparsity: float | None) -> Answer:
+    """The answer for one model."""
+    bill = bill_with(model, lora)
+    count = count_params(bill)
     result = result_of(count)
+    lines = lines_of(count, model.sources)
+    if sparsity is not None:
+        lines.append(pruning_line(bill, count, sparsity))
+        result["n_nonzero_params"] = lines[-1].value
+    inputs = {"model": model.label, "lora": lora and lora._asdict(), "sparsity": sparsity}
     return Answer(
         "params",
-        {"model": model.label},
+        {key: value for key, value in inputs.items() if value is not None},
         result,
-        [groups_table(model, count), conventions_table(result)],
-        lines=lines_of(count, model.sources),
+        [groups_table(model, count), conventions_table(result, sparsity)],
+        lines=lines,
         warnings=model.cautions,
         more_sources=model.sources or ("kaplan2020",),
     )
+
+
+def pruning_line(bill: Bill, count: ParamCount, sparsity: float) -> Line:
+    """What pruning leaves."""
+    from scaleplan.model.adapters import pruned_params
+
+    zero = pruned_params(bill, sparsity)
+    inputs = {"n_params": count.n_params, "n_pruned_params": zero}
+    return Line("n_nonzero_params", "left by pruning", count.n_params - zero, "params", "n_params - n_pruned_params", inputs)
+
+
+def near_target(choice: Choice, target: int, style: str, layout: Any) -> Answer:
+    """Shapes near a size; shape flags are kept as they are given."""
+    from scaleplan.model.synthesis import D_HEAD, shapes_near
+
+    if choice.text is not None:
+        raise UsageError(f"`{choice.text}` and --target both say how large", hint="give a MODEL or a --target, not both")
+    tp, pp = (1, 1) if layout is None else (layout.tp, layout.pp)
+    found = shapes_near(target, style, fixed=choice.shape, tp=tp, pp=pp)
+    rows = [
+        {
+            **c.words,
+            "n_params": c.params.n_params,
+            "n_active_params": c.params.n_active_params,
+            "relative_error": c.relative_error,
+            "aspect": c.aspect,
+        }
+        for c in found
+    ]
+    shown = ["n_layers", "d_model", "n_heads", "n_kv_heads", "d_ff", "n_experts"]
+    columns = [Column(word, word.replace("_", " "), "int") for word in shown if word in rows[0]]
+    columns += [Column("n_params", "parameters", "int"), Column("relative_error", "off", "fraction"), Column("aspect", "width / depth", "")]
+    inputs = {"target_n_params": target, "like": style, **choice.shape} | ({} if layout is None else {"layout": layout.spelled()})
+    notes = [
+        f"Heads of {D_HEAD}, divisible by the layout; a width of about 100 layers is usual, and 5 % of size weighs as much as twice that."
+    ]
+    return Answer("params", inputs, {"shapes": rows}, [Table("", columns, rows)], notes=notes, more_sources=("kaplan2020",))
 
 
 def result_of(count: ParamCount) -> dict[str, Any]:
@@ -88,9 +165,12 @@ def groups_table(model: Model, count: ParamCount) -> Table:
     return Table("", columns, rows, total=True)
 
 
-def conventions_table(result: dict[str, Any]) -> Table:
+def conventions_table(result: dict[str, Any], sparsity: float | None) -> Table:
     """The same model as different sources count it."""
     rows = [{**row, "meaning": MEANINGS[row["name"]]} for row in result["conventions"]]
+    if sparsity is not None:
+        meaning = f"left when {100 * sparsity:.3g} % of the layers' matrices are zero"
+        rows.append({"name": "nonzero", "n_params": result["n_nonzero_params"], "meaning": meaning})
     return Table("Conventions", [Column("name", "name"), Column("n_params", "parameters", "int"), Column("meaning", "meaning")], rows)
 
 

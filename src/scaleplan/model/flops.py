@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from scaleplan.model.arch import DECODER, ENCODER, SEQUENCE, Size, Span
+from scaleplan.model.arch import DECODER, ENCODER, SEQUENCE, HashedAttention, LinearAttention, Size, Span
 from scaleplan.model.bill import Bill, Layer, Operation, Weight, total
 from scaleplan.numeric import ceil_div, floats, minimum
 
@@ -27,6 +27,7 @@ class Counting(NamedTuple):
 
 
 EXACT = Counting()
+WINDOWED = Counting(window=True)
 
 
 class Lengths(NamedTuple):
@@ -157,6 +158,30 @@ def recomputed_flops(count: FlopCount, recompute: str) -> Size:
     again = {"full": layers, "selective": count.attention_flops, "none": 0}
     again["per-op"] = count.attention_flops + (layers - count.attention_flops) // 2
     return again[recompute]
+
+
+def share_of_dense(bill: Bill, lengths: Lengths) -> float | None:
+    """Forward FLOP of attention over those of dense attention with the same heads and lengths, as far as patterns leave pairs out.
+
+    Linear and hashed attention count with their states and chunks. None for a model that mixes tokens without heads.
+    """
+    sparse, dense = 0, 0
+    for layer, operation in bill.operations():
+        queries, keys = lengths.of(operation.queries), lengths.of(operation.keys)
+        if operation.per_pair:
+            sparse += layer.runs * operation.per_pair * seen_pairs(queries, keys, operation, WINDOWED)
+            dense += layer.runs * operation.per_pair * queries * keys
+        elif layer.block is not None and isinstance(layer.block.mixer, LinearAttention | HashedAttention):
+            sparse += layer.runs * operation.per_token * queries
+            if operation.name in ("state", "attention scores"):
+                dense += layer.runs * pair_flops(layer.block.mixer) * queries * keys
+    return sparse / dense if dense else None
+
+
+def pair_flops(mixer: LinearAttention | HashedAttention) -> Size:
+    """What a pair of query and key would cost the same heads in dense attention."""
+    d_value = mixer.d_value if isinstance(mixer, LinearAttention) else mixer.d_head
+    return 2 * mixer.n_heads * (mixer.d_head + d_value)
 
 
 class ServingFlops(NamedTuple):

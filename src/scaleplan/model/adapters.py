@@ -1,0 +1,93 @@
+"""Bill -> Bill: low-rank adapters on frozen weights; and what pruning leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import NamedTuple
+
+from scaleplan.errors import InputError, UnknownName
+from scaleplan.model.arch import Size
+from scaleplan.model.bill import Bill, Layer, Weight, total
+
+TARGETS: dict[str, Callable[[Weight], bool]] = {
+    "attention": lambda w: w.group == "attention",
+    "mixer": lambda w: w.group == "mixer",
+    "mlp": lambda w: w.group in ("mlp_dense", "experts_shared"),
+    "experts": lambda w: w.group == "experts_routed",
+    "head": lambda w: w.group == "head_matrix",
+    "q": lambda w: w.group == "attention" and w.name in ("Q", "Q up"),
+    "k": lambda w: w.group == "attention" and w.name == "K",
+    "v": lambda w: w.group == "attention" and w.name == "V",
+    "o": lambda w: w.group == "attention" and w.name == "output",
+    "gate": lambda w: w.group in ("mlp_dense", "experts_shared") and w.name.endswith("gate"),
+    "up": lambda w: w.group in ("mlp_dense", "experts_shared") and w.name.endswith("up"),
+    "down": lambda w: w.group in ("mlp_dense", "experts_shared") and w.name.endswith("down"),
+}
+"""What an adapter may be put on: groups of matrices, or single ones."""
+
+
+class Lora(NamedTuple):
+    """Adapters of one rank on the matrices that the targets name (hu2021)."""
+
+    rank: int
+    targets: tuple[str, ...] = ("attention",)
+
+
+def parse_lora(text: str) -> Lora:
+    """`rank=16,targets=attention+mlp`."""
+    said = dict(part.partition("=")[::2] for part in text.split(","))
+    if set(said) - {"rank", "targets"} or not said.get("rank", "").isdecimal() or int(said["rank"][:9]) < 1:
+        raise InputError(f"`{text}` describes no adapter", hint="for example rank=16,targets=attention+mlp")
+    targets = tuple(said.get("targets", "attention").split("+"))
+    for target in targets:
+        if target not in TARGETS:
+            raise UnknownName("target of an adapter", target, TARGETS)
+    return Lora(int(said["rank"][:9]), targets)
+
+
+def with_lora(bill: Bill, lora: Lora) -> Bill:
+    """The bill with everything frozen and two narrow matrices beside each target.
+
+        d_in rank + rank d_out    trainable, for a matrix d_in x d_out
+
+    Raises InputError for a target that this model has no matrix of (Q alone, where Q, K and V are one tensor).
+    """
+    for target in lora.targets:
+        if not any(w.matmul and TARGETS[target](w) for _, w in bill.weights()):
+            raise InputError(f"this model has no matrix `{target}` for an adapter", hint="`scaleplan params MODEL -v` lists its matrices")
+    layers = tuple(layer._replace(weights=adapted(layer, lora)) for layer in bill.layers)
+    return bill._replace(layers=layers)
+
+
+def adapted(layer: Layer, lora: Lora) -> tuple[Weight, ...]:
+    """A layer's weights, frozen, and their adapters."""
+    frozen = [weight._replace(trainable=False) for weight in layer.weights]
+    targets = [w for w in frozen if w.matmul and any(TARGETS[target](w) for target in lora.targets)]
+    return (*frozen, *(half for weight in targets for half in adapter(weight, lora.rank)))
+
+
+def adapter(weight: Weight, rank: int) -> list[Weight]:
+    """The two halves. A tied head has an adapter of its own, so that it is stored as often as it is used."""
+    d_in, d_out = weight.shape
+    stored = weight.used if weight.group == "head_matrix" else weight.stored
+    alike = weight._replace(group="lora", stored=stored, trainable=True)
+    return [
+        alike._replace(name=f"{weight.name} adapter A", shape=(d_in, rank), tp_ways=1),
+        alike._replace(name=f"{weight.name} adapter B", shape=(rank, d_out)),
+    ]
+
+
+def pruned_params(bill: Bill, sparsity: float) -> Size:
+    """Parameters that are zero when that share of every matrix in the layers is removed.
+
+    Tables, the head, norms and biases are kept, as is usual (frantar2023-sparsegpt).
+    """
+    share = Fraction(str(sparsity))
+    return total(
+        layer.copies * weight.stored * int(weight.elements * share)
+        for layer in bill.layers
+        if layer.block is not None
+        for weight in layer.weights
+        if weight.matmul and weight.group != "router"
+    )

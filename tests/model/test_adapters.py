@@ -1,0 +1,68 @@
+"""Low-rank adapters and pruning, as bills made from bills."""
+
+from __future__ import annotations
+
+import pytest
+
+from scaleplan.errors import ScaleplanError
+from scaleplan.model.adapters import Lora, parse_lora, pruned_params, with_lora
+from scaleplan.model.bill import bill_of
+from scaleplan.model.flops import count_flops
+from scaleplan.model.params import count_params
+from scaleplan.model.shape import arch_of_shape
+from scaleplan.model_files import read_model
+
+GPT = {"n_layers": 4, "d_model": 64, "n_heads": 4, "n_vocab": 1000}
+BILL = bill_of(arch_of_shape(GPT))
+EVERYTHING = Lora(16, ("attention", "mlp"))
+
+
+def test_adapters_of_llama_3_8b():
+    """41,943,040 trainable parameters at rank 16 on all seven matrices: 16 (d_in + d_out) of each, 32 layers."""
+    count = count_params(with_lora(bill_of(read_model("llama-3-8b").arch), EVERYTHING))
+
+    by_hand = 32 * 16 * (2 * (4096 + 4096) + 2 * (4096 + 1024) + 3 * (4096 + 14336))
+    assert count.n_trainable_params == count.groups["lora"] == by_hand == 41_943_040
+    assert count.n_params == 8_030_261_248 + by_hand
+
+
+def test_frozen_weights_cost_four_and_adapters_six():
+    """Forward 2, backward 2 for the input of every weight and 2 more for the gradient of a trainable one."""
+    adapted = with_lora(BILL, EVERYTHING)
+    count, plain = count_flops(adapted, 128), count_flops(BILL, 128)
+    lora = count.groups["lora"]
+
+    assert count.training_flops == 2 * plain.linear_flops + 3 * plain.attention_flops + 3 * lora
+
+
+def test_every_weight_but_the_adapters_is_frozen():
+    """Norms, tables and biases are not trained either."""
+    assert {w.group for _, w in with_lora(BILL, EVERYTHING).weights() if w.trainable} == {"lora"}
+
+
+def test_adapters_on_experts_are_as_many_as_experts():
+    """Each expert has adapters of its own; a token passes those of its experts."""
+    bill = bill_of(arch_of_shape(GPT | {"n_experts": 8, "n_experts_per_token": 2}))
+    count = count_params(with_lora(bill, Lora(4, ("experts",))))
+
+    assert count.groups["lora"] == 4 * 8 * 2 * 4 * (64 + 256)
+    assert count.n_params - count.n_active_params == 4 * 6 * 2 * (64 * 256 + 4 * (64 + 256))
+
+
+@pytest.mark.parametrize("text", ["rank=0", "rank=x", "targets=mlp", "rank=4,targets=brain", "16", "rank=4,alpha=2", ""])
+def test_an_adapter_that_cannot_be_is_refused(text: str):
+    """A rank of at least one, and targets that there are."""
+    with pytest.raises(ScaleplanError):
+        parse_lora(text)
+
+
+def test_a_target_that_the_model_lacks_is_refused():
+    """Q alone cannot be adapted where Q, K and V are one tensor."""
+    with pytest.raises(ScaleplanError, match="`q`"):
+        with_lora(bill_of(read_model("gpt2").arch), Lora(8, ("q",)))
+
+
+def test_pruning_removes_a_share_of_the_matrices_in_the_layers():
+    """Half of 12 L d^2; tables, head, norms and biases stay."""
+    assert pruned_params(BILL, 0.5) == 4 * 12 * 64**2 // 2
+    assert pruned_params(BILL, 0.0) == 0
