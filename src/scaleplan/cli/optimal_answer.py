@@ -175,6 +175,8 @@ def lines_of(advice: Advice, question: Question) -> Iterator[Line]:
         return
     formula, constants = formulas.get("loss_nats", (None, {}))
     yield line("loss_nats", run.loss_nats, formula, constants | {k: v for k, v in known.items() if formula and k in formula}, "loss")
+    if advice.critical_batch is None:
+        return
     batch = catalogue.critical_batch()
     inputs = batch.constants() | {"loss_nats": run.loss_nats}
     cited = catalogue.load_law(catalogue.CRITICAL_BATCH).sources("critical_batch")

@@ -139,3 +139,11 @@ def noise_scale(small_batch: Any, large_batch: Any, small_norm2: Any, large_norm
 def step_loss_of(block: Mapping[str, Any]) -> StepLoss:
     """From a block of a preset."""
     return StepLoss(**{name: block[name] for name in StepLoss._fields})
+
+
+def compute_exponent(alpha_s: Any, alpha_b: Any, alpha_n: Any) -> Any:
+    """The exponent of L(C_min) that follows from those of steps, batch and size: 1 / (1 / alpha_S + 1 / alpha_B + 1 / alpha_N).
+
+    Source: kaplan2020 equation 6.4.
+    """
+    return 1 / (1 / alpha_s + 1 / alpha_b + 1 / alpha_n)

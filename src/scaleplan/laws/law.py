@@ -54,6 +54,11 @@ class Law(NamedTuple):
             raise NotSupported(f"`{self.name}` has no loss of the form E + A / N^alpha + B / D^beta")
         return self.loss.fresh
 
+    @property
+    def in_nats(self) -> bool:
+        """Whether its loss is in nats per token, not per byte."""
+        return str(self.data.get("convention", {}).get("loss", "nats per token")).startswith("nats per token")
+
     def sources(self, block: str) -> list[str]:
         """Citation keys of one block, or of the whole preset where the block has none of its own."""
         cited = self.data.get(block, {}).get("source") or self.data["convention"]["source"]

@@ -59,7 +59,7 @@ def advise(law: Law, question: Question, yardstick: Law, critical_batch: Power, 
         question = question._replace(n_params=converted_params(question.n_params, kind, law.n_kind))
     run = allocate(law, question)
     total = converted_params(run.n_params, law.n_kind, TOTAL)
-    batch = batch_at(critical_batch, run.loss_nats)
+    batch = batch_at(critical_batch, run.loss_nats) if law.in_nats else None
     return Advice(
         law,
         run,
@@ -99,7 +99,7 @@ def intervals(law: Law, question: Question, critical_batch: Power, kind: str) ->
         "compute_flops": lambda run: run.compute_flops,
         "critical_batch_tokens": lambda run: critical_batch.at(loss_nats=run.loss_nats),
     }
-    fixed = known(question)
+    fixed = known(question) if law.in_nats else known(question) | {"critical_batch_tokens"}
     found = {name: interval(map(measure, runs)) for name, measure in open_quantities.items() if name not in fixed}
     return {name: points for name, points in found.items() if points} or None
 
@@ -143,7 +143,7 @@ def growth(advice: Advice, critical_batch: Power) -> Growth:
     law, here = advice.law, advice.run
     tenfold = allocate(law, Question(compute_flops=10 * here.compute_flops))
     batch, steps = (printed_growth(law, name) for name in ("batch_of_compute", "steps_of_compute"))
-    if batch is None and here.loss_nats is not None and tenfold.loss_nats is not None:
+    if batch is None and law.in_nats and here.loss_nats is not None and tenfold.loss_nats is not None:
         batch = critical_batch.at(loss_nats=tenfold.loss_nats) / critical_batch.at(loss_nats=here.loss_nats)
         steps = tenfold.n_tokens / here.n_tokens / batch
     return Growth(law, tenfold.n_params / here.n_params, tenfold.n_tokens / here.n_tokens, batch, steps)

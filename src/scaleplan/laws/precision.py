@@ -1,0 +1,77 @@
+"""Training in few bits: precision as a loss of effective parameters, and sparsity as a change of the constants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from scaleplan.laws.forms import Additive
+from scaleplan.laws.search import rising_root
+from scaleplan.numeric import exp
+
+
+def kept_share(bits: Any, gamma: Any) -> Any:
+    """1 - exp(-P / gamma): the share of the parameters that P bits keep useful. Source: kumar2024 equation 3.
+
+    >>> round(kept_share(8, 2.6745), 3)
+    0.95
+    """
+    return 1 - exp(-bits / gamma)
+
+
+class Precision(NamedTuple):
+    """N_eff = N (1 - exp(-P_w / g_w)) (1 - exp(-P_a / g_a)) (1 - exp(-P_kv / g_kv)) of weights, activations and KV cache."""
+
+    gamma_w: Any
+    gamma_a: Any
+    gamma_kv: Any
+
+    def effective_share(self, weight_bits: Any, activation_bits: Any, cache_bits: Any) -> Any:
+        """N_eff / N."""
+        return kept_share(weight_bits, self.gamma_w) * kept_share(activation_bits, self.gamma_a) * kept_share(cache_bits, self.gamma_kv)
+
+
+def with_effective_share(law: Additive, share: Any) -> Additive:
+    """A law of N_eff as a law of N: A grows by share^-alpha."""
+    return law._replace(a=law.a / share**law.alpha)
+
+
+def best_bits_over_gamma() -> Any:
+    """u of the bits P = u gamma that spend a budget ~ N D P best, where alpha = beta and one gamma serves all three.
+
+    Then N_eff D = C (1 - exp(-u))^3 / u is to be largest, which is where
+
+        3 u exp(-u) / (1 - exp(-u)) = 1
+
+    Source: kumar2024 equation 5.
+
+    >>> round(best_bits_over_gamma(), 3)
+    1.904
+    """
+    return rising_root(lambda u: 1 - 3 * u * exp(-u) / (1 - exp(-u)), 1e-3, 1e2)
+
+
+class Sparse(NamedTuple):
+    """L = (a_S (1 - S)^b_S + c_S) N^-b_N + (a_D / D)^b_D + c, N the weights that are not zero. Source: frantar2023."""
+
+    a_s: Any
+    b_s: Any
+    c_s: Any
+    b_n: Any
+    a_d: Any
+    b_d: Any
+    c: Any
+
+    def at(self, sparsity: Any) -> Additive:
+        """The law of N and D at one sparsity."""
+        return Additive(self.c, self.a_s * (1 - sparsity) ** self.b_s + self.c_s, self.a_d**self.b_d, self.b_n, self.b_d)
+
+
+def precision_of(block: Mapping[str, Any]) -> Precision:
+    """From the `[precision]` block of a preset."""
+    return Precision(block["gamma_w"], block["gamma_a"], block["gamma_kv"])
+
+
+def sparse_of(block: Mapping[str, Any]) -> Sparse:
+    """From the `[loss]` block of a preset of form `sparsity`."""
+    return Sparse(**{name: block[name] for name in Sparse._fields})
