@@ -23,10 +23,12 @@ COMMANDS = {
     "params": "How many parameters, of which kind, in which convention?",
     "flops": "How much compute to train and to serve, 6N and 2N beside the exact count?",
     "memory": "How much memory do training and serving need, by part and precision, and what does it fit on?",
+    "layout": "Does each given layout fit, and how much memory does it need?",
     "cost": "How many device-days, days, dollars, kWh and kg of CO2e does training take?",
     "check": "Is it within the limits?",
     "optimal": "How large a model on how many tokens, and what loss, by each scaling law?",
     "batch": "How large may a batch be before it wastes tokens?",
+    "fit": "What law do my own runs follow, and how sure is it?",
     "presets": "What is built in, each value with its source?",
 }
 """Command -> the question it answers: the first line of its help. Its module is scaleplan.cli.<command>."""

@@ -1,0 +1,68 @@
+"""`scaleplan layout`: what a table of given layouts needs, row by row."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Annotated
+
+import typer
+
+from scaleplan.answer import Answer, Column, Table
+from scaleplan.cli.options import command
+from scaleplan.plan.layout_table import ADDED, LayoutTable, price_table
+
+TableFile = Annotated[
+    str,
+    typer.Option("--table", metavar="FILE.csv", help="Layouts to price, one a row: sizes, degrees, hardware, stack.", show_default=False),
+]
+FOR_PEOPLE = {name: (name, "text") for name in ("tp", "pp", "cp", "dp", "ep", "stack", "error")} | {
+    "peak_bytes": ("peak", "bytes"),
+    "fits": ("fits", "text"),
+}
+"""Columns that a terminal shows: heading and unit."""
+
+
+@command
+def layout(table: TableFile) -> Answer:
+    """Does each given layout fit, and how much memory does it need?
+
+    \b
+    Examples:
+      scaleplan layout --table layouts.csv -o priced.csv
+      scaleplan layout --table layouts.csv --json
+    """
+    priced = price_table(table)
+    found = [{**row, **one.cells()} for row, one in zip(priced.rows, priced.priced, strict=True)]
+    n_errors = sum(bool(one.error) for one in priced.priced)
+    result = {"n_rows": len(found), "n_fitting": sum(bool(one.fits) for one in priced.priced), "n_errors": n_errors, "rows": found}
+    notes = [f"{result['n_fitting']:,} of {len(found):,} layouts fit; {n_errors:,} cannot be priced. `-o FILE.csv` writes all columns."]
+    return Answer(
+        "layout",
+        {"table": table},
+        result,
+        [Table("", columns(priced), [{"row": number, **row} for number, row in enumerate(found, 1)], notes)],
+        files={".csv": {".csv": as_csv(priced)}},
+        more_sources=["korthikanti2022", "rajbhandari2020", "narayanan2021"],
+    )
+
+
+def columns(priced: LayoutTable) -> list[Column]:
+    """All columns in files; on a terminal the degrees, the peak and the verdict."""
+    return [Column(name, *FOR_PEOPLE.get(name, (name, "hidden"))) for name in heading(priced)]
+
+
+def heading(priced: LayoutTable) -> list[str]:
+    """The columns of the file, and those that are added."""
+    return [*(name for name in priced.columns if name not in ADDED), *ADDED]
+
+
+def as_csv(priced: LayoutTable) -> str:
+    """All rows in their order: the columns of the file as they stood there, then what was found."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, heading(priced), lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    for row, one in zip(priced.rows, priced.priced, strict=True):
+        cells = {name: int(value) if isinstance(value, bool) else value for name, value in one.cells().items()}
+        writer.writerow({**row, **cells})
+    return out.getvalue()
