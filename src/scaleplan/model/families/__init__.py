@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from scaleplan.model.families import dense, encoders, experts, older, relatives, state_spaces
+from scaleplan.model.families import dense, encoders, experts, hybrids, mixtures, older, relatives, state_spaces
 from scaleplan.model.families.family import Config, Family
 
 FAMILIES: dict[str, Family] = {
     **older.FAMILIES,
     **dense.FAMILIES,
     **relatives.FAMILIES,
+    **hybrids.FAMILIES,
+    **mixtures.FAMILIES,
     **experts.FAMILIES,
     **state_spaces.FAMILIES,
     **encoders.FAMILIES,
