@@ -1,0 +1,163 @@
+"""Counts as articles print them: Kaplan's table of operations, Megatron, PaLM, and appendix F of Chinchilla."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from scaleplan.model.bill import Bill, bill_of
+from scaleplan.model.conventions import CONVENTIONS, convention_inputs, from_six_n, training_flops
+from scaleplan.model.flops import Counting, Lengths, count_flops
+from scaleplan.model.params import count_params
+from scaleplan.model.shape import arch_of_shape
+
+PLAIN = {"attention_bias": "none", "mlp_bias": False}
+
+
+def bill(**words: Any) -> Bill:
+    return bill_of(arch_of_shape({"n_heads": 1} | words))
+
+
+def per_token(found: Bill, seq_len: int) -> dict[str, float]:
+    """Training FLOP of a token by every convention."""
+    by_name = training_flops(found, count_params(found), Lengths(seq_len, seq_len))
+    return {name: flops / seq_len for name, flops in by_name.items()}
+
+
+# ------------------------------------------------------------------------------------------------------------------ kaplan
+
+
+def test_the_operations_of_kaplan_table_1():
+    """QKV 2 L d 3 d_attn, project 2 L d_attn d, feed-forward 2 L 2 d d_ff, de-embed 2 d V; scores 2 L n_ctx d_attn over half the square."""
+    n_layers, d, d_attn, d_ff, n_vocab, n_ctx = 3, 96, 64, 200, 500, 40
+    found = bill(n_layers=n_layers, d_model=d, n_heads=4, d_head=16, d_ff=d_ff, n_vocab=n_vocab, **PLAIN)
+    count = count_flops(found, n_ctx)
+
+    assert count.groups == {
+        "attention": n_ctx * (2 * n_layers * d * 3 * d_attn + 2 * n_layers * d_attn * d),
+        "mlp_dense": n_ctx * 2 * n_layers * 2 * d * d_ff,
+        "head_matrix": n_ctx * 2 * d * n_vocab,
+    }
+    assert count.attention_flops == n_ctx * 2 * (2 * n_layers * n_ctx * d_attn)
+    assert count_params(found).kaplan == 2 * d * n_layers * (2 * d_attn + d_ff)
+
+
+def test_kaplan_counts_half_of_the_square_on_top_of_6_n():
+    """C = 6 N + 6 n_layer n_ctx d_attn of training: three times 2 N + 2 n_layer n_ctx d_attn."""
+    found = per_token(bill(n_layers=12, d_model=768, n_heads=12, n_vocab=50257), 1024)
+
+    assert found["kaplan"] == 6 * 12 * 12 * 768**2
+    assert found["kaplan_context"] - found["kaplan"] == 6 * 12 * 1024 * 768
+
+
+def test_the_example_that_is_quoted_as_1e9_parameters():
+    """36 layers of 1280: 7.08e8 parameters, and 1.643e12 FLOP to read 1024 tokens, 1.32e11 more for the logits."""
+    found = bill(n_layers=36, d_model=1280, n_heads=20, n_vocab=50257)
+
+    assert count_params(found).kaplan == 707_788_800
+    assert count_flops(found, 1024, how=Counting(head=False)).forward_flops == 36 * (24 * 1024 * 1280**2 + 4 * 1024**2 * 1280)
+    assert count_flops(found, 1024).groups["head_matrix"] == 2 * 1024 * 1280 * 50257
+
+
+# ------------------------------------------------------------------------------------------- megatron, palm and chinchilla
+
+
+@pytest.mark.parametrize(("n_layers", "d_model"), [(24, 2304), (30, 3072), (36, 4096), (48, 6144), (80, 12288), (128, 25600)])
+def test_megatron_equation_3(n_layers: int, d_model: int):
+    """96 B s l h^2 (1 + s/6h + V/16lh) with every layer run twice, 72 (1 + s/6h + V/12lh) without (narayanan2021)."""
+    s, vocabulary = 2048, 51200
+    found = per_token(bill(n_layers=n_layers, d_model=d_model, n_vocab=vocabulary, n_positions=s), s)
+
+    twice = 96 * n_layers * d_model**2 * (1 + s / (6 * d_model) + vocabulary / (16 * n_layers * d_model))
+    once = 72 * n_layers * d_model**2 * (1 + s / (6 * d_model) + vocabulary / (12 * n_layers * d_model))
+    assert found["megatron_recompute"] == pytest.approx(twice, rel=1e-12)
+    assert found["megatron"] == pytest.approx(once, rel=1e-12)
+    assert found["megatron"] == found["exact"]
+
+
+def test_palm_mfu():
+    """238,300 tokens a second on 6144 chips of 275e12 FLOP/s are 46.2 % of the peak, 45.7 % without attention (chowdhery2022)."""
+    found = bill(n_layers=118, d_model=18432, n_heads=48, n_kv_heads=1, d_head=256, d_ff=4 * 18432, gated=True, n_vocab=256_000, norm="rms")
+    with_attention, without = per_token(found, 2048)["palm"], per_token(found, 2048)["six_n"]
+
+    assert count_params(found).n_params == pytest.approx(540.35e9, rel=1e-3)
+    assert with_attention - without == 12 * 118 * 48 * 256 * 2048
+    assert 238_300 * with_attention / (6144 * 275e12) == pytest.approx(0.462, abs=0.001)
+    assert 238_300 * without / (6144 * 275e12) == pytest.approx(0.457, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("n_params", "n_layers", "d_model", "n_heads", "d_head", "ratio"),
+    [
+        (73e6, 10, 640, 10, 64, 1.03),
+        (305e6, 20, 1024, 16, 64, 1.10),
+        (552e6, 24, 1280, 10, 128, 1.08),
+        (1143e6, 26, 1792, 14, 128, 1.04),
+        (1593e6, 28, 2048, 16, 128, 1.03),
+        (6796e6, 40, 3584, 28, 128, 0.99),
+    ],
+)
+def test_table_a4_of_hoffmann(n_params: float, n_layers: int, d_model: int, n_heads: int, d_head: int, ratio: float):
+    """FLOP by appendix F over 6 N D, which come out without the two vocabulary terms that the appendix lists."""
+    found = per_token(bill(n_layers=n_layers, d_model=d_model, n_heads=n_heads, d_head=d_head, d_ff=4 * d_model, n_vocab=32000), 2048)
+
+    assert found["chinchilla_layers"] / (6 * n_params) == pytest.approx(ratio, abs=0.0125)
+    assert found["chinchilla"] - found["chinchilla_layers"] == 3 * 4 * 32000 * d_model
+
+
+def test_appendix_f_line_by_line():
+    """QKV, scores, softmax 3 h s^2, weighted sum, output and two dense layers, for one sequence."""
+    s, d, heads, key, ff = 16, 48, 6, 8, 100
+    lines = (2 * 3 * s * d * key * heads, 2 * s * s * key * heads, 3 * heads * s * s, 2 * s * s * key * heads, 2 * s * key * heads * d)
+    layer = sum(lines) + 2 * s * (d * ff + d * ff)
+    found = bill(n_layers=5, d_model=d, n_heads=heads, d_head=key, d_ff=ff, n_vocab=70)
+
+    assert per_token(found, s)["chinchilla_layers"] == 3 * 5 * layer / s
+    assert per_token(found, s)["chinchilla"] == 3 * (5 * layer + 2 * (2 * s * 70 * d)) / s
+
+
+def test_nanogpt_estimates_its_flops_by_palm():
+    """875,062,886,400 FLOP to train GPT-2 on 1024 tokens, by 6 N + 12 L H Q T, where N leaves out the positions (nanoGPT's notebook)."""
+    found = bill(n_layers=12, d_model=768, n_heads=12, n_vocab=50257, n_positions=1024)
+    positions = 6 * 1024 * 768 * 1024
+    biases = 6 * 1024 * (12 * (9 * 768 + 2 * 768) + 768)  # that notebook's model has none
+
+    assert per_token(found, 1024)["palm"] * 1024 - positions - biases == 875_062_886_400
+
+
+# --------------------------------------------------------------------------------------------------------------- all of them
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "gpt": {"n_positions": 64},
+    "untied": {"tied": False},
+    "grouped": {"n_kv_heads": 1, "gated": True, "norm": "rms"},
+    "experts": {"n_experts": 8, "n_experts_per_token": 2, "n_shared_experts": 1, "n_dense_layers": 1},
+    "shared": {"n_shared_copies": 1},
+    "streams": {"n_encoder_layers": 2, "n_relative_buckets": 8},
+    "mamba": {"mixer": ["mamba", "attention"]},
+    "encoder": {"bidirectional": True, "head": "masked", "head_bias": True, "n_token_types": 2},
+}
+
+
+@pytest.mark.parametrize("words", SHAPES.values(), ids=SHAPES)
+def test_the_steps_from_6_n_are_exact(words: dict[str, Any]):
+    """6 N of all parameters and every term after it add up to the exact count, to the last FLOP."""
+    found = bill(**{"n_layers": 4, "d_model": 64, "n_heads": 4, "n_vocab": 100} | words)
+    lengths = Lengths(17, 23) if "n_encoder_layers" in words else Lengths(23, 23)
+    by_name = training_flops(found, count_params(found), lengths)
+
+    assert by_name["six_n"] + sum(from_six_n(found, lengths).values()) == by_name["exact"]
+
+
+@pytest.mark.parametrize("words", SHAPES.values(), ids=SHAPES)
+def test_the_arithmetic_of_a_convention_is_what_it_says(words: dict[str, Any]):
+    """The formula that -v shows, evaluated with its inputs, is the number in the table."""
+    from tests.formula import evaluate
+
+    found = bill(**{"n_layers": 4, "d_model": 64, "n_heads": 4, "n_vocab": 100} | words)
+    n, lengths = count_params(found), Lengths(32, 32)
+    inputs = convention_inputs(found, n, lengths)
+
+    for name, flops in training_flops(found, n, lengths).items():
+        assert evaluate(CONVENTIONS[name].arithmetic, inputs) == pytest.approx(flops / 32, rel=1e-12), name
