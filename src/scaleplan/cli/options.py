@@ -167,14 +167,15 @@ def show(answer: Answer, form: str, output: Path | None, *, verbose: bool, quiet
         verbose=verbose,
         notes=not quiet,
     )
-    text = render(answer, form, style) + (drawings(answer, form, style.width) if plot else "")
-    if output is None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    elif output.suffix in answer.files:
+    if output is not None and output.suffix in answer.files:
         write_files(output, answer.files[output.suffix])
     else:
-        write_whole(output, text)
+        text = render(answer, form, style) + (drawings(answer, form, style.width) if plot else "")
+        if output is None:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        else:
+            write_whole(output, text)
     if not quiet:
         for warning in answer.warnings:
             print(f"warning: {warning.message}", file=sys.stderr)

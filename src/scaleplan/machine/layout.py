@@ -184,8 +184,8 @@ def rules(layout: Layout, sizes: Fixed, seq_len: Size, micro: Size, in_all: Size
     yield Rule("pp", pp <= layers, "pp {pp} is more stages than the {whole} layers there are", n | {"whole": layers}, ("pp", "whole"))
     vpp = layout.n_virtual_stages
     yield Rule("vpp", (vpp == 1) | (pp > 1), "vpp {n_virtual_stages} needs a pipeline: pp is 1", n)
-    reason = "pp {pp} times vpp {n_virtual_stages} is more stages than the {whole} layers there are"
-    yield Rule("vpp", pp * vpp <= layers, reason, n | {"whole": layers})
+    reason = "pp {pp} times vpp {n_virtual_stages} is more stages than the {whole} layers there are, and the table and the head"
+    yield Rule("vpp", (vpp == 1) | (pp * vpp <= layers + 2), reason, n | {"whole": layers})
     yield Rule(
         "cp", seq_len % layout.cp == 0, "cp {cp} does not divide the sequence of {whole} tokens", n | {"whole": seq_len}, ("cp", "whole")
     )

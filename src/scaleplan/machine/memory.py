@@ -261,7 +261,7 @@ def stage_phases(bill: Bill, layout: Layout, run: Training, place: Place) -> tup
     layers = layers_activations(layout, run, place)
     loss, loss_gradient = loss_bytes(bill, layout, run, place)
     recomputed = working_set(layout, run, place)
-    gathered, unreduced = gathered_bytes(bill, layout, run, place)
+    gathered, unreduced = gathered_bytes(bill, layout, run, held, place)
     other = run.stack.context_bytes + buckets(held, layout, run)
     return (
         Phase("forward", *state, layers, other + gathered),
@@ -339,26 +339,32 @@ def logit_count(bill: Bill, layout: Layout, run: Training) -> Size:
     return kept_bytes([logits], run.batch, run.precision, Split(layout.tp, layout.cp))
 
 
-def gathered_bytes(bill: Bill, layout: Layout, run: Training, place: Place) -> tuple[Size, Size]:
-    """What ZeRO 3 puts together: the layer at work and the next one, the tables and the head; and a layer's unreduced gradient.
+def gathered_bytes(bill: Bill, layout: Layout, run: Training, held: Parameters, place: Place) -> tuple[Size, Size]:
+    """What ZeRO 3 puts together for the products, and its gradients before they are divided.
 
-    2 (W / t) compute_bytes                 gathered layers, forward
-    (W / t) (2 compute_bytes + 4)           gradients before they are divided, backward
+        2 (W / t) compute_bytes                    the layer at work and the next one; the tables and the head stay gathered
+        (W / t) (2 compute_bytes + 4)              gradients of those two, and one of them in 32 bits
+        all of the stage, and 4 bytes a gradient   with a pipeline: gathered and reduced once a step, not once a micro-batch
+
+    Sources: rajbhandari2020 section 5.3; torchtitan (no resharding between the micro-batches of a pipeline).
     """
     if isinstance(layout.zero_stage, int) and layout.zero_stage < HIGHEST:
         return 0, 0
     sharded = where(layout.zero_stage >= HIGHEST, 1, 0)
     largest: Any = 0
     for layer, _ in place.counts:
-        held = parameters_of(layer._replace(copies=1, runs=1), layout, run)
-        largest = maximum(largest, held.dense.params + held.experts.params)
+        one = parameters_of(layer._replace(copies=1, runs=1), layout, run)
+        largest = maximum(largest, one.dense.params + one.experts.params)
     outside: Any = 0
     for layer in bill.layers:
         if layer.place != "block":
             here = place.first if layer.place == "embedding" else place.last
             outside = outside + where(here, 1, 0) * parameters_of(layer, layout, run).dense.params
     width = run.precision.compute_bytes
-    return sharded * width * (2 * largest + outside), sharded * largest * (2 * width + FLOAT32)
+    whole = held.dense.params + held.experts.params
+    gathered = where(layout.pp > 1, width * whole, width * (2 * largest + outside))
+    unreduced = where(layout.pp > 1, FLOAT32 * (held.dense.trainable + held.experts.trainable), largest * (2 * width + FLOAT32))
+    return sharded * gathered, sharded * unreduced
 
 
 HIGHEST = 3
