@@ -107,7 +107,8 @@ def drawn(thing: Grid | Text, style: Style) -> str:
 
 def explained(line: Line) -> str:
     """A line with its formula, inputs, sources and standing."""
-    head = f"{line.label}: {show_value(line.value, line.unit)}"
+    whole = isinstance(line.value, int) and line.unit in ("params", "tokens") and line.standing == "exact"
+    head = f"{line.label}: {show_value(line.value, 'int' if whole else line.unit)}"
     if line.interval:
         head += f" ({show_value(line.interval.p10, line.unit)} to {show_value(line.interval.p90, line.unit)}, 80 %)"
     parts = [head]
