@@ -166,7 +166,7 @@ def bill_of(arch: Arch) -> Bill:
         order += [(first + kind, count) for kind, count in stack.order]
         if stack.final_norm:
             order.append((len(layers), 1))
-            weights = norm_weights("final norm", arch.norm, arch.d_model, stack.stream)
+            weights = norm_weights("norm", arch.norm, arch.d_model, stack.stream)
             layers.append(Layer(f"{stack.stream} final norm", "norm", stack.stream, 1, 1, arch.d_model, tuple(weights)))
     stream = arch.stacks[-1].stream
     for place in (tensors_layer(arch, stream), pooler_layer(arch, stream), head_layer(arch, stream), extra_layer(arch, stream)):
@@ -227,8 +227,8 @@ def block_layers(stack: Stack) -> list[Layer]:
             more_weights, more_operations = mixer_parts(other, block.d_model, stack.stream)
             weights, operations = weights + more_weights, operations + more_operations
         weights = weights + feed_forward_weights(block.feed_forward, block.d_model, stack.stream)
-        for _ in range(block.n_norms):
-            weights += norm_weights("norm", block.norm, block.d_model, stack.stream)
+        for number in range(block.n_norms):
+            weights += norm_weights(f"norm {number + 1}", block.norm, block.d_model, stack.stream)
         weights = weights + [tensor_weight(tensor, stack.stream) for tensor in block.tensors]
         copies = count if stack.shared is None else stack.shared
         layers.append(
