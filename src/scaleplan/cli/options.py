@@ -102,7 +102,14 @@ def command_in(*formats: str, charts: bool = False) -> Callable[[Returns], Calla
 
     def made(function: Returns) -> Callable[..., int]:
         def run(
-            *, as_json: bool, format_name: str | None, output: Path | None, verbose: bool, quiet: bool, plot: str | None = None, **asked: Any
+            *,
+            as_json: bool,
+            format_name: str | None,
+            output: Path | None,
+            verbose: bool,
+            quiet: bool,
+            plot: str | None = None,
+            **asked: Any,
         ) -> int:
             if as_json and format_name not in (None, "json"):
                 raise UsageError(f"--json and --format {format_name} contradict each other", hint="give one of them")
