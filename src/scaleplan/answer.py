@@ -123,6 +123,8 @@ class Answer(NamedTuple):
     tables     views of it; the first one is what CSV shows
     lines      one for each number worth explaining
     exit_code  1 only where `check` or `diff` found a limit broken
+    files      what `-o NAME.SUFFIX` writes instead of a view, by suffix: ending of each file -> its text, or None for a file
+               that must not be left over from before
     """
 
     command: str
@@ -136,6 +138,7 @@ class Answer(NamedTuple):
     more_sources: Sequence[str] = ()
     version: int = 1
     exit_code: int = 0
+    files: Mapping[str, Mapping[str, str | None]] = {}
 
     @property
     def sources(self) -> list[str]:

@@ -13,13 +13,10 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from scaleplan import library, units
 from scaleplan.errors import InputError, ScaleplanError, UnknownName, UsageError, clipped, raise_all
-
-if TYPE_CHECKING:
-    import numpy as np
 
 MOST_ERRORS = 10  # shown at once
 MOST_COLUMNS = 2000
@@ -75,13 +72,13 @@ QUANTITIES = {
 class RunTable(NamedTuple):
     """The runs of a file.
 
-    columns   quantity -> its value in each run, in base units; `loss` is one of them
+    columns   quantity -> an array of its value in each run, in base units; `loss` is one of them
     headings  quantity -> the heading of the column it was read from
     lines     the line of each run in the file
     digest    sha256 of the file
     """
 
-    columns: Mapping[str, np.ndarray[Any, np.dtype[np.float64]]]
+    columns: Mapping[str, Any]
     headings: Mapping[str, str]
     lines: Sequence[int]
     digest: str

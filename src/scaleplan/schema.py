@@ -128,7 +128,7 @@ class Law(BaseModel):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Block | Text]
 
-    name: Text
+    name: Text | None = None  # that of the file, unless it says otherwise
     title: Text | None = None
     standing: Text | None = None
     draws: Text | None = None

@@ -168,7 +168,7 @@ SHAPES = {
             {"alpha": EXPONENTS},
         ),
         Shape(
-            "kaplan-data",
+            "kaplan",
             "((N_c / N)^(alpha_N / alpha_D) + D_c / D)^alpha_D",
             "kaplan2020",
             ("log_n", "log_d", "ratio", "alpha_d"),
@@ -179,7 +179,7 @@ SHAPES = {
             named=_kaplan_data,
         ),
         Shape(
-            "kaplan-steps",
+            "power-sum",
             "(N_c / N)^alpha_N + (S_c / S)^alpha_S",
             "kaplan2020",
             ("log_n", "log_s", "alpha_n", "alpha_s"),
@@ -189,7 +189,7 @@ SHAPES = {
             named=_kaplan_steps,
         ),
         Shape(
-            "overtrained",
+            "over-training",
             "E + (a M^eta + b M^-eta) C^-eta",
             "gadre2024",
             ("log_e_nats", "log_a", "log_b", "eta"),
@@ -202,7 +202,7 @@ SHAPES = {
             {"eta": EXPONENTS},
         ),
         Shape(
-            "moe-granularity",
+            "fine-grained-experts",
             "c + (g / G^gamma + a) / N^alpha + b / D^beta",
             "krajewski2024",
             ("log_c", "log_g", "log_a", "log_b", "gamma", "alpha", "beta"),
@@ -216,7 +216,7 @@ SHAPES = {
             {"gamma": FEW_EXPONENTS, "alpha": FEW_EXPONENTS, "beta": FEW_EXPONENTS},
         ),
         Shape(
-            "moe-experts",
+            "routed-experts",
             "exp(d) N^a X^b N^(c ln X)",
             "clark2022",
             ("log_scale", "of_params", "of_experts", "of_both"),
@@ -234,7 +234,7 @@ SHAPES = {
             {"of_params": (-0.08,), "of_experts": (-0.1,), "of_both": (0.0,)},
         ),
         Shape(
-            "moe-joint",
+            "joint-experts",
             "c + a X^delta / N^(alpha + gamma ln X) + b X^omega / D^(beta + zeta ln X)",
             "ludziejewski2025",
             ("log_c", "log_a", "log_b", "alpha", "beta", "delta", "gamma", "omega", "zeta"),
@@ -247,7 +247,7 @@ SHAPES = {
             {"alpha": FEW_EXPONENTS, "beta": FEW_EXPONENTS, "delta": (0.0,), "gamma": (0.0,), "omega": (0.0,), "zeta": (0.0,)},
         ),
         Shape(
-            "moe-sparsity",
+            "sparse-experts",
             "e + a / N^alpha + b / D^beta + c / (1 - S)^lambda + d / ((1 - S)^delta N^gamma)",
             "abnar2025",
             ("log_e_nats", "log_a", "log_b", "log_c", "log_d", "alpha", "beta", "lambda", "delta", "gamma"),

@@ -1,0 +1,53 @@
+"""`scaleplan fit --compare`: the forms ranked by their error on the largest runs."""
+
+from __future__ import annotations
+
+from scaleplan.answer import Answer, Column, Table
+from scaleplan.cli.fit_answer import predictors
+from scaleplan.errors import InputError
+from scaleplan.laws.fitting.compare import rank
+from scaleplan.runs import RunTable
+from scaleplan.units import show_count
+
+
+def comparison(table: RunTable) -> Answer:
+    """Every form that the columns allow, best first."""
+    try:
+        ranking = rank(predictors(table), table.columns["loss"])
+    except InputError as error:
+        raise error.located(table.file) from None
+    if not ranking.scores:
+        raise ranking.refused[0][1].located(table.file)
+    rows = [
+        {
+            "form": score.shape.name,
+            "formula": score.shape.formula,
+            "n_constants": len(score.shape.parameters),
+            "held_out_error": score.held_out_error,
+            "held_out_bias": score.held_out_bias,
+            "fitted_error": score.fitted_error,
+        }
+        for score in ranking.scores
+    ]
+    columns = [
+        Column("form", "form"),
+        Column("n_constants", "constants", "int"),
+        Column("held_out_error", "error held out", "fraction"),
+        Column("held_out_bias", "bias held out", "fraction"),
+        Column("fitted_error", "error fitted", "fraction"),
+        Column("formula", "L"),
+    ]
+    notes = [
+        f"Fitted to {table.n_rows - len(ranking.held_out)} runs; judged on the {len(ranking.held_out)} of most compute, "
+        f"{show_count(ranking.compute_from)} FLOP and up.",
+        "Errors are medians of |log(law / loss)|; a bias above zero expects too much loss.",
+        *(f"`{shape.name}` was not fitted: {error.message}." for shape, error in ranking.refused),
+    ]
+    result = {
+        "forms": rows,
+        "best": rows[0]["form"],
+        "n_rows": table.n_rows,
+        "held_out_lines": [table.lines[row] for row in ranking.held_out],
+    }
+    cited = [score.shape.source for score in ranking.scores]
+    return Answer("fit", {"runs": table.file, "compare": True}, result, [Table("", columns, rows)], notes=notes, more_sources=cited)

@@ -1,0 +1,125 @@
+"""`scaleplan fit --form isoflop|envelope`: N_opt against compute without a form for the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scaleplan.answer import Answer, Axis, Caution, Chart, Column, Interval, Line, Series, Table, quantities
+from scaleplan.cli.fit_answer import Asked, largest_compute, predictors, range_of
+from scaleplan.errors import InputError
+from scaleplan.laws.fitting.bootstrap import summary
+from scaleplan.laws.fitting.fit import completed
+from scaleplan.laws.fitting.isoflop import Growth, by_envelope, by_slices
+from scaleplan.plan.law_file import SOURCE, law_text
+from scaleplan.runs import RunTable
+from scaleplan.units import three_digits
+
+METHODS = {"isoflop": by_slices, "envelope": by_envelope}
+TITLES = {"isoflop": "Minima of slices of equal compute", "envelope": "Lower envelope of training curves"}
+MOST_SHOWN = 24
+BEYOND = 100
+
+
+def sliced(table: RunTable, asked: Asked, remarks: Sequence[str]) -> Answer:
+    """The optimum at each budget, and the power through them."""
+    columns = completed(predictors(table))
+    missing = next((name for name in ("n_params", "n_tokens") if name not in columns), None)
+    if missing:
+        raise InputError(f"has no column `{missing}`", hint=f"name it with `--column {missing}=...`", file=table.file)
+    try:
+        growth = METHODS[asked.form](columns, table.columns["loss"], asked.n_resamples, asked.seed)
+    except InputError as error:
+        raise error.located(table.file) from None
+    target = asked.compute_flops or BEYOND * largest_compute(table)
+    lines = lines_of(growth, target)
+    points = summary({"exponent": growth.draws[:, 1], "scale": growth.draws[:, 0]}) if growth.draws is not None else None
+    result = {
+        "law": {"form": asked.form, "scale": growth.scale, "exponent": growth.exponent},
+        "n_params_kind": asked.n_kind,
+        "intervals": points,
+        "n_rows": table.n_rows,
+        "optima": [optimum._asdict() for optimum in growth.optima],
+        "without_optimum": [refused._asdict() for refused in growth.refused],
+        "optimum": {"compute_flops": target, "n_params_at_target": lines[1].value},
+        "range": range_of(table),
+        "data": {"file": table.file, "sha256": table.digest, "columns": dict(table.headings)},
+    }
+    warnings = [
+        Caution(
+            "no-minimum",
+            f"{refused.n_runs} runs at {refused.compute_flops:.3g} FLOP are not used: {refused.reason}; {refused.advice}",
+            refused._asdict(),
+        )
+        for refused in growth.refused
+    ]
+    return Answer(
+        "fit",
+        {"runs": table.file, **{name: value for name, value in asked._asdict().items() if value is not None}},
+        result,
+        [quantities("N_opt = scale C^exponent", lines), optima_table(asked.form, growth)],
+        lines,
+        charts=[chart_of(growth, target)],
+        warnings=warnings,
+        notes=list(remarks),
+        more_sources=[SOURCE, "hoffmann2022"],
+        files={".toml": files_of(table, growth, asked)},
+    )
+
+
+def lines_of(growth: Growth, target: float) -> list[Line]:
+    """The exponent and the size at the target."""
+    draws = growth.draws
+    exponents = interval_of(draws[:, 1].tolist()) if draws is not None else None
+    sizes = interval_of((draws[:, 0] * target ** draws[:, 1]).tolist()) if draws is not None else None
+    n_params = growth.scale * target**growth.exponent
+    inputs = {"scale": growth.scale, "exponent": growth.exponent, "flops": target}
+    return [
+        Line("law.exponent", "exponent of N_opt ~ C^a", growth.exponent, "", sources=[SOURCE], standing="fitted", interval=exponents),
+        Line(
+            "optimum.n_params_at_target",
+            f"N_opt at {target:.3g} FLOP",
+            n_params,
+            "params",
+            "scale * flops ** exponent",
+            inputs,
+            [SOURCE, "hoffmann2022"],
+            "fitted",
+            sizes,
+        ),
+    ]
+
+
+def interval_of(values: list[float]) -> Interval | None:
+    """10, 50 and 90 % points."""
+    import numpy as np
+
+    return Interval(*map(float, np.percentile(values, (10, 50, 90)))) if values else None
+
+
+def optima_table(form: str, growth: Growth) -> Table:
+    """The optimum of each budget; of an envelope an even selection."""
+    step = max(1, len(growth.optima) // MOST_SHOWN)
+    rows = [optimum._asdict() for optimum in growth.optima[::step]]
+    columns = [Column("compute_flops", "C", "FLOP"), Column("n_params", "N_opt", "params"), Column("loss_nats", "loss", "nats")]
+    if form == "isoflop":
+        columns.append(Column("n_runs", "runs", "int"))
+    low, high = growth.n_params_limits
+    return Table(TITLES[form], columns, rows, [f"Sizes found span a factor of {three_digits(high / low)}."])
+
+
+def chart_of(growth: Growth, target: float) -> Chart:
+    """The optima and the power through them."""
+    budgets = [optimum.compute_flops for optimum in growth.optima]
+    found = Series("optima", budgets, [optimum.n_params for optimum in growth.optima])
+    ends = [budgets[0], target]
+    through = Series("power", ends, [growth.scale * flops**growth.exponent for flops in ends])
+    return Chart("The best size", Axis("C", "FLOP"), Axis("N", "params"), [found, through])
+
+
+def files_of(table: RunTable, growth: Growth, asked: Asked) -> dict[str, str | None]:
+    """A preset that allots N; it says nothing of the loss."""
+    convention = {"n_params": asked.n_kind, "n_tokens": "C / (6 N)", "compute": "6 N D", "loss": "none", "tokenizer": "unknown"}
+    allocation = {"form": "power", "gives": "n_params", "scale": growth.scale, "compute_flops_exponent": growth.exponent}
+    runs = {"file": table.file, "sha256": table.digest, "n_rows": table.n_rows}
+    text = law_text(f"Optima of {table.n_rows} runs ({asked.form})", convention, range_of(table), {"allocation": allocation, "runs": runs})
+    return {".toml": text, ".draws.csv": None}
