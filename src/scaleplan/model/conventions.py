@@ -84,6 +84,7 @@ CONVENTIONS: dict[str, Convention] = {
 
 def convention_inputs(bill: Bill, n: ParamCount, lengths: Lengths) -> dict[str, Size | float]:
     """What the arithmetic of the conventions is made of; FLOP are by token of the (encoder's) sequence."""
+    lengths = lengths.safe()
     s = lengths.encoder
     exact = count_flops(bill, s, decoder_seq_len=lengths.decoder)
     causal = count_flops(bill, s, decoder_seq_len=lengths.decoder, how=Counting(causal=True, window=True))
@@ -108,6 +109,7 @@ def convention_inputs(bill: Bill, n: ParamCount, lengths: Lengths) -> dict[str, 
 
 def training_flops(bill: Bill, n: ParamCount, lengths: Lengths) -> dict[str, Size]:
     """Training FLOP of one sequence by every convention."""
+    lengths = lengths.safe()
     s = lengths.encoder
     exact = count_flops(bill, s, decoder_seq_len=lengths.decoder)
     causal = count_flops(bill, s, decoder_seq_len=lengths.decoder, how=Counting(causal=True, window=True))
@@ -172,6 +174,7 @@ def from_six_n(bill: Bill, lengths: Lengths) -> dict[str, Size]:
 
     The terms that are zero are left out; with 6 N and these the sum is exact.
     """
+    lengths = lengths.safe()
     s = lengths.encoder
     terms: dict[str, Size] = {}
     for layer, weight in bill.weights():

@@ -40,6 +40,10 @@ class Lengths(NamedTuple):
         """Length of a stream by its name."""
         return {DECODER: self.decoder, ENCODER: self.encoder, SEQUENCE: 1}[stream]
 
+    def safe(self) -> Lengths:
+        """The same with arrays as float64: FLOP of long sequences would overflow whole numbers without a word."""
+        return Lengths(floats(self.decoder), floats(self.encoder))
+
 
 class FlopCount(NamedTuple):
     """FLOP of one batch.
@@ -73,7 +77,8 @@ def count_flops(
     bill: Bill, seq_len: Size, *, decoder_seq_len: Size | None = None, batch_size_seqs: Size = 1, how: Counting = EXACT
 ) -> FlopCount:
     """FLOP of a batch of sequences of `seq_len` tokens; with an encoder and a decoder that is the encoder's length."""
-    lengths = Lengths(seq_len if decoder_seq_len is None else decoder_seq_len, seq_len)
+    lengths = Lengths(seq_len if decoder_seq_len is None else decoder_seq_len, seq_len).safe()
+    batch_size_seqs = floats(batch_size_seqs)
     linear = [(layer, w, linear_flops(layer, w, lengths, batch_size_seqs)) for layer, w in bill.weights() if w.matmul and counted(w, how)]
     work = [(o, operation_flops(layer, o, lengths, batch_size_seqs, how)) for layer, o in bill.operations()]
     used = dict.fromkeys(w.group for _, w, _ in linear)
