@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scaleplan.errors import InputError, NotSupported, UnknownName
+from scaleplan.errors import InputError, NotSupported, UnknownName, clipped
 from scaleplan.laws.convention import FLOPS_PER_PARAM_TOKEN
 from scaleplan.laws.forms import Additive, Frontier, KaplanLoss
 from scaleplan.laws.power import Logarithm, Power, PowerFrontier, frontier_of_params, frontier_of_tokens, power_of
@@ -100,10 +100,26 @@ def loss_of(block: Block) -> Additive | Repeating | KaplanLoss | None:
 
 def additive(block: Block) -> Additive:
     """E, A, B, alpha, beta; `n_params_unit` and `n_tokens_unit` where A and B are for N and D in other units (1e9)."""
-    alpha, beta = block["alpha"], block["beta"]
-    a = block["a"] * block.get("n_params_unit", 1) ** alpha
-    b = block["b"] * block.get("n_tokens_unit", 1) ** beta
-    return Additive(block["e_nats"], a, b, alpha, beta)
+    a, b, alpha, beta = (positive(block, name) for name in ("a", "b", "alpha", "beta"))
+    a = a * block.get("n_params_unit", 1) ** alpha
+    b = b * block.get("n_tokens_unit", 1) ** beta
+    return Additive(number(block, "e_nats"), a, b, alpha, beta)
+
+
+def number(block: Block, name: str) -> float:
+    """A constant of a block that must be a number."""
+    value = block[name]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"the constant `{name}` of a loss is `{clipped(value)}`, not a number")
+    return value
+
+
+def positive(block: Block, name: str) -> float:
+    """A constant that must be above zero."""
+    value = number(block, name)
+    if not value > 0:
+        raise InputError(f"the constant `{name}` of a loss is `{value}`", hint="it must be greater than zero")
+    return value
 
 
 def over_training(block: Block) -> Additive:

@@ -1,0 +1,76 @@
+"""Laws from presets: forms, units, draws, refusals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from scaleplan.errors import InputError, NotSupported, UnknownName
+from scaleplan.laws.forms import Additive
+from scaleplan.laws.law import law_of, stacked
+
+LOSS = {"form": "additive", "e_nats": 1.8, "a": 482.0, "b": 2085.0, "alpha": 0.35, "beta": 0.37}
+
+
+def data(**blocks: Any) -> dict[str, Any]:
+    return {"name": "mine", "convention": {"source": "own-runs"}, **blocks}
+
+
+def test_constants_for_billions_are_brought_to_base_units():
+    """A and B of a law in N / 1e9 and D / 1e9 (minicpm2024) give the same loss in N and D."""
+    law = law_of(data(loss=LOSS | {"n_params_unit": 1e9, "n_tokens_unit": 1e9})).additive
+    assert law.loss(2e9, 3e10) == pytest.approx(1.8 + 482 / 2**0.35 + 2085 / 30**0.37)
+
+
+def test_the_over_training_form_is_additive():
+    """E + (a M^eta + b M^-eta) C^-eta with M = D / N and C = 6 N D (gadre2024 equation 4)."""
+    law = law_of(data(loss={"form": "over-training", "e_nats": 1.84, "a": 212.0, "b": 367.0, "eta": 0.136})).additive
+    n, m = 6.9e9, 20
+    flops = 6 * n * n * m
+    assert law.loss(n, m * n) == pytest.approx(1.84 + (212 * m**0.136 + 367 * m**-0.136) * flops**-0.136)
+
+
+def test_least_compute_is_half_of_what_is_spent():
+    """An allocation in C_min with C_min = C / 2 (kaplan2020): N at C is the law's N at C / 2."""
+    block = {"form": "power", "gives": "n_params", "scale": 1.3e9, "compute_flops_exponent": 0.73, "compute_flops_unit": 8.64e19}
+    half, whole = (law_of(data(allocation=block | more)).frontier for more in ({"min_compute_fraction": 0.5}, {}))
+    assert half is not None
+    assert whole is not None
+    assert half.params_at_compute(1e21) == pytest.approx(whole.params_at_compute(5e20))
+
+
+def test_each_row_of_draws_is_a_law():
+    """Columns may stand in any order; a row's constants stay together."""
+    columns = {"alpha": [0.34, 0.35], "beta": [0.36, 0.37], "a": [400.0, 500.0], "b": [2000.0, 2100.0], "e_nats": [1.81, 1.82]}
+    law = law_of(data(loss=LOSS), columns)
+    assert law.draws[1] == Additive(1.82, 500.0, 2100.0, 0.35, 0.37)
+    assert stacked(law.draws).params_at_compute(1e21) == pytest.approx([draw.params_at_compute(1e21) for draw in law.draws])
+
+
+def test_draws_without_a_column_are_refused():
+    """The missing constant is named."""
+    with pytest.raises(InputError, match="beta"):
+        law_of(data(loss=LOSS), {"alpha": [1.0], "a": [1.0], "b": [1.0], "e_nats": [1.0]})
+
+
+@pytest.mark.parametrize(
+    ("change", "refusal", "named"),
+    [
+        ({"form": "additve"}, UnknownName, "additve"),
+        ({"alpha": None}, InputError, "alpha"),
+        ({"a": -1.0}, InputError, "`a`"),
+        ({"b": "many"}, InputError, "many"),
+    ],
+)
+def test_a_loss_that_cannot_be_meant_is_refused(change, refusal, named):
+    """Unknown forms, missing constants, negative or wordy ones."""
+    block = {key: value for key, value in (LOSS | change).items() if value is not None}
+    with pytest.raises(refusal, match=named):
+        law_of(data(loss=block))
+
+
+def test_a_law_without_an_additive_loss_says_so():
+    """The law is named."""
+    with pytest.raises(NotSupported, match="mine"):
+        _ = law_of(data()).additive

@@ -1,0 +1,21 @@
+"""Percentiles of draws."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scaleplan.plan.uncertainty import interval, percentile
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50), st.floats(0, 100))
+def test_percentiles_are_those_of_numpy(values, level):
+    """Linear between neighbours, as numpy's default."""
+    assert percentile(sorted(values), level) == pytest.approx(float(np.percentile(values, level)), rel=1e-9, abs=1e-6)
+
+
+def test_no_draws_no_interval():
+    """What has no draws has no percentiles."""
+    assert interval([]) is None

@@ -1,0 +1,79 @@
+"""The law presets: each loads, says what it means, and holds plausible constants."""
+
+from __future__ import annotations
+
+import pytest
+
+from scaleplan import library
+from scaleplan.laws.experts import FORMS, expert_law_of
+from scaleplan.laws.forms import Additive
+from scaleplan.laws.precision import precision_of, sparse_of
+from scaleplan.plan.catalogue import load_law
+from scaleplan.schema import validate
+
+NAMES = library.names("laws")
+STANDINGS = {"confirmed", "recomputed", "second-hand", "historical"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_law_says_what_it_means(name):
+    """It loads, is valid as a user's file would be, cites known sources with dates, and states its standing."""
+    law = load_law(name)
+    data = library.load("laws", name).data
+
+    validate("laws", data, name)
+    assert law.name == name
+    assert law.standing in STANDINGS
+    assert set(library.cited(data)) <= set(library.sources())
+    assert all("date" in block and "source" in block for block in data.values() if isinstance(block, dict))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if isinstance(load_law(name).loss, Additive)])
+def test_a_loss_of_a_large_model_on_much_data_is_plausible(name):
+    """7e9 parameters on 1.4e11 tokens: between 0.3 and 4, falling in N and in D."""
+    law = load_law(name).additive
+    assert 0.3 < law.loss(7e9, 1.4e11) < 4
+    assert law.loss(7e10, 1.4e11) < law.loss(7e9, 1.4e11)
+    assert law.loss(7e9, 1.4e12) < law.loss(7e9, 1.4e11)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if load_law(name).frontier is not None])
+def test_an_allocation_is_plausible(name):
+    """1e21 FLOP are worth 5e8 to 1e10 parameters under every law, and 1e22 more of both N and D."""
+    frontier = load_law(name).frontier
+    assert frontier is not None
+    small, large = (frontier.params_at_compute(c) for c in (1e21, 1e22))
+    assert 5e8 < small < 1e10
+    assert small < large < 10 * small
+
+
+def test_forms_that_need_more_than_n_and_d_are_read():
+    """Every block of a loss that knows experts, bits or sparsity becomes its form."""
+    for name in NAMES:
+        block = load_law(name).data.get("loss", {})
+        if block.get("form") in FORMS:
+            assert expert_law_of(block)
+        if block.get("form") == "sparsity":
+            assert sparse_of(block).at(0.5).loss(1e9, 1e10) > block["c"]
+    assert 0 < precision_of(load_law("kumar2024").data["precision"]).effective_share(8, 8, 8) < 1
+
+
+def test_draws_keep_their_correlations():
+    """A and alpha of the refits rise together (0.999 in the fact of the article's covariance), and so do B and beta."""
+    import numpy as np
+
+    draws = np.array(load_law("besiroglu2024").draws).T
+    e, a, b, alpha, beta = draws
+    assert len(e) == 1000
+    assert np.corrcoef(np.log(a), alpha)[0, 1] > 0.998
+    assert np.corrcoef(np.log(b), beta)[0, 1] > 0.998
+    assert abs(np.corrcoef(alpha, beta)[0, 1]) < 0.5
+
+
+def test_the_unrounded_constants_are_the_logarithms_of_the_source():
+    """hoffmann2022-3 holds exp of the three logarithms in the TeX source; the rounded set is another law, 20 % off."""
+    import math
+
+    law, rounded = load_law("hoffmann2022-3").additive, load_law("hoffmann2022-3-rounded").additive
+    assert (law.e_nats, law.a, law.b) == pytest.approx((math.exp(0.5267228), math.exp(6.0073404), math.exp(6.0179186)), rel=1e-12)
+    assert rounded.params_at_compute(5.76e23) / law.params_at_compute(5.76e23) == pytest.approx(0.8, abs=0.01)
