@@ -68,6 +68,7 @@ class Table(NamedTuple):
     rows: Sequence[Row]
     notes: Sequence[str] = ()
     total: bool = False  # the last row is a total
+    detail: bool = False  # shown only where numbers are explained (-v)
 
 
 class Series(NamedTuple):

@@ -28,14 +28,24 @@ def test_a_preset_a_config_and_standard_input_agree(ask, tmp_path):
     assert len({str(result["groups"]) for result in found}) == 1
 
 
-def test_every_line_of_the_bill_is_explained(run):
-    """With -v there is one line a tensor, and their sum is the total."""
-    document = run("params", "mixtral-8x7b", "-v", "--json").document
-    bill = [line for line in document["lines"] if line["key"].startswith("parts.")]
+def test_the_bill_is_shown_where_numbers_are_explained(run):
+    """With -v there is one row a tensor, with its shape, its copies and the share that a token passes."""
+    short, long = (run("params", "mixtral-8x7b", "--format", "plain", *more).stdout for more in ((), ("-v",)))
+    rows = [line for line in long.splitlines() if line.startswith("decoder layer: attention, experts: expert up")]
 
-    assert len(bill) == len(document["result"]["parts"])
-    assert sum(line["value"] for line in bill) == document["result"]["n_params"]
-    assert any("25 %" in line["label"] for line in bill)
+    assert "4096 x 14336" not in short
+    assert [row.split()[-5:] for row in rows] == [["x", "14336", "15,032,385,536", "25.0", "%"]]
+    assert " 256 " in rows[0]
+
+
+def test_every_group_is_the_sum_of_its_tensors(run):
+    """The lines of -v add up: tensors to groups, groups to the total."""
+    document = run("params", "mixtral-8x7b", "-v", "--json").document
+    lines = {line["key"]: line for line in document["lines"]}
+
+    for group, n in document["result"]["groups"].items():
+        assert sum(lines[f"groups.{group}"]["inputs"]["parts"]) == n
+    assert sum(lines["n_params"]["inputs"]["groups"]) == document["result"]["n_params"]
 
 
 def test_adapters_are_trained_and_the_rest_is_frozen(ask):

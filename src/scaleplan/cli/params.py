@@ -84,7 +84,7 @@ def counted(model: Model, lora: Any, sparsity: float | None) -> Answer:
         "params",
         {key: value for key, value in inputs.items() if value is not None},
         result,
-        [groups_table(model, count), conventions_table(result, sparsity)],
+        [groups_table(model, count), conventions_table(result, sparsity), bill_table(count)],
         lines=lines,
         warnings=model.cautions,
         more_sources=model.sources or ("kaplan2020",),
@@ -174,27 +174,49 @@ def conventions_table(result: dict[str, Any], sparsity: float | None) -> Table:
     return Table("Conventions", [Column("name", "name"), Column("n_params", "parameters", "int"), Column("meaning", "meaning")], rows)
 
 
+def bill_table(count: ParamCount) -> Table:
+    """The bill itself: one row a tensor."""
+    rows = [
+        {
+            "name": part.name,
+            "count": part.count,
+            "shape": " x ".join(map(str, part.shape)),
+            "n_params": part.n_params,
+            "active_fraction": part.n_active_params / part.n_params if part.n_params else None,
+        }
+        for part in count.parts
+    ]
+    columns = [
+        Column("name", "tensor"),
+        Column("count", "copies", "int"),
+        Column("shape", "shape"),
+        Column("n_params", "parameters", "int"),
+    ]
+    return Table("Bill", [*columns, Column("active_fraction", "active", "fraction")], rows, detail=True)
+
+
 def lines_of(count: ParamCount, sources: tuple[str, ...]) -> list[Line]:
-    """Where each number comes from: the bill, tensor by tensor, then what is summed over it."""
-    lines = [part_line(number, part, sources) for number, part in enumerate(count.parts)]
-    parts = [part.n_params for part in count.parts]
-    lines.append(Line("n_params", "all parameters", count.n_params, "params", "sum(parts)", {"parts": parts}, sources))
-    active = [part.n_active_params for part in count.parts]
+    """Where each number comes from: groups are sums over the bill, the rest is made of groups."""
+    lines = [
+        Line(
+            f"groups.{group}",
+            group.replace("_", " "),
+            n,
+            "params",
+            "sum(parts)",
+            {"parts": [part.n_params for part in count.parts if part.group == group]},
+            sources,
+        )
+        for group, n in count.groups.items()
+    ]
     lines.append(
-        Line("n_active_params", "that one token passes", count.n_active_params, "params", "sum(parts)", {"parts": active}, sources)
+        Line("n_params", "all parameters", count.n_params, "params", "sum(groups)", {"groups": list(count.groups.values())}, sources)
     )
+    active = {"parts": [part.n_active_params for part in count.parts]}
+    lines.append(Line("n_active_params", "that one token passes", count.n_active_params, "params", "sum(parts)", active, sources))
     outside = {"n_params": count.n_params, "n_embedding_params": count.n_embedding_params, "n_head_params": count.n_head_params}
     formula = "n_params - n_embedding_params - n_head_params"
     lines.append(
         Line("n_non_embedding_params", "without tables and head", count.n_non_embedding_params, "params", formula, outside, ("kaplan2020",))
     )
     return lines
-
-
-def part_line(number: int, part: Part, sources: tuple[str, ...]) -> Line:
-    """One tensor: how many are kept, its shape, how much of it a token passes."""
-    dims = dict(zip(("rows", "columns", "depth"), part.shape, strict=False))
-    share = part.n_active_params / part.n_params if part.n_params else 1
-    label = part.name + ("" if share == 1 else f" (a token passes {100 * share:.3g} %)")
-    inputs = {"count": part.count, **dims}
-    return Line(f"parts.{number}.n_params", label, part.n_params, "params", " * ".join(inputs), inputs, sources)

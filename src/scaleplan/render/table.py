@@ -35,7 +35,7 @@ def as_markdown(answer: Answer, style: Style) -> str:
 
     blocks = [
         heading(table) + "\n" + drawn(grid(table, rich.box.MARKDOWN, None), style._replace(width=None, colour=False)).strip("\n")
-        for table in answer.tables
+        for table in tables_of(answer, style)
     ]
     remarks = [*remarks_of(answer, style), *(explained(line) for line in answer.lines if style.verbose)]
     blocks += ["\n".join(f"- {' '.join(remark.split())}" for remark in remarks)] if remarks else []
@@ -44,7 +44,7 @@ def as_markdown(answer: Answer, style: Style) -> str:
 
 def page(answer: Answer, style: Style, draw: Callable[[Table], Grid]) -> str:
     """Tables, then remarks, then with `verbose` how each number was made."""
-    blocks = [drawn(draw(table), style).strip("\n") for table in answer.tables]
+    blocks = [drawn(draw(table), style).strip("\n") for table in tables_of(answer, style)]
     remarks = remarks_of(answer, style)
     if remarks:
         blocks.append("\n".join(drawn(Text(remark), style).rstrip("\n") for remark in remarks))
@@ -54,9 +54,14 @@ def page(answer: Answer, style: Style, draw: Callable[[Table], Grid]) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
+def tables_of(answer: Answer, style: Style) -> list[Table]:
+    """The tables to show: those of details only where numbers are explained."""
+    return [table for table in answer.tables if style.verbose or not table.detail]
+
+
 def remarks_of(answer: Answer, style: Style) -> list[str]:
     """What is to be said under the tables."""
-    return [*(note for table in answer.tables for note in table.notes), *answer.notes] if style.notes else []
+    return [*(note for table in tables_of(answer, style) for note in table.notes), *answer.notes] if style.notes else []
 
 
 def grid(table: Table, box: rich.box.Box | None, title: str | None) -> Grid:
