@@ -195,7 +195,14 @@ def embedding_layer(arch: Arch, stack: Stack, holds_tokens: bool) -> Layer:
         rows = (stack.relative_buckets, heads)
         weights.append(
             Weight(
-                "relative position bias", "relative_bias", rows, stored=stack.n_relative_tables, matmul=False, stream=stream, tp_ways=heads
+                "relative position bias",
+                "relative_bias",
+                rows,
+                stored=stack.n_relative_tables,
+                used=stack.n_relative_tables,
+                matmul=False,
+                stream=stream,
+                tp_ways=heads,
             )
         )
     if stack.embedding_norm:

@@ -89,6 +89,7 @@ def encoder_stack(words: Words, norm: Norm) -> Stack:
     own = {"n_heads": words.get("n_encoder_heads"), "d_ff": words.get("d_encoder_ff"), "final_norm": words.get("encoder_final_norm")}
     shared = {word: value for word, value in words.items() if not isinstance(value, list | tuple)}
     given = Words(shared, words.spell).but(**{word: value for word, value in own.items() if value is not None}, bidirectional=True)
+    given = given.but(**words.get("encoder_words", {}))
     return stack_of(given, ENCODER, words["n_encoder_layers"], norm)
 
 

@@ -38,6 +38,7 @@ BIASES = ("none", "qkv", "out", "all")
 WORDS: dict[str, Word] = {
     "layer_tensors": Word("tensors", "tensors of a layer that no other word describes; only readers of configs say it"),
     "model_tensors": Word("tensors", "such tensors outside the layers", "model"),
+    "encoder_words": Word("words", "what is different in the encoder beside a decoder; only readers of configs say it", "model"),
     "n_layers": Word("size", "layers of the decoder (of the only stack, where there is one)", "model"),
     "d_model": Word("size", "width of the residual stream", "model"),
     "n_vocab": Word("size", "rows of the token table", "model"),
@@ -204,8 +205,8 @@ class Words(dict[str, Any]):
         elif known.kind == "flag":
             if not isinstance(value, bool):
                 raise InputError(f"{name} is `{clipped(value)}`; it is true or false")
-        elif known.kind == "tensors":
-            if not isinstance(value, Tensors):
+        elif known.kind in ("tensors", "words"):
+            if not isinstance(value, Tensors if known.kind == "tensors" else Mapping):
                 raise InputError(f"{name} cannot be said here")
         elif not hasattr(value, "dtype"):
             check_size(value, name, 1 if known.kind == "size" else 0, MOST.get(word, LARGEST))

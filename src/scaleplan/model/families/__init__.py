@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from scaleplan.model.families import dense, encoders, experts, hybrids, mixtures, older, relatives, state_spaces
+from scaleplan.model.families import (
+    dense,
+    encoders,
+    experts,
+    generators,
+    hybrids,
+    masked,
+    mixtures,
+    older,
+    relatives,
+    state_spaces,
+    translators,
+)
 from scaleplan.model.families.family import Config, Family
 
 FAMILIES: dict[str, Family] = {
@@ -13,7 +25,10 @@ FAMILIES: dict[str, Family] = {
     **mixtures.FAMILIES,
     **experts.FAMILIES,
     **state_spaces.FAMILIES,
+    **generators.FAMILIES,
     **encoders.FAMILIES,
+    **masked.FAMILIES,
+    **translators.FAMILIES,
 }
 
 __all__ = ["FAMILIES", "Config", "Family"]
