@@ -15,7 +15,7 @@ from scaleplan.runs import RunTable
 from scaleplan.units import three_digits
 
 METHODS = {"isoflop": by_slices, "envelope": by_envelope}
-TITLES = {"isoflop": "Minima of slices of equal compute", "envelope": "Lower envelope of training curves"}
+TITLES = {"isoflop": "Slice minima", "envelope": "Envelope"}
 MOST_SHOWN = 24
 BEYOND = 100
 

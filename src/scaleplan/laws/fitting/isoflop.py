@@ -55,7 +55,7 @@ class Growth(NamedTuple):
         return min(sizes), max(sizes)
 
 
-def slices(compute: Array) -> Iterator[Array]:
+def slices(compute: Array) -> Iterator[Any]:
     """Positions of the runs of each budget, smallest budget first."""
     order = np.argsort(compute, kind="stable")
     breaks = np.flatnonzero(np.diff(np.log(compute[order])) > np.log(SAME_BUDGET)) + 1
