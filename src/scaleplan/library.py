@@ -75,11 +75,10 @@ SINGULAR = {"models": "model", "laws": "law", "stacks": "stack"}
 
 
 def _find(kind: str, name: str) -> Path | None:
-    for folder in folders():
-        path = folder / kind / f"{name}.toml"
-        if path.is_file():
-            return path
-    return None
+    try:
+        return next((path for folder in folders() if (path := folder / kind / f"{name}.toml").is_file()), None)
+    except OSError:  # a name that the system refuses: too long, for one
+        return None
 
 
 def _own(kind: str, path: Path) -> Preset:

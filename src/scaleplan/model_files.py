@@ -37,23 +37,23 @@ def read_model(text: str) -> Model:
     path = Path(text)
     if text.endswith((".toml", ".json")):
         return read_file(path, text)
-    if is_folder(path) and ("/" in text or text in (".", "..") or text not in library.names("models")):
+    if safely(path.is_dir) and ("/" in text or text in (".", "..") or text not in library.names("models")):
         if not (path / "config.json").is_file():
             raise InputError(
                 f"the folder `{clipped(text, 200)}` holds no config.json",
                 hint="give a model's folder, its config.json, or the name of a preset",
             )
         return read_file(path / "config.json", text)
-    if "/" in text and path.is_file():
+    if "/" in text and safely(path.is_file):
         return read_file(path, text)
     preset = library.load("models", text)
     return Model(arch_of_preset(preset.data), preset.name, tuple(preset.sources), preset.data.get("training", {}))
 
 
-def is_folder(path: Path) -> bool:
-    """Whether it is a folder; a name that the system refuses is none."""
+def safely(check: Callable[[], bool]) -> bool:
+    """What a check of a path says; a name that the system refuses is nothing at all."""
     try:
-        return path.is_dir()
+        return check()
     except (OSError, ValueError):
         return False
 
@@ -61,8 +61,9 @@ def is_folder(path: Path) -> bool:
 def read_file(path: Path | str, name: str) -> Model:
     """A file of either kind, told apart by how its text begins."""
     text = library.read_text(path)
+    first = text.lstrip()[:1]
     try:
-        if text.lstrip()[:1] in "{[":
+        if first == "{" or (first == "[" and str(path).endswith(".json")):  # in TOML, `[` opens a table
             return model_of_config(parse_json(text), label_of(name))
         return model_of_toml(library.parse_toml(text, name), label_of(name))
     except ScaleplanError as error:

@@ -1,0 +1,279 @@
+"""Where a model is read from, and what files do to a reader: every one ends in the right count or in an error that can be mended."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from scaleplan.errors import InputError, ScaleplanError, UnknownName
+from scaleplan.model.bill import bill_of
+from scaleplan.model.params import count_params
+from scaleplan.model_files import Model, parse_json, read_model
+
+CONFIGS = Path(__file__).parents[1] / "published" / "configs"
+GPT2 = 124_439_808
+TOML = "n_layers = 4\nd_model = 64\nn_heads = 4\nn_vocab = 1000\n"
+TOML_PARAMS = 4 * (12 * 64**2 + 13 * 64) + 1000 * 64 + 2 * 64
+
+
+def gpt2() -> dict[str, Any]:
+    return json.loads((CONFIGS / "gpt2.json").read_text(encoding="utf-8"))
+
+
+def n_params(model: Model) -> int:
+    return count_params(bill_of(model.arch)).n_params
+
+
+@pytest.fixture
+def written(tmp_path: Path):
+    """Reads a model from bytes in a file."""
+
+    def read(data: bytes, name: str = "config.json") -> Model:
+        path = tmp_path / name
+        path.write_bytes(data)
+        return read_model(str(path))
+
+    return read
+
+
+# ------------------------------------------------------------------------------------------------------- where it is found
+
+
+def test_a_folder_is_read_by_its_config(tmp_path: Path):
+    """The folder of a checkpoint is as good as its config.json, and names the model."""
+    folder = tmp_path / "my-gpt"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(gpt2()))
+    model = read_model(str(folder))
+
+    assert (n_params(model), model.label) == (GPT2, "my-gpt")
+
+
+def test_a_folder_without_a_config_is_refused_by_name(tmp_path: Path):
+    """Nothing else in a folder describes a model."""
+    with pytest.raises(InputError, match=r"holds no config\.json"):
+        read_model(str(tmp_path))
+
+
+def test_a_folder_does_not_hide_a_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """`gpt2` is the preset, also where a folder of that name lies about."""
+    (tmp_path / "gpt2").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    assert n_params(read_model("gpt2")) == GPT2
+
+
+def test_the_format_is_told_by_the_text(written):
+    """JSON under the name of a TOML file is JSON, and the other way round."""
+    assert n_params(written(json.dumps(gpt2()).encode(), "model.toml")) == GPT2
+    assert n_params(written(TOML.encode(), "model.json")) == TOML_PARAMS
+
+
+def test_words_may_stand_in_a_table(written):
+    """Words are at the top of a model file or under [architecture]."""
+    assert n_params(written(b"[architecture]\n" + TOML.encode(), "model.toml")) == TOML_PARAMS
+
+
+def test_an_unknown_name_is_refused_with_near_ones():
+    """`gpt2-xxl` is most like `gpt2-xl`."""
+    with pytest.raises(UnknownName, match="gpt2-xxl") as refused:
+        read_model("gpt2-xxl")
+    assert "gpt2-xl" in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", "a/" + "b" * 5000, "\0", "a" * 5000, "../../etc/passwd", "/dev/null", "no/such/folder/", ".", "-x", "\u202egpt2", "CON"],
+)
+def test_names_that_are_none(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Whatever stands where a model should: an error of one screen."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ScaleplanError) as refused:
+        read_model(name)
+    assert len(refused.value.report()) < 2000
+
+
+# ----------------------------------------------------------------------------------------------------- damage to the file
+
+TEXT = json.dumps(gpt2())
+
+HARMLESS = {
+    "byte-order mark": TEXT.encode("utf-8-sig"),
+    "utf-16": TEXT.encode("utf-16"),
+    "the same key twice with one value": (TEXT[:-1] + ", " + TEXT[1:]).encode(),
+    "CRLF": json.dumps(gpt2(), indent=2).replace("\n", "\r\n").encode(),
+    "blank lines around": b"\n\n \t" + TEXT.encode() + b"\n \n",
+    "escaped key": TEXT.replace('"n_layer"', '"\\u006e_layer"').encode(),
+    "10 MB that mean nothing": (TEXT[:-1] + ', "note": "' + "x" * 10_000_000 + '"}').encode(),
+    "a huge number that means nothing": (TEXT[:-1] + ', "note": 1e999}').encode(),
+    "a list of 100,000 that means nothing": (TEXT[:-1] + f', "note": {[0] * 100_000}}}').encode(),
+}
+
+HOPELESS = {
+    "empty": b"",
+    "blank": b" \n\t\n",
+    "truncated": TEXT[: len(TEXT) // 2].encode(),
+    "binary": bytes(range(256)) * 16,
+    "NUL bytes": TEXT.encode().replace(b",", b",\0", 3),
+    "utf-16 without a mark": TEXT.encode("utf-16-le"),
+    "latin-1": (TEXT[:-1] + ', "note": "\xe9"}').encode("latin-1"),
+    "half a surrogate pair": b'\xed\xa0\x80{"model_type": "gpt2"}',
+    "a list": f"[{TEXT}]".encode(),
+    "an empty list": b"[]",
+    "an empty object": b"{}",
+    "a string": b'"gpt2"',
+    "null": b"null",
+    "a number": b"12",
+    "two documents": (TEXT + TEXT).encode(),
+    "a comma too many": (TEXT[:-1] + ",}").encode(),
+    "single quotes": TEXT.replace('"', "'").encode(),
+    "comments": b"// gpt2\n" + TEXT.encode(),
+    "nested 100,000 deep": b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "objects 100,000 deep": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    "never closed": b"[" * 100_000,
+    "5,000 digits": TEXT.replace('"n_layer": 12', '"n_layer": ' + "9" * 5000).encode(),
+    "the same key twice with two values": (TEXT[:-1] + ', "n_layer": 24}').encode(),
+    "a duplicate inside": (TEXT[:-1] + ', "quantization_config": {"bits": 4, "bits": 8}}').encode(),
+    "NaN": TEXT.replace('"n_embd": 768', '"n_embd": NaN').encode(),
+    "Infinity": TEXT.replace('"n_layer": 12', '"n_layer": Infinity').encode(),
+    "minus Infinity": TEXT.replace('"n_layer": 12', '"n_layer": -Infinity').encode(),
+    "overflow": TEXT.replace('"n_layer": 12', '"n_layer": 1e400').encode(),
+    "float": TEXT.replace('"n_layer": 12', '"n_layer": 12.0').encode(),
+    "exponent": TEXT.replace('"n_embd": 768', '"n_embd": 7.68e2').encode(),
+    "minus zero": TEXT.replace('"n_layer": 12', '"n_layer": -0').encode(),
+    "octal": TEXT.replace('"n_layer": 12', '"n_layer": 014').encode(),
+    "hexadecimal": TEXT.replace('"n_layer": 12', '"n_layer": 0xC').encode(),
+    "digits of another script": TEXT.replace('"n_layer": 12', '"n_layer": "\u0661\u0662"').encode(),
+    "a true": TEXT.replace('"n_layer": 12', '"n_layer": true').encode(),
+    "only a model type": b'{"model_type": "gpt2"}',
+    "TOML that is broken": b"n_layers = = 3\n",
+    "TOML with a key twice": TOML.encode() + b"n_layers = 5\n",
+    "TOML nested deeply": b"n_layers = " + b"[" * 50_000 + b"]" * 50_000,
+    "TOML of another kind": b"[tool.ruff]\nline-length = 140\n",
+    "TOML with NaN": TOML.replace("n_layers = 4", "n_layers = nan").encode(),
+    "TOML with a date": TOML.replace("n_layers = 4", "n_layers = 1979-05-27").encode(),
+    "TOML with a table": TOML.replace("n_layers = 4", "n_layers = {n = 4}").encode(),
+    "HTML": b"<!DOCTYPE html><html>404</html>",
+    "a pointer of Git LFS": b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 123\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("data", HARMLESS.values(), ids=HARMLESS)
+def test_what_changes_nothing_is_read(written, data: bytes):
+    """Encodings, white space, repetition and ballast leave the count as it is."""
+    assert n_params(written(data)) == GPT2
+
+
+@pytest.mark.parametrize("data", HOPELESS.values(), ids=HOPELESS)
+def test_what_means_nothing_is_refused(written, data: bytes):
+    """An error that names the file and fits on a screen; no number."""
+    with pytest.raises(ScaleplanError) as refused:
+        written(data)
+    assert "config.json" in refused.value.report()
+    assert len(refused.value.report()) < 2000
+
+
+def test_an_error_in_json_names_its_line(written):
+    """The line is where the reader stopped."""
+    broken = json.dumps(gpt2(), indent=1).replace("768,", "768", 1)
+    with pytest.raises(InputError) as refused:
+        written(broken.encode())
+    assert refused.value.line == broken[: broken.index("768") + 3].count("\n") + 2
+
+
+def test_hostile_text_cannot_flood_or_steer_a_terminal(written):
+    """Control characters of a config are shown, not sent, and long values are cut."""
+    with pytest.raises(ScaleplanError) as refused:
+        written(json.dumps({"model_type": "\x1b[2J\x07" + "A" * 10_000}).encode())
+    assert "\x1b" not in refused.value.report()
+    assert "\x07" not in refused.value.report()
+    assert len(refused.value.report()) < 1000
+
+
+# ------------------------------------------------------------------------------------------------------ damage by chance
+
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8))
+JSON = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3), max_leaves=8
+)
+NAMES = sorted(path.stem for path in CONFIGS.glob("*.json"))
+
+
+def outcome(data: bytes) -> int | None:
+    """The count of what a text describes, None where it is refused."""
+    try:
+        from scaleplan.library import decoded
+        from scaleplan.model_files import model_of_config
+
+        return n_params(model_of_config(parse_json(decoded(data, "config.json")), "config.json"))
+    except ScaleplanError as error:
+        assert error.message
+        assert len(error.report()) < 2000
+        return None
+
+
+@settings(max_examples=150, deadline=None)
+@given(value=JSON)
+def test_any_json_is_refused(value: Any):
+    """A document that is no config of a known family has no count."""
+    assert outcome(json.dumps(value).encode()) is None
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.binary(max_size=200))
+def test_any_bytes_are_refused(data: bytes):
+    """Bytes that are no text, or a text that is no JSON, end in an error too."""
+    assert outcome(data) is None
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(name=st.sampled_from(NAMES), seed=st.integers(0, 2**32))
+def test_a_damaged_text_is_refused_or_a_whole_count(name: str, seed: int):
+    """A character dropped, doubled, swapped or replaced anywhere: a positive whole number, or an error; never a crash."""
+    chance = random.Random(seed)
+    text = bytearray((CONFIGS / f"{name}.json").read_bytes())
+    for _ in range(chance.randint(1, 3)):
+        place = chance.randrange(len(text))
+        match chance.randrange(4):
+            case 0:
+                del text[place]
+            case 1:
+                text.insert(place, text[place])
+            case 2:
+                text[place] = chance.randrange(256)
+            case _:
+                other = chance.randrange(len(text))
+                text[place], text[other] = text[other], text[place]
+    found = outcome(bytes(text))
+
+    assert found is None or (type(found) is int and found > 0)
+
+
+@settings(max_examples=150, deadline=None)
+@given(name=st.sampled_from(NAMES), order=st.randoms(use_true_random=False))
+def test_the_order_of_keys_means_nothing(name: str, order: random.Random):
+    """A config with its keys shuffled is the same model."""
+    config = json.loads((CONFIGS / f"{name}.json").read_text(encoding="utf-8"))
+    keys = list(config)
+    order.shuffle(keys)
+
+    assert outcome(json.dumps({key: config[key] for key in keys}).encode()) == outcome(json.dumps(config).encode()) is not None
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    name=st.sampled_from(NAMES),
+    key=st.sampled_from(["transformers_version", "_name_or_path", "torch_dtype", "dtype", "use_cache"]),
+    value=SCALARS,
+)
+def test_keys_about_other_things_mean_nothing(name: str, key: str, value: Any):
+    """What a config says of files, versions and caches does not change the count."""
+    config = json.loads((CONFIGS / f"{name}.json").read_text(encoding="utf-8"))
+
+    assert outcome(json.dumps(config | {key: value}).encode()) == outcome(json.dumps(config).encode()) is not None
