@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from scaleplan.errors import InputError, NotSupported, ScaleplanError
 from scaleplan.model.arch import Arch
 from scaleplan.model.bill import bill_of
-from scaleplan.model.families import FAMILIES
 from scaleplan.model.flops import count_flops
 from scaleplan.model.huggingface import read_config
 from scaleplan.model.params import GROUPS, count_params
@@ -67,16 +66,18 @@ def test_flops_of_a_released_model_are_exact(row: dict[str, str]):
         assert count.training_flops == int(row["forward_backward_flops"])
 
 
-def test_every_family_is_checked_by_a_config():
-    """A family without a config among the tests is not supported, and not listed."""
-    assert set(FAMILIES) <= {config(name)["model_type"] for name in CONFIGS}
-
-
 def test_an_unknown_family_is_refused_with_the_closest_one():
     """No number for a model type that is not known, whatever keys it shares with others."""
     with pytest.raises(NotSupported, match='model_type "llama9" is not supported') as caught:
         read_config(config("llama-3-8b") | {"model_type": "llama9"})
     assert "llama" in caught.value.hint
+
+
+def test_a_model_of_images_is_refused_with_the_way_to_add_it():
+    """A tower is added as a number, because only text models are counted."""
+    with pytest.raises(NotSupported, match="perceiver") as caught:
+        read_config({"model_type": "perceiver", "d_model": 768})
+    assert "--n-extra-params" in caught.value.hint
 
 
 def test_a_config_without_model_type_is_refused():

@@ -33,7 +33,7 @@ def electra(config: Config, words: Words) -> None:
 def is_of_class(config: Config, ending: str) -> bool:
     """Whether the first of `architectures` ends so."""
     named = config.items("architectures")
-    return bool(named) and isinstance(named[0], str) and named[0].endswith(ending)
+    return named is not None and len(named) > 0 and isinstance(named[0], str) and named[0].endswith(ending)
 
 
 def longformer(_: Config, words: Words) -> None:

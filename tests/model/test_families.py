@@ -1,0 +1,36 @@
+"""Every family of configs against the reference library, count by count.
+
+`tests/published/families.jsonl` holds a config a line with the counts of the model that transformers 5.23.0 builds from it on torch
+2.13.0's meta device: shapes of released models, and the defaults of each config class with sizes and switches changed.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scaleplan.model.bill import bill_of
+from scaleplan.model.families import FAMILIES
+from scaleplan.model.huggingface import read_config
+from scaleplan.model.params import count_params
+
+ROWS = [json.loads(line) for line in (Path(__file__).parents[1] / "published" / "families.jsonl").read_text(encoding="utf-8").splitlines()]
+COUNTS = ("n_params", "n_active_params", "n_non_embedding_params", "n_active_non_embedding_params", "n_embedding_params", "n_head_params")
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["name"])
+def test_counts_equal_those_of_the_reference_library(row: dict[str, Any]) -> None:
+    """Parameters in total, active, without embeddings, of tables and head: no difference."""
+    count = count_params(bill_of(read_config(row["config"]).arch))
+
+    assert {key: getattr(count, key) for key in COUNTS} == {key: row[key] for key in COUNTS}
+
+
+def test_every_family_has_a_checked_config() -> None:
+    """A family that no config checks is not supported."""
+    checked = {row["config"].get("model_type") for row in ROWS}
+
+    assert set(FAMILIES) <= checked
