@@ -9,15 +9,19 @@ import typer
 from scaleplan import library, units
 from scaleplan.answer import Answer
 from scaleplan.cli.flops import chosen_length, length_cautions
-from scaleplan.cli.models import with_model
+from scaleplan.cli.memory_phases import by_phase
+from scaleplan.cli.memory_served import served
+from scaleplan.cli.memory_tables import by_precision
+from scaleplan.cli.models import LoraOption, bill_with, with_model
 from scaleplan.cli.options import BatchSizeSeqs, Capacity, Hardware, NDevices, Recompute, SeqLen, command, one_of, quantity
 from scaleplan.errors import UsageError
 from scaleplan.machine.activations import ATTENTION_KERNELS
 from scaleplan.machine.layout import Layout, parse_layout
+from scaleplan.machine.memory import OFFLOADS
 from scaleplan.machine.pipeline import SCHEDULES
-from scaleplan.model.bill import bill_of
 from scaleplan.model_files import Model
 from scaleplan.plan.memory import USUAL_OPTIMIZER, USUAL_PRECISION, USUAL_STACK, Wishes, capacity_of, layout_on
+from scaleplan.plan.memory_inverse import FEWEST, LARGEST
 
 
 def share_or_none(text: str) -> float:
@@ -54,6 +58,34 @@ Schedule = Annotated[
     str | None,
     typer.Option("--schedule", parser=one_of("pipeline schedule", *SCHEDULES), metavar="NAME", help=f"{', '.join(SCHEDULES)}."),
 ]
+Offload = Annotated[
+    str | None,
+    typer.Option(
+        "--offload", parser=one_of("thing to offload", *OFFLOADS), metavar="NAME", help="What the host keeps: none, optimizer, all."
+    ),
+]
+RecomputeEvery = Annotated[
+    int | None, quantity("--recompute-every", units.count, "With full recomputation, layers in a row from one kept input.", metavar="K")
+]
+FrozenFormat = Annotated[
+    str | None, typer.Option("--frozen-format", metavar="NAME", help="Format of weights that are not trained: int4, int8.")
+]
+Inference = Annotated[bool, typer.Option("--inference", help="Serve instead of train: weights and the cache of keys and values.")]
+CachePrecision = Annotated[
+    str | None, typer.Option("--cache-precision", metavar="NAME", help="Keys and values while serving: bf16, fp8, int8.")
+]
+CacheBlock = Annotated[
+    int | None,
+    quantity("--cache-block-tokens", units.count, "Tokens of a block of a paged cache; the last block is paid whole.", metavar="N"),
+]
+Largest = Annotated[
+    str | None,
+    typer.Option("--largest", parser=one_of("quantity to make as large as fits", *LARGEST), metavar="NAME", help=f"{', '.join(LARGEST)}."),
+]
+Fewest = Annotated[
+    str | None,
+    typer.Option("--fewest", parser=one_of("quantity to make as small as fits", *FEWEST), metavar="NAME", help=f"{', '.join(FEWEST)}."),
+]
 
 
 @command
@@ -75,6 +107,15 @@ def memory(
     capacity: Capacity = None,
     n_devices: NDevices = None,
     schedule: Schedule = None,
+    offload: Offload = None,
+    recompute_every: RecomputeEvery = None,
+    lora: LoraOption = None,
+    frozen_format: FrozenFormat = None,
+    inference: Inference = False,
+    cache_precision: CachePrecision = None,
+    cache_block_tokens: CacheBlock = None,
+    largest: Largest = None,
+    fewest: Fewest = None,
 ) -> Answer:
     """How much memory do training and serving need, by part and precision, and what does it fit on?
 
@@ -83,38 +124,52 @@ def memory(
       scaleplan memory llama-3-8b
       scaleplan memory gpt2 --precision bf16-mixed --seq-len 1024 --batch-size-seqs 8
       scaleplan memory llama-3-8b --hardware h100-sxm --layout tp2,dp4,zero1,sp
+      scaleplan memory llama-2-70b --inference --precision int4 --batch-size-seqs 8 --capacity 80GiB
+      scaleplan memory llama-3-8b --hardware h100-sxm --layout dp8,zero3 --recompute full --largest seq-len
     """
     length, why = chosen_length(model, seq_len)
     if batch_size_seqs is not None and micro_batch_size_seqs is not None:
         raise UsageError("--batch-size-seqs and --micro-batch-size-seqs both say what one device takes at once", hint="give one of them")
     wishes = Wishes(
         stack=stack or USUAL_STACK,
-        precision=precision or USUAL_PRECISION,
+        precision=precision or ("bf16" if inference else USUAL_PRECISION),
         optimizer=optimizer or USUAL_OPTIMIZER,
         attention=attention,
         recompute=recompute or "none",
         dropout=dropout,
         schedule=schedule or "1f1b",
+        offload=offload or "none",
+        recompute_every=recompute_every or 1,
+        frozen_format=frozen_format,
         seq_len=length,
         micro_batch_size_seqs=batch_size_seqs or micro_batch_size_seqs or 1,
         global_batch_size_seqs=global_batch_size_seqs,
     )
     asked = inputs_of(model, wishes, layout, hardware, n_devices)
     room = room_of(hardware, capacity)
-    remarks = [why] if why else []
-    if layout is None and n_devices is None:
-        from scaleplan.cli.memory_tables import by_precision
-
-        answer = by_precision(bill_of(model.arch), wishes, precision, room, asked)
+    bill = bill_with(model, lora)
+    inverse = wanted(largest, fewest, room)
+    if inference:
+        answer = served(bill, layout_on(layout, n_devices), wishes, (cache_precision, cache_block_tokens), room, asked)
+    elif inverse is None and layout is None and n_devices is None:
+        answer = by_precision(bill, wishes, precision, room, asked)
     else:
-        from scaleplan.cli.memory_tables import by_phase
-
-        answer = by_phase(bill_of(model.arch), layout_on(layout, n_devices), wishes, room, asked)
+        answer = by_phase(bill, layout_on(layout, n_devices), wishes, room, asked, inverse)
     return answer._replace(
         warnings=[*model.cautions, *length_cautions(model, length), *answer.warnings],
-        notes=[*remarks, *answer.notes],
+        notes=[*([why] if why else []), *answer.notes],
         more_sources=[*answer.more_sources, *model.sources],
     )
+
+
+def wanted(largest: str | None, fewest: str | None, room: tuple[str, int] | None) -> str | None:
+    """The quantity of an inverse question; there is one at most, and it needs to know what it should fit."""
+    if largest is not None and fewest is not None:
+        raise UsageError("--largest and --fewest ask two questions", hint="ask one at a time")
+    if (largest or fewest) and room is None:
+        flag = "--largest" if largest else "--fewest"
+        raise UsageError(f"{flag} {largest or fewest}: what should it fit?", hint="add --hardware or --capacity 80GiB")
+    return largest or fewest
 
 
 def inputs_of(model: Model, wishes: Wishes, layout: Layout | None, hardware: str | None, n_devices: int | None) -> dict[str, Any]:

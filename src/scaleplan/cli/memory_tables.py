@@ -1,4 +1,4 @@
-"""The answers of `scaleplan memory`: side by side by precision, or phase by phase under a layout."""
+"""The answer of `scaleplan memory` without a layout: one device that holds everything, side by side by precision."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 from scaleplan import library
 from scaleplan.answer import Answer, Column, Line, Table
-from scaleplan.machine.activations import Split, block_layers, layer_bytes
+from scaleplan.machine.activations import block_layers, layer_bytes
 from scaleplan.machine.layout import Layout
-from scaleplan.machine.memory import USABLE_SHARE, Phase, Stage, fits, layers_activations, loss_bytes, places
+from scaleplan.machine.memory import USABLE_SHARE, fits, layers_activations, loss_bytes, places
 from scaleplan.machine.recipe import SERVING_FORMATS, Precision, optimizer_bytes, optimizer_named, precision_named, served_weights_bytes
 from scaleplan.machine.stack import Stack
 from scaleplan.model.bill import Bill
@@ -65,14 +65,13 @@ def by_precision(bill: Bill, wishes: Wishes, precision: str | None, room: Room |
 
 def precision_row(bill: Bill, wishes: Wishes, stack: Stack) -> dict[str, Any]:
     """Bytes of one precision on one device, without what the device itself takes."""
-    precision = precision_named(wishes.precision, stack.recipe)
     setup = training_setup(bill, Layout(), wishes, stack)
-    trainable = bill.n_params(lambda weight: weight.trainable)
+    held = setup.stages()[0].phases[0]
     row = {
         "precision": wishes.precision,
-        "weights_bytes": bill.n_params() * precision.weight_bytes,
-        "gradients_bytes": trainable * precision.gradient_bytes,
-        "optimizer_bytes": optimizer_bytes(bill, setup.run.optimizer, precision),
+        "weights_bytes": int(held.weights_bytes),
+        "gradients_bytes": int(held.gradients_bytes),
+        "optimizer_bytes": optimizer_bytes(bill, setup.run.optimizer, setup.run.precision),
         "activations_bytes": all_activations(setup),
     }
     return row | {"total_bytes": sum(row[f"{part}_bytes"] for part in PARTS)}
@@ -89,7 +88,7 @@ def precision_lines(bill: Bill, wishes: Wishes, stack: Stack, row: dict[str, Any
     """Where the numbers of one precision come from."""
     precision: Precision = precision_named(wishes.precision, stack.recipe)
     n = bill.n_params()
-    each = {"n_params": n, "bytes_per_param": precision.weight_bytes}
+    each = {"n_params": n, "bytes_per_param": row["weights_bytes"] / n}
     name = wishes.precision
     yield Line(
         f"{key}.weights_bytes", f"{name}: weights", row["weights_bytes"], "bytes", "n_params * bytes_per_param", each, ("rajbhandari2020",)
@@ -249,88 +248,3 @@ def shortened(names: list[str], shown: int = 1) -> str:
 def fitting(found: list[str], among: tuple[str, ...]) -> str:
     """Names that fit, in few words."""
     return "all" if len(found) == len(among) else ", ".join(found) or "none"
-
-
-# ---------------------------------------------------------------------------------------------------------------- by phase
-
-
-def by_phase(bill: Bill, layout: Layout, wishes: Wishes, room: Room | None, asked: dict[str, Any]) -> Answer:
-    """Phases of a step on the fullest stage of a layout."""
-    setup = training_setup(bill, layout, wishes)
-    worst = setup.worst()
-    peak, phase = int(worst.peak_bytes), worst.peak_phase
-    rows = [phase_row(one) for one in worst.phases]
-    result: dict[str, Any] = {
-        "activations": layout_activations(setup),
-        "optimizer_bytes": rows[0]["optimizer_bytes"],
-        "phases": rows,
-        "stages": [
-            {"stage": stage.name, "peak_bytes": int(stage.peak_bytes), "peak_phase": stage.peak_phase.phase} for stage in setup.stages()
-        ],
-        "peak_stage": worst.name,
-        "peak_phase": phase.phase,
-        "peak_bytes": peak,
-        "capacity_bytes": room and room[1],
-        "fits": None if room is None else bool(fits(peak, room[1])),
-        "left_bytes": None if room is None else int(USABLE_SHARE * room[1]) - peak,
-        "n_devices": int(layout.n_devices),
-        "global_batch_size_seqs": setup.global_batch_size_seqs,
-    }
-    lines = phase_lines(worst, result)
-    return Answer(
-        "memory",
-        asked,
-        result,
-        [phases_table(rows, worst, layout)],
-        lines,
-        notes=verdict(result, room),
-        more_sources=[*FORMULA_SOURCES, *setup.run.stack.sources],
-    )
-
-
-def phase_row(phase: Phase) -> dict[str, Any]:
-    """A phase as whole bytes."""
-    parts = {f"{part}_bytes": int(getattr(phase, f"{part}_bytes")) for part in (*PARTS, "other")}
-    return {"phase": phase.phase, **parts, "total_bytes": sum(parts.values())}
-
-
-def layout_activations(setup: Setup) -> dict[str, Any]:
-    """Bytes of one layer and one micro-batch on one device, and outside the layers on the stage with the head."""
-    run, layout = setup.run, setup.layout
-    split = Split(layout.tp, layout.cp, layout.sequence_parallel)
-    last = places(setup.bill, layout, run)[-1]
-    loss, _ = loss_bytes(setup.bill, layout, run, last)
-    return {
-        "per_layer_bytes": int(layer_bytes(block_layers(setup.bill)[0], run.how, run.batch, run.precision, split)),
-        "outside_layers_bytes": int(loss),
-    }
-
-
-def phase_lines(worst: Stage, result: dict[str, Any]) -> list[Line]:
-    """Each phase is the sum of its parts; the peak is the largest."""
-    lines = []
-    for number, row in enumerate(result["phases"]):
-        parts = {part: row[f"{part}_bytes"] for part in (*PARTS, "other")}
-        label = f"{row['phase']}, {worst.name} stage"
-        lines.append(
-            Line(f"phases.{number}.total_bytes", label, row["total_bytes"], "bytes", " + ".join(parts), parts, FORMULA_SOURCES, "estimate")
-        )
-    totals = {row["phase"]: row["total_bytes"] for row in result["phases"]}
-    lines.append(Line("peak_bytes", "peak", result["peak_bytes"], "bytes", f"max({', '.join(totals)})", totals, (), "estimate"))
-    return lines
-
-
-def phases_table(rows: list[dict[str, Any]], worst: Stage, layout: Layout) -> Table:
-    columns = [Column("phase", "phase"), *(Column(f"{part}_bytes", part, "bytes") for part in (*PARTS, "other", "total"))]
-    return Table(f"One device of the {worst.name} stage, {layout.spelled()}", columns, rows)
-
-
-def verdict(result: dict[str, Any], room: Room | None) -> list[str]:
-    """Where the peak is, and whether it fits."""
-    where = f"`{result['peak_phase']}` on the {result['peak_stage']} stage"
-    notes = [f"The worst moment is {where}: {show_bytes(result['peak_bytes'])} on each of {result['n_devices']:,} device(s)."]
-    if room is not None:
-        left = result["left_bytes"]
-        how = f"it fits with {show_bytes(left)} to spare" if result["fits"] else f"it does not fit: {show_bytes(-left)} too much"
-        notes.append(f"Of {show_bytes(room[1])} on {room[0]}, {USABLE_SHARE:.0%} is used at most: {how}.")
-    return notes

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from scaleplan.machine.activations import Batch, Split, kept_bytes, layer_bytes, outside_bytes
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.pipeline import head_stage, in_flight, layers_before
-from scaleplan.machine.recipe import Optimizer, Precision, state_bytes
+from scaleplan.machine.recipe import Format, Optimizer, Precision, state_bytes, weight_bits
 from scaleplan.machine.stack import Stack
 from scaleplan.model.arch import Size
 from scaleplan.model.bill import Bill, Kept, Layer, Weight, total
@@ -20,6 +20,7 @@ from scaleplan.numeric import ceil_div, maximum, minimum, where
 
 USABLE_SHARE = 0.9  # of the capacity: what an allocator can give before fragments stop it
 FLOAT32 = 4
+OFFLOADS = ("none", "optimizer", "all")
 
 
 class Training(NamedTuple):
@@ -31,6 +32,7 @@ class Training(NamedTuple):
     schedule         order of forward and backward passes in the pipeline
     offload          what lives in the host's memory: none, optimizer, or all (also the weights that ZeRO 3 divides)
     recompute_every  with full recomputation, how many layers in a row are recomputed from one kept input
+    frozen           format of the weights that are not trained, where it is not that of the others
     """
 
     batch: Batch
@@ -42,6 +44,7 @@ class Training(NamedTuple):
     schedule: str = "1f1b"
     offload: str = "none"
     recompute_every: Size = 1
+    frozen: Format | None = None
 
 
 class Phase(NamedTuple):
@@ -85,14 +88,15 @@ class Stage(NamedTuple):
 class Held(NamedTuple):
     """Parameters of some layers on one device, after tensor and expert parallelism and before ZeRO.
 
-    params     all; trainable those with a gradient
-    states     bytes of optimizer state and master copies
-    shared     how many ranks fewer ZeRO divides experts over: those of one expert's replicas
+    params, trainable  all, and those that have a gradient
+    states             bytes of optimizer states and master copies
+    frozen_bits        bits of those without a gradient, where they have a format of their own
     """
 
-    params: Size
-    trainable: Size
-    states: Size
+    params: Size = 0
+    trainable: Size = 0
+    states: Size = 0
+    frozen_bits: Size = 0
 
     def times(self, count: Size, of: Size = 1) -> Held:
         """So many of these layers, `of` of which share one set of weights."""
@@ -104,7 +108,7 @@ class Held(NamedTuple):
         return Held(*(a + b for a, b in zip(self, other, strict=True)))
 
 
-NOTHING = Held(0, 0, 0)
+NOTHING = Held()
 
 
 def held_by(layer: Layer, weights: Iterable[Weight], layout: Layout, run: Training) -> Held:
@@ -120,6 +124,7 @@ def held_by(layer: Layer, weights: Iterable[Weight], layout: Layout, run: Traini
             total(w.n_params for w in alike),
             total(w.n_params for w in alike if w.trainable),
             total(state_bytes(run.optimizer, run.precision, layer, w) for w in alike),
+            total(weight_bits(layer, w, run.frozen) for w in alike if not w.trainable) if run.frozen else 0,
         )
         held = held.plus(Held(*(n if is_zero(n) else ceil_div(n, divided) for n in whole)))
     return held
@@ -277,7 +282,7 @@ def state_of(held: Parameters, layout: Layout, run: Training) -> tuple[Size, Siz
     shards = layout.replicas if layout.n_shards is None else layout.n_shards
     result: list[Any] = [0, 0, 0]
     for part, ranks in ((held.dense, shards), (held.experts, maximum(1, shards // layout.ep))):
-        whole = (part.params * precision.weight_bytes, part.trainable * precision.gradient_bytes, part.states)
+        whole = (weights_bytes(part, run), part.trainable * precision.gradient_bytes, part.states)
         for index, (size, stage) in enumerate(zip(whole, (3, 2, 1), strict=True)):
             if not is_zero(size):
                 result[index] = result[index] + divided(size, layout.zero_stage, stage, ranks)
@@ -286,6 +291,13 @@ def state_of(held: Parameters, layout: Layout, run: Training) -> tuple[Size, Siz
     if run.offload == "all":
         result[0] = where(layout.zero_stage >= 3, 0, result[0])
     return result[0], result[1], result[2]
+
+
+def weights_bytes(held: Held, run: Training) -> Size:
+    """Bytes of weights; frozen ones may be kept in a narrower format."""
+    if run.frozen is None:
+        return held.params * run.precision.weight_bytes
+    return held.trainable * run.precision.weight_bytes + ceil_div(held.frozen_bits, 8)
 
 
 def divided(size: Size, zero_stage: Size, from_stage: int, ranks: Size) -> Size:

@@ -123,6 +123,18 @@ def serving_format(name: str) -> Format:
     return SERVING_FORMATS[known]
 
 
+CACHE_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "fp8": 1, "int8": 1}
+"""Bytes of one key or value in the cache."""
+
+
+def cache_precision(name: str | None, weights: Format) -> Precision:
+    """The type of keys and values: the one asked for, else that of the weights, or 16 bits beside quantised ones."""
+    kept = name or ("bf16" if weights.group else weights.name)
+    if kept not in CACHE_BYTES:
+        raise UnknownName("number format of the cache", kept, CACHE_BYTES)
+    return PRECISIONS["bf16"]._replace(name=kept, compute_bytes=CACHE_BYTES[kept])
+
+
 def is_quantised(layer: Layer, weight: Weight) -> bool:
     """Whether a weight is stored in few bits: the matrices of the blocks; tables, head, router and norms keep 16 bits."""
     return layer.place == "block" and weight.matmul and weight.group != "router"

@@ -9,7 +9,7 @@ from scaleplan.errors import InputError, UnknownName, UsageError
 from scaleplan.machine.activations import ATTENTION_KERNELS, RECOMPUTATIONS, Batch
 from scaleplan.machine.layout import Layout, check_layout, fixed_sizes
 from scaleplan.machine.memory import Stage, Training, stages
-from scaleplan.machine.recipe import optimizer_named, precision_named
+from scaleplan.machine.recipe import optimizer_named, precision_named, serving_format
 from scaleplan.machine.stack import Stack, stack_of
 from scaleplan.model.bill import Bill
 from scaleplan.model.blocks import Pass
@@ -31,6 +31,7 @@ class Wishes(NamedTuple):
     schedule: str = "1f1b"
     offload: str = "none"
     recompute_every: int = 1
+    frozen_format: str | None = None
     seq_len: int = 2048
     encoder_seq_len: int | None = None
     micro_batch_size_seqs: int = 1
@@ -80,6 +81,7 @@ def training_setup(bill: Bill, layout: Layout, wishes: Wishes, stack: Stack | No
         schedule=wishes.schedule,
         offload=wishes.offload,
         recompute_every=wishes.recompute_every,
+        frozen=None if wishes.frozen_format is None else serving_format(wishes.frozen_format),
     )
     return Setup(bill, layout, run, in_all)
 

@@ -1,0 +1,122 @@
+"""The answer of `scaleplan memory` under a layout: phases of a step, what would free memory, inverse questions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scaleplan.answer import Answer, Column, Line, Table
+from scaleplan.cli.memory_tables import FORMULA_SOURCES, PARTS, Room
+from scaleplan.machine.activations import Split, block_layers, layer_bytes
+from scaleplan.machine.layout import Layout
+from scaleplan.machine.memory import USABLE_SHARE, Phase, Stage, fits, loss_bytes, places
+from scaleplan.model.bill import Bill
+from scaleplan.plan.levers import levers
+from scaleplan.plan.memory import Setup, Wishes, training_setup
+from scaleplan.plan.memory_inverse import find
+from scaleplan.units import show_bytes
+
+
+def by_phase(bill: Bill, layout: Layout, wishes: Wishes, room: Room | None, asked: dict[str, Any], inverse: str | None = None) -> Answer:
+    """Phases of a step on the fullest stage of a layout, what would free memory, and the answer of an inverse question."""
+    setup = training_setup(bill, layout, wishes)
+    worst = setup.worst()
+    peak, phase = int(worst.peak_bytes), worst.peak_phase
+    rows = [phase_row(one) for one in worst.phases]
+    result: dict[str, Any] = {
+        "activations": layout_activations(setup),
+        "optimizer_bytes": rows[0]["optimizer_bytes"],
+        "phases": rows,
+        "stages": [
+            {"stage": stage.name, "peak_bytes": int(stage.peak_bytes), "peak_phase": stage.peak_phase.phase} for stage in setup.stages()
+        ],
+        "peak_stage": worst.name,
+        "peak_phase": phase.phase,
+        "peak_bytes": peak,
+        "capacity_bytes": room and room[1],
+        "fits": None if room is None else bool(fits(peak, room[1])),
+        "left_bytes": None if room is None else int(USABLE_SHARE * room[1]) - peak,
+        "n_devices": int(layout.n_devices),
+        "global_batch_size_seqs": setup.global_batch_size_seqs,
+        "levers": [lever._asdict() for lever in levers(setup, wishes)],
+    }
+    if inverse is not None and room is not None:
+        result["inverse"] = find(inverse, bill, layout, wishes, room[1])._asdict()
+    lines = phase_lines(worst, result)
+    return Answer(
+        "memory",
+        asked,
+        result,
+        [phases_table(rows, worst, layout), levers_table(result["levers"])],
+        lines,
+        notes=[*verdict(result, room), *inverse_notes(result.get("inverse"))],
+        more_sources=[*FORMULA_SOURCES, *setup.run.stack.sources],
+    )
+
+
+def phase_row(phase: Phase) -> dict[str, Any]:
+    """A phase as whole bytes."""
+    parts = {f"{part}_bytes": int(getattr(phase, f"{part}_bytes")) for part in (*PARTS, "other")}
+    return {"phase": phase.phase, **parts, "total_bytes": sum(parts.values())}
+
+
+def layout_activations(setup: Setup) -> dict[str, Any]:
+    """Bytes of one layer and one micro-batch on one device, and outside the layers on the stage with the head."""
+    run, layout = setup.run, setup.layout
+    split = Split(layout.tp, layout.cp, layout.sequence_parallel)
+    last = places(setup.bill, layout, run)[-1]
+    loss, _ = loss_bytes(setup.bill, layout, run, last)
+    return {
+        "per_layer_bytes": int(layer_bytes(block_layers(setup.bill)[0], run.how, run.batch, run.precision, split)),
+        "outside_layers_bytes": int(loss),
+    }
+
+
+def phase_lines(worst: Stage, result: dict[str, Any]) -> list[Line]:
+    """Each phase is the sum of its parts; the peak is the largest."""
+    lines = []
+    for number, row in enumerate(result["phases"]):
+        parts = {part: row[f"{part}_bytes"] for part in (*PARTS, "other")}
+        label = f"{row['phase']}, {worst.name} stage"
+        lines.append(
+            Line(f"phases.{number}.total_bytes", label, row["total_bytes"], "bytes", " + ".join(parts), parts, FORMULA_SOURCES, "estimate")
+        )
+    totals = {row["phase"]: row["total_bytes"] for row in result["phases"]}
+    lines.append(Line("peak_bytes", "peak", result["peak_bytes"], "bytes", f"max({', '.join(totals)})", totals, (), "estimate"))
+    return lines
+
+
+def phases_table(rows: list[dict[str, Any]], worst: Stage, layout: Layout) -> Table:
+    columns = [Column("phase", "phase"), *(Column(f"{part}_bytes", part, "bytes") for part in (*PARTS, "other", "total"))]
+    return Table(f"One device of the {worst.name} stage, {layout.spelled()}", columns, rows)
+
+
+def verdict(result: dict[str, Any], room: Room | None) -> list[str]:
+    """Where the peak is, and whether it fits."""
+    where = f"`{result['peak_phase']}` on the {result['peak_stage']} stage"
+    notes = [f"The worst moment is {where}: {show_bytes(result['peak_bytes'])} on each of {result['n_devices']:,} device(s)."]
+    if room is not None:
+        left = result["left_bytes"]
+        how = f"it fits with {show_bytes(left)} to spare" if result["fits"] else f"it does not fit: {show_bytes(-left)} too much"
+        notes.append(f"Of {show_bytes(room[1])} on {room[0]}, {USABLE_SHARE:.0%} is used at most: {how}.")
+    return notes
+
+
+def levers_table(found: list[dict[str, Any]]) -> Table:
+    """Changes that lower the peak, most first."""
+    columns = [
+        Column("change", "change"),
+        Column("saved_bytes", "saves", "bytes"),
+        Column("peak_bytes", "peak", "bytes"),
+        Column("cost", "costs"),
+    ]
+    return Table("What would free memory", columns, found)
+
+
+def inverse_notes(inverse: dict[str, Any] | None) -> list[str]:
+    """The answer of an inverse question in a sentence."""
+    if inverse is None:
+        return []
+    if inverse["value"] is None:
+        return [f"No {inverse['quantity']} fits."]
+    word = "fewest" if inverse["quantity"] == "n-devices" else "largest"
+    return [f"The {word} {inverse['quantity']} that fits is {inverse['value']:,}: {show_bytes(inverse['peak_bytes'])} a device."]

@@ -1,0 +1,90 @@
+"""The answer of `scaleplan memory --inference`: weights, the cache of keys and values, and what still fits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scaleplan.answer import Answer, Line, quantities
+from scaleplan.cli.memory_tables import Room
+from scaleplan.machine.activations import Batch
+from scaleplan.machine.inverse import largest
+from scaleplan.machine.layout import Layout
+from scaleplan.machine.memory import USABLE_SHARE, fits
+from scaleplan.machine.recipe import cache_precision, serving_format
+from scaleplan.machine.serving_memory import Serving, ServingMemory, serving_memory
+from scaleplan.model.bill import Bill
+from scaleplan.plan.memory import Wishes, stack_named
+from scaleplan.units import show_bytes
+
+PARTS = ("weights", "kv_cache", "workspace", "context")
+
+
+def served(
+    bill: Bill, layout: Layout, wishes: Wishes, cache: tuple[str | None, int | None], room: Room | None, asked: dict[str, Any]
+) -> Answer:
+    """Memory of one device while it serves a batch of sequences of a length.
+
+    cache  number format of keys and values, and tokens of a block of a paged cache
+    """
+    weights = serving_format(wishes.precision)
+    batch = Batch(wishes.micro_batch_size_seqs, wishes.seq_len)
+    serving = Serving(batch, weights, cache_precision(cache[0], weights), cache[1] or 1)
+    context = stack_named(wishes.stack).context_bytes
+    found = serving_memory(bill, layout, serving, context)
+    result: dict[str, Any] = {key: int(value) for key, value in found._asdict().items()}
+    result |= {"total_bytes": int(found.total_bytes), "bits_per_weight": weights.bits_per_weight, "cache_precision": serving.cache.name}
+    if room is not None:
+        result |= limits(bill, layout, serving, context, room[1]) | {"fits": bool(fits(found.total_bytes, room[1]))}
+    lines = lines_of(found, batch, bill)
+    notes = [f"{batch.n_seqs:,} sequence(s) of {batch.seq_len:,} tokens in the cache, on each of {layout.n_devices:,} device(s)."]
+    notes += verdict(result, room) if room is not None else []
+    return Answer(
+        "memory",
+        asked,
+        result,
+        [quantities("Serving, one device", lines)],
+        lines,
+        notes=notes,
+        more_sources=["ainslie2023", "scaling-book"],
+    )
+
+
+def limits(bill: Bill, layout: Layout, serving: Serving, context: int, capacity: int) -> dict[str, Any]:
+    """The largest batch at this length, and the longest context of this batch, that still fit; None where none does."""
+
+    def holds(batch: Batch) -> bool:
+        return bool(fits(serving_memory(bill, layout, serving._replace(batch=batch), context).total_bytes, capacity))
+
+    n_seqs, seq_len = serving.batch.n_seqs, serving.batch.seq_len
+    return {
+        "capacity_bytes": capacity,
+        "max_batch_size_seqs": largest(lambda n: holds(Batch(n, seq_len))),
+        "max_seq_len": largest(lambda n: holds(Batch(n_seqs, n))),
+    }
+
+
+def lines_of(found: ServingMemory, batch: Batch, bill: Bill) -> list[Line]:
+    """The parts and their sum."""
+    n = bill.n_params()
+    mean = {"n_params": n, "bytes_per_param": found.weights_bytes / n}
+    per_token = found.kv_cache_bytes_per_token
+    lines = [Line("weights_bytes", "weights", found.weights_bytes, "bytes", "n_params * bytes_per_param", mean, ("scaling-book",))]
+    lines.append(Line("kv_cache_bytes_per_token", "cache of a token", per_token, "bytes", sources=("ainslie2023",)))
+    cache = {"batch_size_seqs": batch.n_seqs, "seq_len": batch.seq_len, "kv_cache_bytes_per_token": per_token}
+    plain = batch.n_seqs * batch.seq_len * per_token == found.kv_cache_bytes
+    formula = " * ".join(cache) if plain else None
+    lines.append(Line("kv_cache_bytes", "cache", found.kv_cache_bytes, "bytes", formula, cache if plain else None, ("ainslie2023",)))
+    lines.append(Line("workspace_bytes", "workspace of one pass", found.workspace_bytes, "bytes", standing="estimate"))
+    lines.append(Line("context_bytes", "context of the device", found.context_bytes, "bytes", standing="assumed"))
+    parts = {part: getattr(found, f"{part}_bytes") for part in PARTS}
+    lines.append(Line("total_bytes", "total", found.total_bytes, "bytes", " + ".join(parts), parts, (), "estimate"))
+    return lines
+
+
+def verdict(result: dict[str, Any], room: Room) -> list[str]:
+    """Whether it fits, and how much more would."""
+    if not result["fits"]:
+        return [f"It does not fit {room[0]}: at most {USABLE_SHARE:.0%} of {show_bytes(room[1])} is used."]
+    batch, length = result["max_batch_size_seqs"], result["max_seq_len"]
+    many, long = ("any number of" if batch is None else f"{batch:,}"), ("any" if length is None else f"{length:,}")
+    return [f"It fits {room[0]}: up to {many} sequences of this length, or contexts of up to {long} tokens in this batch."]

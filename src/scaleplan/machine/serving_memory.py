@@ -1,0 +1,112 @@
+"""Bytes per device while serving: weights, the cache of keys and values, and the workspace of one pass."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from scaleplan.machine.activations import Batch, Split, dtype_bytes, kept_bytes
+from scaleplan.machine.layout import Layout
+from scaleplan.machine.recipe import Format, Precision, weight_bits
+from scaleplan.model.arch import Size
+from scaleplan.model.bill import Bill, Kept
+from scaleplan.model.cache import layer_cache
+from scaleplan.numeric import ceil_div, maximum, minimum
+
+PREFILL_TOKENS = 8192  # of a pass over prompts: what serving engines take at once
+FLOAT32 = 4
+
+
+class Serving(NamedTuple):
+    """What is served at once, and in which formats.
+
+    batch         sequences and the tokens that each has in the cache at most
+    weights       format of the weights
+    cache         number format of keys and values
+    block_tokens  tokens of a block of a paged cache: a sequence's last block is paid whole
+    """
+
+    batch: Batch
+    weights: Format
+    cache: Precision
+    block_tokens: Size = 1
+    prefill_tokens: Size = PREFILL_TOKENS
+
+
+class ServingMemory(NamedTuple):
+    """Bytes on one device."""
+
+    weights_bytes: Size
+    kv_cache_bytes_per_token: Size
+    kv_cache_bytes: Size
+    workspace_bytes: Size
+    context_bytes: Size
+
+    @property
+    def total_bytes(self) -> Size:
+        return self.weights_bytes + self.kv_cache_bytes + self.workspace_bytes + self.context_bytes
+
+
+def serving_memory(bill: Bill, layout: Layout, served: Serving, context_bytes: int = 0) -> ServingMemory:
+    """All parts; pipeline stages hold equal shares of the layers."""
+    return ServingMemory(
+        weights_bytes=device_weights(bill, layout, served.weights),
+        kv_cache_bytes_per_token=cache_bytes(bill, layout, served, per_token=True),
+        kv_cache_bytes=cache_bytes(bill, layout, served),
+        workspace_bytes=workspace(bill, layout, served),
+        context_bytes=context_bytes,
+    )
+
+
+def device_weights(bill: Bill, layout: Layout, stored: Format) -> Size:
+    """Weights of one device: tensor parallel shares, experts over expert parallel ranks, layers over stages."""
+    bits: Any = 0
+    for layer, weight in bill.weights():
+        ways = minimum(layout.tp, weight.tp_ways) * (layout.ep if weight.group == "experts_routed" else 1)
+        stages = layout.pp if layer.place == "block" else 1
+        bits = bits + ceil_div(layer.copies * weight_bits(layer, weight, stored), ways * stages)
+    return ceil_div(bits, 8)
+
+
+def cache_bytes(bill: Bill, layout: Layout, served: Serving, *, per_token: bool = False) -> Size:
+    """Keys, values and states of all layers of a device.
+
+    per_token  what one more token adds while every layer still sees it, windows and states of fixed size left out
+    """
+    split = Split(layout.tp, layout.cp)
+    result: Any = 0
+    for layer in bill.layers:
+        for kept in layer_cache(layer):
+            if per_token:
+                number = kept.per_token * dtype_bytes(kept.dtype, served.cache) // split.ways(kept)
+            else:
+                number = kept_bytes([kept], windowed(kept, served), served.cache, split)
+            result = result + layer.runs * number
+    return ceil_div(result, layout.pp)
+
+
+def windowed(kept: Kept, served: Serving) -> Batch:
+    """The batch as this layer's cache sees it: whole blocks, and no more tokens than its window shows."""
+    batch = served.batch
+    tokens = ceil_div(batch.tokens(kept.stream), served.block_tokens) * served.block_tokens
+    if kept.span is not None and kept.span.local is not None and kept.span.stride is None:
+        tokens = minimum(tokens, kept.span.local)
+    return Batch(batch.n_seqs, tokens, tokens)
+
+
+def workspace(bill: Bill, layout: Layout, served: Serving) -> Size:
+    """The largest tensors of one pass over prompts: residual stream in and out, the inside of a feed-forward; and logits in 32 bits."""
+    tokens = minimum(served.batch.n_seqs * served.batch.seq_len, served.prefill_tokens)
+    inside: Any = 0
+    for layer in bill.layers:
+        widest = maximum_of(w.used * w.shape[-1] for w in layer.weights if w.matmul and layer.place == "block")
+        inside = maximum(inside, 2 * layer.d_model + ceil_div(2 * widest, layout.tp))
+    logits = FLOAT32 * served.batch.n_seqs * ceil_div(bill.arch.n_vocab, layout.tp)
+    return tokens * inside * served.cache.compute_bytes + logits
+
+
+def maximum_of(values: Any) -> Any:
+    """The largest of several numbers or arrays; 0 of none."""
+    largest: Any = 0
+    for value in values:
+        largest = maximum(largest, value)
+    return largest
