@@ -29,7 +29,7 @@ ModelArgument = Annotated[
 SHAPE_FLAGS = (
     "n_layers", "d_model", "n_heads", "n_kv_heads", "d_head", "d_ff", "gated", "n_vocab", "n_positions", "tied", "attention_bias",
     "mlp_bias", "norm", "qk_norm", "n_experts", "n_experts_per_token", "d_ff_expert", "n_shared_experts", "n_dense_layers",
-    "n_encoder_layers", "bidirectional", "d_embedding", "n_shared_copies", "mixer", "window", "chunk", "stride", "n_global",
+    "n_encoder_layers", "bidirectional", "d_embedding", "n_shared_copies", "mixer", "feed_forward", "window", "chunk", "stride", "n_global",
     "n_random", "n_hashes", "n_buckets", "n_extra_params",
 )  # fmt: skip
 """The words that are flags as well; the others have their place in model files."""

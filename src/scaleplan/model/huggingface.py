@@ -37,6 +37,12 @@ TOWERS = (
 )
 """Towers beside the text model: named, not counted."""
 
+NOT_TEXT = frozenset((
+    "perceiver", "vit", "vit_mae", "deit", "beit", "swin", "swinv2", "convnext", "convnextv2", "dinov2", "clip", "clip_vision_model",
+    "siglip", "siglip_vision_model", "resnet", "whisper", "wav2vec2", "hubert", "encodec", "sam", "detr", "segformer", "videomae",
+))  # fmt: skip
+"""Models of images and sound."""
+
 CHANGES_COUNT = (
     "num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_moe_experts", "n_shared_experts",
     "moe_intermediate_size", "kv_lora_rank", "q_lora_rank", "qk_layernorm", "use_qk_norm", "qk_norm", "add_cross_attention",
@@ -64,7 +70,8 @@ def read_config(config: Any, label: str = "") -> Reading:
     if kind not in FAMILIES and nested is not None:
         return read_nested(config, nested, kind, label)
     if kind not in FAMILIES:
-        raise NotSupported(f'model_type "{clipped(kind)}" is not supported', hint=supported_hint(kind))
+        hint = "`--n-extra-params` adds a tower as a number to a text model" if kind in NOT_TEXT else supported_hint(kind)
+        raise NotSupported(f'model_type "{clipped(kind)}" is not supported', hint=hint)
     return Reading(arch_of_family(FAMILIES[kind], outer, label), tuple(not_counted(config)))
 
 

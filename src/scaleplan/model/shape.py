@@ -105,7 +105,7 @@ def stack_of(words: Words, stream: str, n_layers: Size, norm: Norm, *, crossing:
         n_positions=words.present("n_positions"),
         n_token_types=words.present("n_token_types"),
         embedding_norm=words.get("embedding_norm", False),
-        final_norm=words.get("final_norm", True),
+        final_norm=words.get("final_norm", words.get("mixer") != "lstm"),
         relative_buckets=words.present("n_relative_buckets"),
         n_relative_tables=n_layers if words.get("relative_tables") == "layer" else 1,
     )
@@ -147,11 +147,11 @@ def listed_layers(words: Words, lists: Mapping[str, Sequence[Any]], n_layers: in
 
 
 def block_of(words: Words, norm: Norm, *, crossing: bool) -> Block:
-    """One kind of layer; by default each of its parts has one norm."""
+    """One kind of layer; by default each of its parts has one norm, but for an LSTM, which bounds its own state."""
     mixer = MIXER_READERS[words.get("mixer", "attention")](words)
     feed_forward = feed_forward_of(words)
     cross = attention_of(words.but(window=0))._replace(keys=ENCODER, qk_norm=None, causal=False) if crossing else None
-    n_parts = (mixer is not None) + (feed_forward is not None)
+    n_parts = (mixer is not None and not isinstance(mixer, Lstm)) + (feed_forward is not None)
     beside = words.choice("mixer_beside")
     return Block(
         d_model=words["d_model"],
