@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from scaleplan.model.bill import bill_of
-from scaleplan.model.families import FAMILIES
+from scaleplan.model.families import FAMILIES, MODULES
 from scaleplan.model.huggingface import read_config
 from scaleplan.model.params import count_params
 
@@ -34,3 +35,9 @@ def test_every_family_has_a_checked_config() -> None:
     checked = {row["config"].get("model_type") for row in ROWS}
 
     assert set(FAMILIES) <= checked
+
+
+def test_the_table_of_modules_is_complete() -> None:
+    """Every family that a module describes is listed under it, and nothing else is."""
+    for module, kinds in MODULES.items():
+        assert set(import_module(f"scaleplan.model.families.{module}").FAMILIES) == set(kinds.split())
