@@ -80,6 +80,17 @@ def saturated(amount: Any, base: Any, r_star: Any) -> Any:
     return base + base * r_star * (1 - exp(-(amount / base - 1) / r_star))
 
 
+def geometric(passes: Any, lost: Any) -> Any:
+    """Worth of whole passes over one unit where each is worth a share `lost` less than the one before: (1 - (1 - lost)^passes) / lost.
+
+    The form that `saturated` approximates, with R* = (1 - lost) / lost. Source: muennighoff2023 appendix A.
+
+    >>> round(geometric(5, 0.25), 2)
+    3.05
+    """
+    return (1 - (1 - lost) ** passes) / lost
+
+
 def marginal(amount: Any, base: Any, r_star: Any) -> Any:
     """d log saturated / d log amount: 1 before anything is repeated, falling to 0."""
     return amount * exp(-(amount / base - 1) / r_star) / saturated(amount, base, r_star)
