@@ -57,7 +57,8 @@ def designed(
         lines,
         warnings=[far_warning(ladder, largest)] if ladder.flops_per_run > 10 * largest else [],
         notes=[
-            f"Chosen among {RATIOS[0]:g} to {RATIOS[1]:g} tokens per parameter, by the covariance of the fit to {table.n_rows} runs, no two of one size.",
+            f"Chosen among {RATIOS[0]:g} to {RATIOS[1]:g} tokens per parameter, by the covariance of the fit "
+            f"to {table.n_rows} runs, no two of one size.",
             *remarks,
         ],
         more_sources=[SOURCE, fitted.shape.source],

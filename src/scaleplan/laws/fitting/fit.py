@@ -17,6 +17,7 @@ from scaleplan.laws.fitting.starts import profile_starts
 AGREEMENT = 1e-8  # relative difference of the objective within which two starts found one minimum
 EXACT = 1e-18  # the same, absolute and per run, for data without noise
 FEWEST_VALUES = 3  # of a column, to tell an exponent from a floor
+ONE_LINE = 0.9999  # correlation of two columns above which they are one
 SAME = 1e-6  # relative difference below which two values of a column are one
 
 
@@ -108,7 +109,7 @@ def check_runs(shape: Shape, columns: Mapping[str, Array], loss: Array) -> None:
         )
     for name in shape.columns:
         values = n_values(columns[name])
-        if values < FEWEST_VALUES:
+        if values < (FEWEST_VALUES if shape.has_own_exponent(name) else 2):
             same = f"`{name}` is {columns[name][0]:g} in every run" if values == 1 else f"`{name}` takes only {values} values"
             raise InputError(
                 f"{same}: its exponent cannot be told",
@@ -116,6 +117,16 @@ def check_runs(shape: Shape, columns: Mapping[str, Array], loss: Array) -> None:
             )
     if n_values(loss) == 1:
         raise InputError(f"`loss` is {loss[0]:g} in every run: there is nothing to fit")
+    if {"n_params", "n_tokens"} <= set(shape.columns) and on_one_line(columns["n_params"], columns["n_tokens"]):
+        raise InputError(
+            "n_tokens follows from n_params in these runs: what comes of size and what of data cannot be told apart",
+            hint="add runs of some sizes on several times more and fewer tokens per parameter",
+        )
+
+
+def on_one_line(x: Array, y: Array) -> bool:
+    """Whether one is a power of the other, up to a few percent of their spread."""
+    return bool(abs(np.corrcoef(np.log(x), np.log(y))[0, 1]) > ONE_LINE)
 
 
 def n_values(values: Array) -> int:

@@ -86,6 +86,12 @@ class Shape(NamedTuple):
         found = self.named(values) if self.named else unlogged(values)
         return {name: float(value) if np.ndim(value) == 0 else value for name, value in found.items()}
 
+    def has_own_exponent(self, column: str) -> bool:
+        """Whether some exponent is told by this column alone."""
+        features = [(name, feature) for term in self.terms for name, feature in term.features.items()]
+        alone = {name for name, feature in features if {c for _, columns in feature.parts for c in columns} == {column}}
+        return any(name in alone and all(f == feature for n, f in features if n == name) for name, feature in features)
+
     def log_loss(self, theta: Array, columns: Columns) -> Array:
         """log L of each run. theta: (n_parameters,); columns: quantities, not logarithms."""
         n_rows = len(next(iter(columns.values())))

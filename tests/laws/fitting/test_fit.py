@@ -1,0 +1,206 @@
+"""The fit: the least objective, whatever the form, and what the runs cannot say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scaleplan.errors import InputError, UnknownName
+from scaleplan.laws.fitting.fit import fit
+from scaleplan.laws.fitting.problem import DELTA, Problem
+from scaleplan.laws.fitting.shapes import SHAPES, shape
+
+CHINCHILLA = {"e_nats": 1.817218, "a": 477.826, "b": 2143.417, "alpha": 0.3473105, "beta": 0.3671724}
+GADRE = {  # gadre2024, its three fits with more digits; five runs each: four at 20 tokens per parameter, one at 320
+    "c4": {"e_nats": 1.50826, "a": 141.277, "b": 189.516, "eta": 0.121236},
+    "redpajama": {"e_nats": 1.83665, "a": 212.236, "b": 366.687, "eta": 0.136425},
+    "refinedweb": {"e_nats": 1.73446, "a": 157.116, "b": 246.207, "eta": 0.127197},
+}
+GADRE_RUNS = [(1.1e7, 20), (7.9e7, 20), (1.54e8, 20), (4.11e8, 20), (1.1e7, 320)]
+
+
+def runs(n_rows=240, seed=1):
+    """N and C log-uniform over the range of the published runs."""
+    chance = np.random.default_rng(seed)
+    n_params = np.exp(chance.uniform(*np.log([5.7e7, 1.6e10]), n_rows))
+    n_tokens = np.exp(chance.uniform(*np.log([1.4e18, 1.3e22]), n_rows)) / 6 / n_params
+    return {
+        "n_params": n_params,
+        "n_tokens": n_tokens,
+        "compute_flops": 6 * n_params * n_tokens,
+        "tokens_per_param": n_tokens / n_params,
+        "n_steps": np.exp(chance.uniform(*np.log([1e3, 1e6]), n_rows)),
+        "n_experts": 2.0 ** chance.integers(0, 8, n_rows),
+        "granularity": 2.0 ** chance.integers(0, 6, n_rows),
+        "active_fraction": 0.5 ** chance.integers(1, 7, n_rows),
+    }
+
+
+def additive_loss(columns, e_nats, a, b, alpha, beta):
+    return e_nats + a / columns["n_params"] ** alpha + b / columns["n_tokens"] ** beta
+
+
+def test_runs_of_a_known_law_give_it_back():
+    """Without noise the constants come back to more digits than anyone prints, and every start finds them."""
+    columns = runs()
+    found = fit(shape("additive"), columns, additive_loss(columns, **CHINCHILLA))
+
+    assert found.constants == pytest.approx(CHINCHILLA, rel=1e-6)
+    assert found.n_starts_agreeing == found.n_starts
+
+
+def test_constants_survive_a_printed_loss():
+    """Losses printed to four decimals give exponents to a thousandth."""
+    columns = runs()
+    found = fit(shape("additive"), columns, np.round(additive_loss(columns, **CHINCHILLA), 4)).constants
+
+    assert found["alpha"] == pytest.approx(CHINCHILLA["alpha"], abs=1e-3)
+    assert found["beta"] == pytest.approx(CHINCHILLA["beta"], abs=1e-3)
+    assert found["e_nats"] == pytest.approx(CHINCHILLA["e_nats"], abs=2e-3)
+
+
+@pytest.mark.parametrize("corpus", GADRE)
+def test_the_fits_of_gadre_come_back_from_five_runs(corpus):
+    """Sizes and ratios of gadre2024 with losses of its law: four constants from five runs, within 1 %."""
+    n_params, ratio = np.array(GADRE_RUNS).T
+    columns = {"n_params": n_params, "n_tokens": n_params * ratio}
+    compute, law = 6 * n_params**2 * ratio, GADRE[corpus]
+    loss = law["e_nats"] + (law["a"] * ratio ** law["eta"] + law["b"] * ratio ** -law["eta"]) * compute ** -law["eta"]
+
+    assert fit(shape("over-training"), columns, loss).constants == pytest.approx(law, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("form", "law", "loss"),
+    [
+        (
+            "kaplan",
+            {"n_c": 6.4e13, "d_c": 1.8e13, "alpha_n": 0.076, "alpha_d": 0.103},
+            lambda c, n_c, d_c, alpha_n, alpha_d: ((n_c / c["n_params"]) ** (alpha_n / alpha_d) + d_c / c["n_tokens"]) ** alpha_d,
+        ),
+        (
+            "power-sum",
+            {"n_c": 6.5e13, "s_c": 2.1e3, "alpha_n": 0.077, "alpha_s": 0.76},
+            lambda c, n_c, s_c, alpha_n, alpha_s: (n_c / c["n_params"]) ** alpha_n + (s_c / c["n_steps"]) ** alpha_s,
+        ),
+        ("power-n_params", {"a": 11.4, "alpha": 0.076}, lambda c, a, alpha: a / c["n_params"] ** alpha),
+        (
+            "floor-compute_flops",
+            {"e_nats": 1.7, "a": 1600.0, "alpha": 0.16},
+            lambda c, e_nats, a, alpha: e_nats + a / c["compute_flops"] ** alpha,
+        ),
+        (
+            "fine-grained-experts",
+            {"c": 0.47, "g": 2.1, "a": 18.1, "b": 30.8, "gamma": 0.58, "alpha": 0.115, "beta": 0.147},
+            lambda p, c, g, a, b, gamma, alpha, beta: (
+                c + (g / p["granularity"] ** gamma + a) / p["n_params"] ** alpha + b / p["n_tokens"] ** beta
+            ),
+        ),
+        (
+            "routed-experts",
+            {"scale": 10**1.104, "of_params": -0.082, "of_experts": -0.108, "of_both": 0.0039},
+            lambda c, scale, of_params, of_experts, of_both: (
+                scale
+                * c["n_params"] ** of_params
+                * c["n_experts"] ** of_experts
+                * np.exp(of_both * np.log(c["n_params"]) * np.log(c["n_experts"]))
+            ),
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_each_form_gives_its_constants_back(form, law, loss):
+    """Runs that follow a published law of another form, without noise."""
+    columns = runs()
+
+    assert fit(shape(form), columns, loss(columns, *law.values())).constants == pytest.approx(law, rel=1e-3)
+
+
+def test_the_objective_is_hubers_sum_on_log_loss():
+    """r^2 / 2 within delta, delta (|r| - delta / 2) beyond, summed over the runs: checked by hand on three residuals."""
+    columns = {"n_params": np.array([1e8, 1e9, 1e10])}
+    problem = Problem(SHAPES["power-n_params"], columns, np.exp(np.array([0.0005, 0.0, -0.01])))
+
+    objective = problem.slopes(np.zeros((1, 2)), np.ones((1, 3))).objective[0]
+
+    assert objective == pytest.approx(0.0005**2 / 2 + DELTA * (0.01 - DELTA / 2))
+
+
+@pytest.mark.parametrize("form", SHAPES)
+def test_gradient_and_curvature_are_those_of_differences(form):
+    """The slopes of every form against central differences, at a point that is not a minimum."""
+    columns = runs(40)
+    problem = Problem(SHAPES[form], columns, additive_loss(columns, **CHINCHILLA), delta=10.0)  # inside delta everywhere: smooth
+    theta = fit(SHAPES[form], columns, additive_loss(columns, **CHINCHILLA)).theta + 1e-3
+    once, step = np.ones((1, 40)), 1e-6
+    shifts = step * np.eye(len(theta))
+    ahead, behind = (problem.slopes(theta + sign * shifts, once) for sign in (1, -1))
+    here = problem.slopes(theta[None], once)
+
+    assert here.gradient[0] == pytest.approx(
+        (ahead.objective - behind.objective) / (2 * step), rel=1e-4, abs=1e-7 * abs(here.gradient).max()
+    )
+    differences = (ahead.gradient - behind.gradient) / (2 * step)
+    assert here.curvature[0] == pytest.approx(differences, rel=1e-4, abs=1e-6 * abs(differences).max())
+
+
+def test_no_minimum_found_by_scipy_is_lower():
+    """A hundred descents of another optimiser from random places around end nowhere below ours."""
+    minimize = pytest.importorskip("scipy.optimize").minimize
+    chance = np.random.default_rng(3)
+    columns = runs(60)
+    loss = additive_loss(columns, **CHINCHILLA) * np.exp(chance.laplace(0, 0.007, 60))
+    found = fit(shape("additive"), columns, loss)
+    once = np.ones((1, 60))
+
+    def value(theta):
+        slopes = found.problem.slopes(theta[None], once)
+        return slopes.objective[0], slopes.gradient[0]
+
+    reach = np.array([0.3, 2, 2, 0.1, 0.1])
+    starts = found.theta + reach * chance.uniform(-1, 1, (100, 5))
+    around = list(zip(found.theta - 2 * reach, found.theta + 2 * reach, strict=True))
+    lowest = min(minimize(value, start, jac=True, method="L-BFGS-B", bounds=around).fun for start in starts)
+
+    assert found.objective <= lowest * (1 + 1e-9)
+
+
+def test_noise_gives_standard_errors_of_its_size():
+    """The sandwich agrees with the spread over repeated tables within a quarter."""
+    columns, chance = runs(), np.random.default_rng(5)
+    clean = additive_loss(columns, **CHINCHILLA)
+    fits = [fit(shape("additive"), columns, clean * np.exp(chance.normal(0, 0.01, 240))) for _ in range(60)]
+    spread = np.std([one.constants["beta"] for one in fits])
+
+    assert np.median([one.standard_errors["beta"] for one in fits]) == pytest.approx(spread, rel=0.25)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: c | {"n_params": np.full(240, 1e9)}, "`n_params` is 1e\\+09 in every run"),
+        (lambda c: c | {"n_tokens": np.where(np.arange(240) % 2, 1e9, 1e10)}, "`n_tokens` takes only 2 values"),
+        (lambda c: c | {"n_tokens": 20 * c["n_params"]}, "cannot be told apart"),
+        (lambda c: {"n_params": c["n_params"]}, "needs a column `n_tokens`"),
+    ],
+)
+def test_runs_that_cannot_say_are_refused(change, said):
+    """A column that does not vary, that takes two values or follows from another: refused, with the runs to add."""
+    columns = change({name: runs()[name] for name in ("n_params", "n_tokens")})
+    with pytest.raises(InputError, match=said) as refused:
+        fit(shape("additive"), columns, 2 + 1e3 / columns["n_params"] ** 0.3)
+
+    assert refused.value.hint
+
+
+def test_too_few_runs_are_refused():
+    """Five constants need at least six runs."""
+    columns = {name: values[:5] for name, values in runs().items()}
+    with pytest.raises(InputError, match="5 runs cannot determine the 5 constants"):
+        fit(shape("additive"), columns, additive_loss(columns, **CHINCHILLA))
+
+
+def test_an_unknown_form_is_refused():
+    """The known ones are named."""
+    with pytest.raises(UnknownName):
+        shape("chinchila")
