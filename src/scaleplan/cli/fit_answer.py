@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from scaleplan.answer import Answer, Caution, Column, Interval, Line, Row, Table
 from scaleplan.cli.fit_charts import charts_of
 from scaleplan.laws.fitting.bootstrap import rounded, summary
@@ -46,6 +44,8 @@ class Asked(NamedTuple):
 
 def answer_of(table: RunTable, fitted: Fit, parts: Sequence[Minima], asked: Asked, remarks: Sequence[str], *, interrupted: bool) -> Answer:
     """Everything about one fit."""
+    import numpy as np
+
     target = asked.compute_flops or BEYOND * largest_compute(table)
     draws = rounded(np.concatenate([part.theta for part in parts])) if parts else None
     found = summary(quantities(fitted.shape, draws, target)) if draws is not None else None
@@ -114,6 +114,8 @@ def range_of(table: RunTable) -> dict[str, float]:
 
 def covariance_of(fitted: Fit, draws: Array | None) -> dict[str, Any] | None:
     """Of the parameters, from the resamples or, without them, from the curvature; coefficients by their logarithms."""
+    import numpy as np
+
     matrix = np.cov(draws, rowvar=False) if draws is not None and len(draws) > 1 else fitted.covariance
     if matrix is None or not np.isfinite(matrix).all():
         return None
@@ -123,6 +125,8 @@ def covariance_of(fitted: Fit, draws: Array | None) -> dict[str, Any] | None:
 
 def residual_rows(table: RunTable, fitted: Fit) -> Iterator[dict[str, Any]]:
     """Each run beside what the law says of it; the residual is log predicted - log observed."""
+    import numpy as np
+
     loss = table.columns["loss"]
     for line, seen, residual in zip(table.lines, loss.tolist(), fitted.residuals.tolist(), strict=True):
         yield {"line": line, "loss_nats": seen, "predicted_nats": seen * float(np.exp(residual)), "residual": residual}
@@ -324,6 +328,8 @@ def law_block(fitted: Fit) -> dict[str, Any] | None:
 
 def files_of(table: RunTable, fitted: Fit, draws: Array | None, asked: Asked) -> dict[str, str | None]:
     """The preset and the draws that belong to it."""
+    import numpy as np
+
     block = law_block(fitted) or {}
     convention = {
         "n_params": asked.n_kind,

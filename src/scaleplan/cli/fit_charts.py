@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from scaleplan.answer import Axis, Chart, Mark, Series
 from scaleplan.laws.fitting.fit import Fit, completed
 from scaleplan.laws.fitting.frontier import additive_law
@@ -24,6 +22,8 @@ def charts_of(table: RunTable, fitted: Fit, draws: Array | None, target_flops: f
 
 def slices(table: RunTable, fitted: Fit) -> Iterator[Chart]:
     """Loss against N along budgets of equal compute."""
+    import numpy as np
+
     law = additive_law(fitted.shape, fitted.theta)
     columns = completed(table.columns)
     if law is None or "n_params" not in columns:
@@ -39,6 +39,8 @@ def slices(table: RunTable, fitted: Fit) -> Iterator[Chart]:
 
 def leftovers(table: RunTable, fitted: Fit) -> Iterator[Chart]:
     """Residuals against compute: a pattern says that the form is wrong."""
+    import numpy as np
+
     compute = completed(table.columns).get("compute_flops")
     if compute is None:
         return
@@ -49,6 +51,8 @@ def leftovers(table: RunTable, fitted: Fit) -> Iterator[Chart]:
 
 def extrapolation(table: RunTable, fitted: Fit, draws: Array | None, target_flops: float) -> Iterator[Chart]:
     """N_opt against compute, from the smallest run to the target, with the 80 % band."""
+    import numpy as np
+
     law = additive_law(fitted.shape, fitted.theta)
     if law is None:
         return

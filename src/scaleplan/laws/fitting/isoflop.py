@@ -17,6 +17,7 @@ from scaleplan.laws.fitting.fit import n_values
 from scaleplan.laws.fitting.shapes import Array, Columns
 
 SAME_BUDGET = 1.1  # runs whose compute differs by less belong to one slice
+WIDEST_SLICE = 1.3  # most by which its runs may differ in compute; beyond it there are no budgets, only runs at all scales
 FEWEST_IN_SLICE = 4  # sizes; a parabola has three constants
 FEWEST_SLICES = 3
 N_BUDGETS = 1500  # at which the envelope is read, spread evenly over the logarithm of compute
@@ -84,11 +85,7 @@ def by_slices(columns: Columns, loss: Array, resamples: int = 0, seed: int = 0) 
     for rows in slices(compute):
         budget = float(np.exp(np.log(compute[rows]).mean()))
         try:
-            if n_values(n_params[rows]) < FEWEST_IN_SLICE:
-                raise InputError(
-                    f"only {n_values(n_params[rows])} sizes at this budget",
-                    hint=f"add runs of {budget:.3g} FLOP at other sizes, {FEWEST_IN_SLICE} or more in all",
-                )
+            check_slice(budget, compute[rows], n_params[rows])
             best, least = parabola(n_params[rows], loss[rows])
         except ScaleplanError as error:
             refused.append(Refused(budget, len(rows), error.message, error.hint or ""))
@@ -100,6 +97,16 @@ def by_slices(columns: Columns, loss: Array, resamples: int = 0, seed: int = 0) 
     scale, exponent = power_through([o.compute_flops for o in optima], [o.n_params for o in optima])
     draws = resampled_slices(compute, n_params, loss, kept, resamples, seed) if resamples else None
     return Growth(scale, exponent, optima, refused, draws)
+
+
+def check_slice(budget: float, compute: Array, n_params: Array) -> None:
+    """Refuse runs that are not one budget, or too few sizes for a parabola."""
+    if compute.max() > WIDEST_SLICE * compute.min():
+        reason = f"compute runs from {compute.min():.3g} to {compute.max():.3g} FLOP without a gap"
+        raise InputError(reason, hint="slices need runs at a few budgets, equal within a few percent")
+    if n_values(n_params) < FEWEST_IN_SLICE:
+        advice = f"add runs of {budget:.3g} FLOP at other sizes, {FEWEST_IN_SLICE} or more in all"
+        raise InputError(f"{n_values(n_params)} sizes at this budget are too few", hint=advice)
 
 
 def too_few(optima: list[Optimum], refused: list[Refused]) -> InputError:
