@@ -73,6 +73,44 @@ def test_an_unknown_family_is_refused_with_the_closest_one():
     assert "llama" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("name", "class_name"),
+    [
+        ("t5-small", "T5EncoderModel"),
+        ("gpt2", "GPT2DoubleHeadsModel"),
+        ("llama-3-8b", "LlamaForRewardModel"),
+        ("bart-base", "BartForCausalLM"),
+        ("bert-base-uncased", "BertForPreTraining"),
+        ("gemma-2-2b", "Gemma2PreTrainedModel"),
+    ],
+)
+def test_a_class_with_other_parts_is_refused(name: str, class_name: str):
+    """An ending in common does not make it the same class."""
+    with pytest.raises(NotSupported, match=class_name):
+        read_config(config(name) | {"architectures": [class_name]})
+
+
+def test_the_bare_opt_keeps_its_projection_out():
+    """OPTModel of 350M: everything but the (tied) head, 331,196,416 parameters."""
+    bare = read_config(config("opt-350m") | {"architectures": ["OPTModel"]}).arch
+
+    assert bill_of(bare).n_params() == 331_196_416
+
+
+def test_bare_albert_has_a_pooler():
+    """AlbertModel: 11,683,584 parameters, as its checkpoints print."""
+    bare = read_config(config("albert-base-v2") | {"architectures": ["AlbertModel"]}).arch
+
+    assert bill_of(bare).n_params() == 11_683_584
+
+
+def test_layers_that_differ_only_in_their_window_have_the_same_weights():
+    """A list of sliding and full layers changes no count."""
+    listed = read_config(config("mistral-7b-v0.1") | {"layer_types": ["sliding_attention", "full_attention"] * 16}).arch
+
+    assert bill_of(listed).n_params() == 7_241_732_096
+
+
 def test_a_model_of_images_is_refused_with_the_way_to_add_it():
     """A tower is added as a number, because only text models are counted."""
     with pytest.raises(NotSupported, match="perceiver") as caught:

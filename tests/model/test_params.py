@@ -98,6 +98,7 @@ def test_an_lstm_has_eight_d_squared_weights_a_layer():
     found = count(n_layers=3, d_model=100, n_vocab=50, mixer="lstm", tied=False)
 
     assert found.groups["mixer"] == 3 * (8 * 100**2 + 8 * 100)
+    assert found.n_params == found.groups["mixer"] + 2 * 50 * 100
 
 
 def test_a_tower_may_be_added_as_a_number():

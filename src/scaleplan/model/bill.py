@@ -281,14 +281,21 @@ def pooler_layer(arch: Arch, stream: str) -> Layer | None:
 
 
 def head_layer(arch: Arch, stream: str) -> Layer | None:
-    """The way back to the vocabulary. A tied matrix is used and not stored."""
+    """The way back to the vocabulary. A tied matrix is used and not stored; a projection out belongs to the bare model too."""
     head: Head | None = arch.head
-    if head is None:
-        return None
     width = arch.d_embedding
     weights: list[Weight] = []
     if arch.factorised == "in-out":
         weights += linear("output projection", "embed_proj", arch.d_model, width, bias=arch.projection_bias, stream=stream)
+    if head is not None:
+        weights += head_weights(arch, head, stream)
+    return Layer("head", "head", stream, 1, 1, arch.d_model, tuple(weights)) if weights else None
+
+
+def head_weights(arch: Arch, head: Head, stream: str) -> list[Weight]:
+    """What comes before the vocabulary in masked models, its matrix and its bias."""
+    width = arch.d_embedding
+    weights: list[Weight] = []
     if head.transform:
         weights += linear("head transform", "head_transform", arch.d_model, width, bias=head.transform_bias, stream=stream)
         weights += norm_weights("head transform norm", arch.norm, width, stream, group="head_transform")
@@ -296,7 +303,7 @@ def head_layer(arch: Arch, stream: str) -> Layer | None:
     weights.append(Weight("head", "head_matrix", (width, arch.n_vocab), stored=stored, stream=stream, tp_ways=arch.n_vocab))
     if head.bias:
         weights.append(Weight("head bias", "head_bias", (arch.n_vocab,), matmul=False, stream=stream, tp_ways=arch.n_vocab))
-    return Layer("head", "head", stream, 1, 1, arch.d_model, tuple(weights))
+    return weights
 
 
 def extra_layer(arch: Arch, stream: str) -> Layer | None:

@@ -6,6 +6,7 @@ type is an error that names it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -36,6 +37,12 @@ TOWERS = (
     "token2wav_config",
 )
 """Towers beside the text model: named, not counted."""
+
+SAME_WEIGHTS = ("full_attention", "sliding_attention", "chunked_attention")
+"""Kinds of layer that differ in the keys they see and not in their weights."""
+
+OTHER_CLASS = "For[A-Z]|LMHead|Heads|Encoder|Decoder|PreTrained|Pretrained|With[A-Z]"
+"""Parts of a class name that make it another class than its ending says: T5EncoderModel is no T5Model."""
 
 NOT_TEXT = frozenset((
     "perceiver", "vit", "vit_mae", "deit", "beit", "swin", "swinv2", "convnext", "convnextv2", "dinov2", "clip", "clip_vision_model",
@@ -69,10 +76,17 @@ def read_config(config: Any, label: str = "") -> Reading:
     nested = next((key for key in TEXT_TABLES if isinstance(config.get(key), dict)), None)
     if kind not in FAMILIES and nested is not None:
         return read_nested(config, nested, kind, label)
+    if kind in FLAT:
+        return read_nested({**config, "text_config": without_type(config)}, "text_config", kind, label)
     if kind not in FAMILIES:
         hint = "`--n-extra-params` adds a tower as a number to a text model" if kind in NOT_TEXT else supported_hint(kind)
         raise NotSupported(f'model_type "{clipped(kind)}" is not supported', hint=hint)
     return Reading(arch_of_family(FAMILIES[kind], outer, label), tuple(not_counted(config)))
+
+
+def without_type(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A flat multimodal config as if it were nested."""
+    return {key: value for key, value in config.items() if key not in ("model_type", *TOWERS)}
 
 
 def supported_hint(kind: str) -> str:
@@ -89,27 +103,68 @@ def read_nested(config: Mapping[str, Any], key: str, kind: str, label: str) -> R
             f'model_type "{clipped(kind)}" is not supported',
             hint=f"its `{key}` alone may be: {supported_hint(str(inner.get('model_type')))}",
         )
-    text = dict(inner)
-    text.setdefault("model_type", WRAPPERS[kind])
-    if "tie_word_embeddings" not in text and "tie_word_embeddings" in config:
-        text["tie_word_embeddings"] = config["tie_word_embeddings"]
+    wrapper = WRAPPERS[kind]
+    text = {"model_type": wrapper.text, **wrapper.unsaid, **inner, "tie_word_embeddings": tied_outside(config, inner, key, wrapper)}
     text.pop("architectures", None)
     reading = read_config(text, label)
     return reading._replace(not_counted=(*not_counted(config), *reading.not_counted))
 
 
-WRAPPERS: dict[str, str] = {
-    "gemma3": "gemma3_text",
-    "llama4": "llama4_text",
-    "llava": "llama",
-    "llava_next": "llama",
-    "mistral3": "mistral",
-    "aya_vision": "cohere2",
-    "internvl": "qwen2",
-    "qwen2_5_vl": "qwen2",
-    "qwen2_vl": "qwen2",
+def tied_outside(config: Mapping[str, Any], inner: Mapping[str, Any], key: str, wrapper: Wrapper) -> Any:
+    """Whether the head is tied: the outer config decides, and where the inner one says otherwise nobody can know."""
+    outer, said = config.get("tie_word_embeddings"), inner.get("tie_word_embeddings")
+    tied = wrapper.tied if outer is None else outer
+    if said is None and outer is None and wrapper.ambiguous:
+        raise InputError("the config lacks `tie_word_embeddings`, on which the count depends")
+    if said is not None and said is not tied:
+        raise InputError(f"`tie_word_embeddings` is `{clipped(said)}` in `{key}`, but `{clipped(tied)}` for the whole model")
+    return tied
+
+
+class Wrapper(NamedTuple):
+    """A multimodal model around a text model.
+
+    text       family of the text model where the nested config does not say
+    tied       what the wrapper's class means where nobody says whether the head is tied
+    ambiguous  the class and the released checkpoints disagree on that
+    unsaid     what its text config leaves out, as the class fills it in
+    """
+
+    text: str
+    tied: bool = False
+    ambiguous: bool = False
+    unsaid: Mapping[str, Any] = {}
+
+
+GEMMA3_TEXT = {"num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "vocab_size": 262_208}
+WRAPPERS: dict[str, Wrapper] = {
+    "gemma3": Wrapper("gemma3_text", tied=True, unsaid=GEMMA3_TEXT),
+    "gemma4": Wrapper("gemma4_text", tied=True),
+    "paligemma": Wrapper("gemma", tied=True),
+    "llama4": Wrapper("llama4_text"),
+    "llava": Wrapper("llama"),
+    "llava_next": Wrapper("llama"),
+    "llava_onevision": Wrapper("qwen2"),
+    "idefics3": Wrapper("llama"),
+    "smolvlm": Wrapper("llama"),
+    "mistral3": Wrapper("mistral", tied=True, ambiguous=True),
+    "internvl": Wrapper("qwen2", tied=True, ambiguous=True),
+    "aya_vision": Wrapper("cohere2", tied=True),
+    "cohere2_vision": Wrapper("cohere2", tied=True),
+    "lfm2_vl": Wrapper("lfm2", tied=True),
+    "qwen2_vl": Wrapper("qwen2_vl_text"),
+    "qwen2_5_vl": Wrapper("qwen2_5_vl_text"),
+    "qwen3_vl": Wrapper("qwen3_vl_text"),
+    "qwen3_vl_moe": Wrapper("qwen3_vl_moe_text"),
+    "qwen3_5": Wrapper("qwen3_5_text"),
+    "qwen3_5_moe": Wrapper("qwen3_5_moe_text"),
+    "glm4v": Wrapper("glm4v_text"),
+    "glm4v_moe": Wrapper("glm4v_moe_text"),
 }
-"""Multimodal model_type -> family of its text model where the nested config does not say."""
+"""Multimodal model_type -> what lies around its text model."""
+
+FLAT = ("qwen2_vl", "qwen2_5_vl")
+"""Multimodal kinds whose released configs keep the keys of the text model at the top."""
 
 
 def not_counted(config: Mapping[str, Any]) -> list[str]:
@@ -145,11 +200,20 @@ def words_of_class(family: Family, config: Config) -> Mapping[str, Any]:
         return next(iter(family.architectures.values()))
     if not isinstance(named[0], str):
         raise InputError(f"`architectures` names `{clipped(named[0])}`; it is a list of class names")
-    endings = [ending for ending in family.architectures if named[0].endswith(ending)]
-    if not endings:
+    endings = sorted((ending for ending in family.architectures if named[0].endswith(ending)), key=len)
+    if not endings or re.search(OTHER_CLASS, named[0].removesuffix(endings[-1])):
         known = ", ".join(f"...{ending}" for ending in family.architectures)
         raise NotSupported(f"`architectures` names `{clipped(named[0])}`, whose head is not counted", hint=f"supported: {known}")
-    return family.architectures[max(endings, key=len)]
+    return family.architectures[endings[-1]]
+
+
+def is_other_model(name: str, family: Family) -> bool:
+    """Whether a class that ends in `Model` is not the bare model: half of it, or one with a head."""
+    stem = name.removesuffix("Model")
+    return stem != name and stem.endswith(OTHER_MODELS) and not any(name.endswith(e) for e in family.architectures if e != "Model")
+
+
+OTHER_MODELS = ("Encoder", "Decoder", "LMHead", "DoubleHeads", "PreTrained", "Pretrained", "Parallel", "Question", "Context")
 
 
 def refuse_unknown(family: Family, config: Config) -> None:
@@ -158,6 +222,8 @@ def refuse_unknown(family: Family, config: Config) -> None:
         if key in config.used or key in family.ignored:
             continue
         value = config.data.get(key)
+        if key == "layer_types" and isinstance(value, list) and all(kind in SAME_WEIGHTS for kind in value):
+            continue
         if value not in (None, False, 0, [], {}):
             raise NotSupported(
                 f"{config.name(key)} is `{clipped(value)}`, and this family is not known to have it",

@@ -211,10 +211,10 @@ class Family(NamedTuple):
 CAUSAL: Mapping[str, Words] = {"ForCausalLM": {}, "LMHeadModel": {}, "Model": {"head": "none"}}
 """Decoders: with the vocabulary at the end, or the bare model."""
 
-MASKED: Mapping[str, Words] = {"ForMaskedLM": {}, "Model": {"head": "none", "head_bias": False, "pooler": True}}
+MASKED: Mapping[str, Words] = {"ForMaskedLM": {}, "LMHeadModel": {}, "Model": {"head": "none", "head_bias": False, "pooler": True}}
 """Encoders: with a head that fills in masked tokens, or the bare model with its pooler."""
 
-GENERATION: Mapping[str, Words] = {"ForConditionalGeneration": {}, "Model": {"head": "none"}}
+GENERATION: Mapping[str, Words] = {"ForConditionalGeneration": {}, "WithLMHeadModel": {}, "Model": {"head": "none"}}
 """Encoder and decoder."""
 
 
