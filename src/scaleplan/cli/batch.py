@@ -6,19 +6,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from scaleplan.answer import Answer, Caution, Column, Line, Table, quantities
-from scaleplan.cli.options import BatchSizeTokens, Law, Loss, NParams, Tokens, command
+from scaleplan.cli.batch_charts import pareto_chart
+from scaleplan.cli.options import BatchSizeTokens, Law, Loss, NParams, Tokens, command_in
 from scaleplan.errors import InputError, NotSupported, UsageError
 from scaleplan.laws.allocation import Question, allocate
 from scaleplan.laws.batch import Tradeoff, step_loss_of
 from scaleplan.laws.convention import training_flops
 from scaleplan.laws.law import Law as ScalingLaw
-from scaleplan.laws.power import Power
+from scaleplan.laws.power import Power, power_of
 from scaleplan.plan import catalogue
 
 MULTIPLES = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)  # of the critical batch
 
 
-@command
+@command_in(charts=True)
 def batch(
     loss: Loss = None, n_params: NParams = None, tokens: Tokens = None, batch_size_tokens: BatchSizeTokens = None, law: Law = None
 ) -> Answer:
@@ -31,6 +32,7 @@ def batch(
       scaleplan batch --loss 2.5
       scaleplan batch --n-params 1B --tokens 20B
       scaleplan batch --n-params 7B --tokens 2T --batch-size-tokens 4M
+      scaleplan batch --loss 2.5 --plot
     """
     if loss is None and (n_params is None or tokens is None):
         raise UsageError("at which loss?", hint="give --loss, or --n-params and --tokens to have a law tell it")
@@ -56,6 +58,7 @@ def batch(
         result=result,
         tables=tables,
         lines=lines,
+        charts=lambda: [pareto_chart(curve, batch_size_tokens)],
         warnings=list(cautions(loss, teller, advice)),
         notes=["At B_crit a run takes twice the fewest steps and twice the fewest tokens; it follows from the loss alone (kaplan2020)."],
         more_sources=[source for row in advice for source in row["sources"]],
@@ -120,7 +123,7 @@ def extremes(kaplan: ScalingLaw, loss: float, critical: float, n_params: int | N
         along, of_compute = kaplan.rules["loss_of_compute"], kaplan.rules["steps_of_compute"]
         assert isinstance(along, Power) and isinstance(of_compute, Power), "both are powers of compute"
         least_compute = along.solve(loss)
-        run = allocate(kaplan, Question(loss_nats=loss))
+        allocation = power_of(kaplan.data["allocation"])
         yield Line(
             "min_compute_flops",
             "least compute C_min",
@@ -131,7 +134,8 @@ def extremes(kaplan: ScalingLaw, loss: float, critical: float, n_params: int | N
             cited,
             "fitted",
         )
-        yield Line("n_params", "parameters, best size", run.n_params, "params", None, None, cited, "fitted")
+        size, inputs = allocation.at(compute_flops=least_compute), allocation.constants() | {"compute_flops": least_compute}
+        yield Line("n_params", "parameters, best size", size, "params", allocation.formula(), inputs, cited, "fitted")
         fewest = of_compute.at(compute_flops=least_compute)
         inputs, formula = {**of_compute.constants(), "compute_flops": least_compute}, of_compute.formula()
     yield Line("min_steps", "fewest steps S_min", fewest, "steps", formula, inputs, cited, "fitted")

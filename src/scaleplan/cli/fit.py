@@ -10,7 +10,7 @@ import typer
 
 from scaleplan import units
 from scaleplan.answer import Answer
-from scaleplan.cli.options import Compute, Hardware, Mfu, UsdPerDeviceHour, command_in, one_of, quantity
+from scaleplan.cli.options import Compute, Hardware, Mfu, NKind, UsdPerDeviceHour, command_in, quantity
 from scaleplan.errors import InputError, UsageError, clipped
 from scaleplan.laws.convention import NON_EMBEDDING, TOTAL
 
@@ -49,10 +49,6 @@ Scales = Annotated[
 ]
 Form = Annotated[
     str, typer.Option("--form", metavar="FORM", help="additive, additive-tied, over-training, kaplan, power-sum, isoflop, envelope, ...")
-]
-NKind = Annotated[
-    str | None,
-    typer.Option("--n-kind", parser=one_of("kind of N", *KINDS), metavar="total|non-embedding", help="Which N the law shall mean."),
 ]
 Bootstrap = Annotated[int | None, quantity("--bootstrap", units.count, "Refit that many resamples for intervals: 4000.", metavar="N")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of the resamples; the same seed gives the same bytes.")]
@@ -97,6 +93,8 @@ def fit(
         raise UsageError(f"--bootstrap: {bootstrap} resamples are more than {MOST_RESAMPLES}")
     if design is None and any(given is not None for given in (hardware, mfu, usd_per_device_hour)):
         raise UsageError("--hardware, --mfu and --usd-per-device-hour price the runs of --design", hint="add `--design FLOP`")
+    if n_kind == "both":
+        raise UsageError("--n-kind both: a law means one N", hint="`total` or `non-embedding`")
     table, kind, remarks = read(runs, assigned("--column", column), assigned("--unit", unit), n_kind)
     asked = fit_answer.Asked(law_form, kind, bootstrap or 0, seed, compute)
     if compare:

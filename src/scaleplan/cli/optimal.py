@@ -7,34 +7,28 @@ from typing import Annotated
 
 import typer
 
+from scaleplan import units
 from scaleplan.answer import Answer
 from scaleplan.cli.optimal_answer import answer_of
-from scaleplan.cli.options import Compute, InferenceTokens, Law, Loss, NParams, Tokens, UniqueTokens, command
-from scaleplan.errors import InputError, NotSupported, ScaleplanError, UnknownName
+from scaleplan.cli.options import Compute, InferenceTokens, Law, Loss, NKind, NParams, Tokens, UniqueTokens, command, quantity
+from scaleplan.errors import InputError, NotSupported, ScaleplanError
 from scaleplan.laws.allocation import Question, check_question
 from scaleplan.laws.convention import NON_EMBEDDING, TOTAL
 from scaleplan.plan import catalogue
 from scaleplan.plan.optimum import Advice, advise
 
-KINDS_OF_N = {"own": None, "both": None, "total": TOTAL, "non-embedding": NON_EMBEDDING}
+KINDS_OF_N = {"both": None, "total": TOTAL, "non-embedding": NON_EMBEDDING}
 KNOWS_REPETITION = ("muennighoff2023",)
 
 
-def kind_of_n(text: str) -> str:
-    """One of the kinds."""
-    if text not in KINDS_OF_N:
-        raise UnknownName("kind of N", text, KINDS_OF_N)
-    return text
-
-
-NKind = Annotated[
-    str,
+Where = Annotated[
+    list[str] | None,
     typer.Option(
-        "--n-kind",
-        parser=kind_of_n,
-        metavar="|".join(KINDS_OF_N),
-        help="Which N to read and show: each law's own, or all laws in one kind (converted).",
+        "--where", metavar="BOUND", help="`n_params<=13B`, `n_tokens<=2T`, `tokens_per_param>=100`; may be repeated.", show_default=False
     ),
+]
+TokensPerParam = Annotated[
+    float | None, quantity("--tokens-per-param", units.amount, "Train on this many tokens per parameter: 400.", metavar="R")
 ]
 
 
@@ -45,9 +39,11 @@ def optimal(
     tokens: Tokens = None,
     loss: Loss = None,
     law: Law = None,
-    n_kind: NKind = "own",
+    n_kind: NKind = None,
     unique_tokens: UniqueTokens = None,
     inference_tokens: InferenceTokens = None,
+    tokens_per_param: TokensPerParam = None,
+    where: Where = None,
 ) -> Answer:
     """How large a model on how many tokens, and what loss, by each scaling law?
 
@@ -59,12 +55,27 @@ def optimal(
       scaleplan optimal --n-params 70B --tokens 1.4T --law besiroglu2024
       scaleplan optimal --compute 1e22 --unique-tokens 25B
       scaleplan optimal --loss 2.1 --inference-tokens 2T
+      scaleplan optimal --compute 1e23 --where 'n_params<=13B'
     """
-    question = Question(compute, n_params, tokens, loss, unique_tokens, inference_tokens)
+    question = question_of(Question(compute, n_params, tokens, loss, unique_tokens, inference_tokens), where or [], tokens_per_param)
     check_question(question)
     names = law or (KNOWS_REPETITION if unique_tokens else catalogue.DEFAULT)
-    advices, silent = ask(names, question, KINDS_OF_N[n_kind])
-    return answer_of(question, advices, silent, n_kind)
+    advices, silent = ask(names, question, KINDS_OF_N.get(n_kind or ""))
+    return answer_of(question, advices, silent, n_kind or "own")
+
+
+def question_of(question: Question, where: Sequence[str], tokens_per_param: float | None) -> Question:
+    """The question with its bounds; a ratio beside N or D fixes the other."""
+    if tokens_per_param is not None and question.fixed() == ["n_params"]:
+        return question._replace(n_tokens=tokens_per_param * question.n_params)
+    if tokens_per_param is not None and question.fixed() == ["n_tokens"]:
+        return question._replace(n_params=question.n_tokens / tokens_per_param)
+    if not where and tokens_per_param is None:
+        return question
+    from scaleplan.laws.constraints import bounds_of
+    from scaleplan.limits import parse_limit
+
+    return question._replace(bounds=bounds_of([parse_limit(text)[:3] for text in where], tokens_per_param))
 
 
 def ask(names: Sequence[str], question: Question, kind: str | None) -> tuple[list[Advice], dict[str, ScaleplanError]]:

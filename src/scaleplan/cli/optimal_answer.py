@@ -5,37 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from scaleplan.answer import Answer, Caution, Column, Line, Table
+from scaleplan.answer import Answer, Caution, Column, Table
+from scaleplan.cli.optimal_lines import LABELS, UNITS, lines_of
 from scaleplan.errors import ScaleplanError
 from scaleplan.laws.allocation import Question
-from scaleplan.laws.convention import EMBEDDING_SCALE, NON_EMBEDDING, TOTAL, converted_params
-from scaleplan.laws.forms import Additive, KaplanLoss
-from scaleplan.laws.power import PowerFrontier
+from scaleplan.laws.convention import NON_EMBEDDING, TOTAL, converted_params
 from scaleplan.plan import catalogue
-from scaleplan.plan.optimum import Advice, Growth, growth
+from scaleplan.plan.optimum import Advice, Growth, constrained, growth
 from scaleplan.units import show_count, show_si, three_digits
 
 Silent = Mapping[str, ScaleplanError]
 Rows = Sequence[Mapping[str, Any]]
 
-UNITS = {
-    "n_params": "params",
-    "n_tokens": "tokens",
-    "tokens_per_param": "tokens/param",
-    "loss_nats": "nats",
-    "compute_flops": "FLOP",
-    "critical_batch_tokens": "tokens",
-    "n_steps": "steps",
-}
-LABELS = {
-    "n_params": "N",
-    "n_tokens": "D",
-    "tokens_per_param": "D/N",
-    "loss_nats": "loss",
-    "compute_flops": "C",
-    "critical_batch_tokens": "B_crit",
-    "n_steps": "steps",
-}
 TOKEN_STOCK = "villalobos2024"
 
 
@@ -49,7 +30,7 @@ def answer_of(question: Question, advices: Sequence[Advice], silent: Silent, n_k
     recommended = names[0] if question.unique_tokens else catalogue.RECOMMENDED
     return Answer(
         "optimal",
-        inputs={name: value for name, value in question._asdict().items() if value is not None} | {"law": names, "n_kind": n_kind},
+        inputs=inputs_of(question) | {"law": names, "n_kind": n_kind},
         result={"laws": rows, "recommended": recommended},
         tables=list(tables(question, advices, rows, growths, n_kind)),
         lines=[line for advice in advices for line in lines_of(advice, question)],
@@ -58,9 +39,13 @@ def answer_of(question: Question, advices: Sequence[Advice], silent: Silent, n_k
     )
 
 
-def constrained(question: Question) -> bool:
-    """Whether more than a budget is asked."""
-    return bool(question.unique_tokens or question.inference_tokens)
+def inputs_of(question: Question) -> dict[str, Any]:
+    """What was asked; of bounds, those that bind anything."""
+    asked = {name: value for name, value in question._asdict().items() if value is not None}
+    if question.bounds is not None:
+        free = type(question.bounds)()
+        asked["bounds"] = {name: list(pair) for name, pair in question.bounds._asdict().items() if pair != getattr(free, name)}
+    return asked
 
 
 def at_the_optimum(question: Question) -> bool:
@@ -84,7 +69,9 @@ def row_of(advice: Advice, question: Question) -> dict[str, Any]:
         "n_steps": advice.n_steps,
         "n_total_params": total,
         "n_non_embedding_params": converted_params(run.n_params, law.n_kind, NON_EMBEDDING),
-        "excess_nats": advice.excess_nats,
+        "recommended_loss_nats": advice.excess.loss_nats,
+        "excess_nats": advice.excess.above_best_nats,
+        "wasted_compute_fraction": advice.excess.wasted_fraction,
         "tokenizer": law.tokenizer,
         "standing": law.standing,
     }
@@ -126,130 +113,21 @@ def tables(question: Question, advices: Sequence[Advice], rows: Rows, growths: S
     if spread:
         points = [Column("p10", "10 %", "own"), Column("p50", "50 %", "own"), Column("p90", "90 %", "own")]
         yield Table("80 % intervals", [Column("law", "law"), Column("quantity", ""), *points], spread)
+    if question.fixed() == ["compute_flops"] and len(rows) > 1 and not constrained(question):
+        yield Table(
+            f"If {catalogue.RECOMMENDED} is right",
+            [
+                Column("law", "following"),
+                Column("recommended_loss_nats", "loss", "nats"),
+                Column("excess_nats", "above its best", "nats"),
+                Column("wasted_compute_fraction", "wasted compute", "fraction"),
+            ],
+            rows,
+        )
     if growths:
         multiplied = [{"law": found.law.name, **growth_row(found)} for found in growths]
         headings = [Column(name, LABELS[name], "x") for name in growth_row(growths[0])]
         yield Table("Ten times the compute multiplies", [Column("law", "law"), *headings], multiplied)
-
-
-# Where each number comes from.
-
-
-def lines_of(advice: Advice, question: Question) -> Iterator[Line]:
-    """One line a number of a law's row."""
-    law, run = advice.law, advice.run
-    fixed = question.fixed()
-    compute = question.compute_flops if question.compute_flops and not question.inference_tokens else run.compute_flops
-    known = {"compute_flops": compute, "n_params": run.n_params, "n_tokens": run.n_tokens, "loss_nats": run.loss_nats}
-    standing = "fitted" if law.standing in ("confirmed", "recomputed", "fitted") else law.standing
-
-    def line(name: str, value: Any, formula: str | None, inputs: Mapping[str, Any], block: str, standing: str = standing) -> Line:
-        interval = (advice.intervals or {}).get(name)
-        given = formula is None and name in fixed
-        return Line(
-            f"laws.{law.name}.{name}",
-            f"{law.name} {LABELS[name]}",
-            value,
-            UNITS[name],
-            formula,
-            inputs if formula else None,
-            law.sources(block),
-            "given" if given else standing,
-            interval,
-        )
-
-    block = "allocation" if "allocation" in law.data else "loss"
-    formulas = formulas_of(advice, question)
-    for name in ("n_params", "n_tokens", "compute_flops"):
-        formula, constants = formulas.get(name, (None, {}))
-        inputs = constants | {key: value for key, value in known.items() if formula and key in formula}
-        own = line(name, known[name], formula, inputs, block)
-        yield (
-            own._replace(key=f"laws.{law.name}.n_{law.n_kind}_params") if name == "n_params" and advice.n_params_kind != law.n_kind else own
-        )
-    if advice.n_params_kind != law.n_kind:
-        yield converted_line(advice)
-    shown = {"n_tokens": run.n_tokens, "n_params": advice.n_params}
-    yield line("tokens_per_param", run.n_tokens / advice.n_params, "n_tokens / n_params", shown, block)
-    if run.loss_nats is None:
-        return
-    formula, constants = formulas.get("loss_nats", (None, {}))
-    yield line("loss_nats", run.loss_nats, formula, constants | {k: v for k, v in known.items() if formula and k in formula}, "loss")
-    if advice.critical_batch is None:
-        return
-    batch = catalogue.critical_batch()
-    inputs = batch.constants() | {"loss_nats": run.loss_nats}
-    cited = catalogue.load_law(catalogue.CRITICAL_BATCH).sources("critical_batch")
-    yield line("critical_batch_tokens", advice.critical_batch, batch.formula(), inputs, "loss")._replace(sources=cited)
-    inputs = {"n_tokens": run.n_tokens, "critical_batch_tokens": advice.critical_batch}
-    yield line("n_steps", advice.n_steps, "n_tokens / critical_batch_tokens", inputs, "loss")._replace(sources=cited)
-
-
-def converted_line(advice: Advice) -> Line:
-    """N in the kind that was asked for."""
-    law, run = advice.law, advice.run
-    to_total = advice.n_params_kind == TOTAL
-    return Line(
-        f"laws.{law.name}.n_params",
-        f"{law.name} N, {advice.n_params_kind}",
-        advice.n_params,
-        UNITS["n_params"],
-        "n_params + embedding_scale * n_params ** (1 / 3)" if to_total else None,
-        {"n_params": run.n_params, "embedding_scale": EMBEDDING_SCALE} if to_total else None,
-        ["pearce2024"],
-        "estimate",
-    )
-
-
-Formulas = dict[str, tuple[str, Mapping[str, Any]]]
-
-
-def formulas_of(advice: Advice, question: Question) -> Formulas:
-    """Formula and constants of N, D, C and the loss, as far as they are closed and not given."""
-    law, fixed = advice.law, question.fixed()
-    frontier = law.frontier
-    found: Formulas = {}
-    closed = isinstance(frontier, Additive | PowerFrontier) and not constrained(question)
-    if len(fixed) == 1 and closed:
-        constants = constants_of(frontier)
-        way = {"compute_flops": "compute", "n_tokens": "tokens", "loss_nats": "loss"}.get(fixed[0])
-        if way:
-            found["n_params"] = (frontier.FORMULAS[f"params_at_{way}"], constants)
-        if fixed[0] in ("n_params", "loss_nats"):
-            found["n_tokens"] = (frontier.FORMULAS["tokens_at_params"], constants)
-    if "compute_flops" in fixed and not question.inference_tokens:
-        found.setdefault("n_params", ("compute_flops / (6 * n_tokens)", {}))
-        found.setdefault("n_tokens", ("compute_flops / (6 * n_params)", {}))
-    else:
-        found["compute_flops"] = ("6 * n_params * n_tokens", {})
-    for name in fixed:
-        found.pop(name, None)
-    if "loss_nats" not in fixed:
-        found |= loss_formula(advice, question)
-    return found
-
-
-def loss_formula(advice: Advice, question: Question) -> Formulas:
-    """How the loss of a run follows."""
-    law = advice.law
-    if question.unique_tokens is not None or advice.run.loss_nats is None:
-        return {}
-    if isinstance(law.frontier, PowerFrontier) and len(question.fixed()) == 1:
-        return {"loss_nats": (PowerFrontier.FORMULAS["loss_nats"], constants_of(law.frontier))} if law.frontier.loss_of_compute else {}
-    if isinstance(law.loss, KaplanLoss):
-        return {"loss_nats": (KaplanLoss.FORMULAS["loss_nats"], law.loss._asdict())}
-    return {"loss_nats": (Additive.FORMULAS["loss_nats"], law.additive._asdict())}
-
-
-def constants_of(frontier: Additive | PowerFrontier) -> dict[str, Any]:
-    """The constants under the names that the formulas use."""
-    if isinstance(frontier, Additive):
-        return frontier._asdict()
-    constants = {"scale": frontier.scale, "exponent": frontier.exponent}
-    along = frontier.loss_of_compute
-    if along:
-        constants |= {"loss_unit": along.units["compute_flops"], "loss_exponent": along.exponents["compute_flops"]}
-    return constants
 
 
 # What to be careful of.

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from scaleplan import units
-from scaleplan.answer import Answer
+from scaleplan.answer import Answer, Chart
 from scaleplan.errors import InputError, ScaleplanError, UnknownName, UsageError
 from scaleplan.render import FORMATS_OF_EVERY_COMMAND, Style, render
 
@@ -147,9 +147,15 @@ def draw_file(answer: Answer, path: Path) -> None:
     """The charts of the answer as a picture."""
     from scaleplan.render.picture import write_picture
 
-    if not answer.charts:
+    write_picture(charts_of(answer), path)
+
+
+def charts_of(answer: Answer) -> Sequence[Chart]:
+    """The charts of an answer that has some."""
+    charts = answer.drawn_charts()
+    if not charts:
         raise UsageError("this answer has nothing to draw")
-    write_picture(answer.charts, path)
+    return charts
 
 
 def signature(function: Returns, formats: Sequence[str], *, charts: bool) -> inspect.Signature:
@@ -194,9 +200,7 @@ def drawings(answer: Answer, form: str, width: int | None) -> str:
 
     if form not in ("table", "plain", "text"):
         raise UsageError(f"--plot in letters does not go with {form}", hint="draw into a file: --plot chart.svg")
-    if not answer.charts:
-        raise UsageError("this answer has nothing to draw")
-    return "".join("\n" + draw(chart, min(width or 80, 100)) for chart in answer.charts)
+    return "".join("\n" + draw(chart, min(width or 80, 100)) for chart in charts_of(answer))
 
 
 def terminal_width() -> int:
@@ -288,4 +292,14 @@ Recompute = Annotated[
 ]
 UsdPerDeviceHour = Annotated[
     float | None, quantity("--usd-per-device-hour", units.usd, "Price of an hour of one device: 2.5.", metavar="USD")
+]
+NKind = Annotated[
+    str | None,
+    typer.Option(
+        "--n-kind",
+        parser=one_of("kind of N", "total", "non-embedding", "both"),
+        metavar="total|non-embedding|both",
+        help="Mean N with or without embeddings, converted; else each its own.",
+        show_default=False,
+    ),
 ]

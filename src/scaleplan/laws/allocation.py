@@ -7,13 +7,16 @@ follows from C = 6 N D). Numbers and numpy arrays pass through the same formulas
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.errors import InputError, NotSupported, UsageError
 from scaleplan.laws.convention import FLOPS_PER_PARAM_TOKEN, training_flops
 from scaleplan.laws.forms import Additive, Frontier, KaplanLoss
 from scaleplan.laws.law import Law
 from scaleplan.laws.power import PowerFrontier
+
+if TYPE_CHECKING:
+    from scaleplan.laws.constraints import Bounds
 
 ENDLESS = 1e30
 FLAGS = {"compute_flops": "--compute", "n_params": "--n-params", "n_tokens": "--tokens", "loss_nats": "--loss"}
@@ -24,6 +27,7 @@ class Question(NamedTuple):
 
     unique_tokens     how many different tokens exist, where that is limited
     inference_tokens  tokens that the model will read and write once trained, where that should count
+    bounds            on N, D and D / N, where they are not free
     """
 
     compute_flops: Any = None
@@ -32,6 +36,7 @@ class Question(NamedTuple):
     loss_nats: Any = None
     unique_tokens: Any = None
     inference_tokens: Any = None
+    bounds: Bounds | None = None
 
     def fixed(self) -> list[str]:
         """The names of what is fixed among compute, N, D and the loss."""
@@ -62,6 +67,8 @@ def check_question(question: Question) -> None:
         raise UsageError("what is the budget?", hint="give one of --compute, --n-params, --tokens, --loss")
     if "loss_nats" in fixed and len(fixed) > 1:
         raise UsageError(f"{flags} contradict each other", hint="--loss asks for the cheapest run that reaches it; leave out the rest")
+    if question.bounds is not None and fixed not in (["compute_flops"], ["loss_nats"]):
+        raise UsageError(f"bounds do not go with {flags}", hint="they narrow what --compute or --loss alone leaves open")
     if len(fixed) > 2:
         raise UsageError(f"{flags}: two of them fix the third", hint="leave one out")
 
@@ -71,8 +78,8 @@ def allocate(law: Law, question: Question) -> Run:
     frontier = frontier_for(law, question)
     if question.loss_nats is not None:
         check_reach(law, frontier, question.loss_nats)
-    n, d = locator(question)(frontier)
-    on_frontier = isinstance(frontier, Frontier) or len(question.fixed()) == 1
+    n, d = locator(question)(within(frontier, question))
+    on_frontier = isinstance(frontier, Frontier) or (len(question.fixed()) == 1 and question.bounds is None)
     return Run(n, d, frontier.loss(n, d) if on_frontier else loss_off_frontier(law, n, d))
 
 
@@ -87,8 +94,14 @@ def allocate_draws(law: Law, question: Question) -> list[Run]:
 
         frontiers = [Served(draw, question.inference_tokens) for draw in draws]
     locate = locator(question)
-    found = [locate(frontier) for frontier in frontiers]
-    return [Run(n, d, draw.loss(n, d)) for draw, (n, d) in zip(draws, found, strict=True)]
+    runs = []
+    for draw, frontier in zip(draws, frontiers, strict=True):
+        try:
+            n, d = locate(within(frontier, question))
+        except InputError:  # this draw cannot reach the loss within the bounds
+            continue
+        runs.append(Run(n, d, draw.loss(n, d)))
+    return runs
 
 
 def frontier_for(law: Law, question: Question) -> Frontier | PowerFrontier:
@@ -104,6 +117,15 @@ def frontier_for(law: Law, question: Question) -> Frontier | PowerFrontier:
             f"`{law.name}` does not say how to divide a budget", hint=f"`scaleplan presets laws {law.name}` shows what it says"
         )
     return law.frontier
+
+
+def within(frontier: Frontier | PowerFrontier, question: Question) -> Frontier | PowerFrontier:
+    """The frontier within the bounds of a question."""
+    if question.bounds is None:
+        return frontier
+    from scaleplan.laws.constraints import Bounded
+
+    return Bounded(frontier, question.bounds)
 
 
 def frontier_of_repetition(law: Law, question: Question) -> Frontier:
@@ -137,7 +159,7 @@ def locator(question: Question) -> Locator:
         case ["n_tokens"]:
             return lambda frontier: (frontier.params_at_tokens(d), d)
         case _:
-            return lambda frontier: at_its_best(frontier, frontier.params_at_loss(loss))
+            return lambda frontier: with_loss(frontier, frontier.params_at_loss(loss), loss)
 
 
 def with_tokens(frontier: Frontier | PowerFrontier, n_params: Any, flops: Any) -> tuple[Any, Any]:
@@ -145,9 +167,9 @@ def with_tokens(frontier: Frontier | PowerFrontier, n_params: Any, flops: Any) -
     return n_params, frontier.tokens_at_compute(flops, n_params)
 
 
-def at_its_best(frontier: Frontier | PowerFrontier, n_params: Any) -> tuple[Any, Any]:
-    """N and the D with which it is the best size."""
-    return n_params, frontier.tokens_at_params(n_params)
+def with_loss(frontier: Frontier | PowerFrontier, n_params: Any, loss_nats: Any) -> tuple[Any, Any]:
+    """N and the D with which it reaches the loss."""
+    return n_params, frontier.tokens_at_loss(n_params, loss_nats)
 
 
 def loss_off_frontier(law: Law, n_params: Any, n_tokens: Any) -> Any:

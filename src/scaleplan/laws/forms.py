@@ -50,6 +50,10 @@ class Frontier:
         """What is left of a budget for tokens: D = C / (6 N)."""
         return flops / FLOPS_PER_PARAM_TOKEN / n_params
 
+    def tokens_at_loss(self, n_params: Any, loss_nats: Any) -> Any:  # noqa: ARG002 - a frontier with bounds uses it
+        """D of the cheapest run that reaches a loss, from its N."""
+        return self.tokens_at_params(n_params)
+
     def least_loss(self, flops: Any) -> Any:
         """The loss at the optimum."""
         n = self.params_at_compute(flops)

@@ -117,6 +117,10 @@ class PowerFrontier(_PowerFrontierConstants):
         """D = C / (6 N)."""
         return flops / FLOPS_PER_PARAM_TOKEN / n_params
 
+    def tokens_at_loss(self, n_params: Any, loss_nats: Any) -> Any:  # noqa: ARG002 - a frontier with bounds uses it
+        """D of the cheapest run that reaches a loss, from its N."""
+        return self.tokens_at_params(n_params)
+
     def loss(self, n_params: Any, n_tokens: Any) -> Any:
         """The loss of a run on the frontier, where it is known."""
         return self.loss_of_compute.at(compute_flops=training_flops(n_params, n_tokens)) if self.loss_of_compute else None

@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 
 from scaleplan.answer import Interval
 from scaleplan.laws.allocation import Question, Run, allocate, allocate_draws
-from scaleplan.laws.convention import TOTAL, converted_params
+from scaleplan.laws.convention import TOTAL, converted_params, training_flops
 from scaleplan.laws.law import Law
 from scaleplan.laws.power import Power
 from scaleplan.plan.uncertainty import interval
+
+NOTHING = 1e-9  # relative: what is as narrow as this is fixed by the bounds
 
 
 class Advice(NamedTuple):
@@ -20,7 +22,7 @@ class Advice(NamedTuple):
     n_params         N in the kind that was asked for, `n_params_kind`
     critical_batch   Kaplan's B_crit at the loss of the run, in tokens; None where the loss is unknown
     n_steps          steps of the run at that batch
-    excess_nats      how much more loss than its own best the yardstick law expects of this N and D at the same compute
+    excess           what the yardstick law expects of this N and D, against its own best at the same compute
     epochs           passes over the different tokens, where those are limited
     intervals        80 % intervals of what is not fixed; None for a law without draws
     beyond           where the run lies outside the range in which the law was fitted
@@ -32,10 +34,23 @@ class Advice(NamedTuple):
     n_params_kind: str
     critical_batch: float | None
     n_steps: float | None
-    excess_nats: float | None
+    excess: Excess
     epochs: float | None
     intervals: Mapping[str, Interval] | None
     beyond: Sequence[Beyond]
+
+
+class Excess(NamedTuple):
+    """A run seen by another law.
+
+    loss_nats          its loss by that law
+    above_best_nats    how much above the best loss of as much compute
+    wasted_fraction    share of the compute without which the best run would reach the same loss
+    """
+
+    loss_nats: float
+    above_best_nats: float
+    wasted_fraction: float
 
 
 class Beyond(NamedTuple):
@@ -45,6 +60,11 @@ class Beyond(NamedTuple):
     value: float
     bound: float
     factor: float
+
+
+def constrained(question: Question) -> bool:
+    """Whether more than a budget is asked, so that the optimum is not that of the plain law."""
+    return bool(question.unique_tokens or question.inference_tokens or question.bounds)
 
 
 def advise(law: Law, question: Question, yardstick: Law, critical_batch: Power, kind: str | None = None) -> Advice:
@@ -67,7 +87,7 @@ def advise(law: Law, question: Question, yardstick: Law, critical_batch: Power, 
         n_params_kind=kind,
         critical_batch=batch,
         n_steps=run.n_tokens / batch if batch else None,
-        excess_nats=excess(yardstick, total, run.n_tokens),
+        excess=excess(yardstick, total, run.n_tokens),
         epochs=max(run.n_tokens / question.unique_tokens, 1.0) if question.unique_tokens else None,
         intervals=intervals(law, question, critical_batch, kind),
         beyond=beyond(law.limits, run),
@@ -79,11 +99,13 @@ def batch_at(critical_batch: Power, loss_nats: Any) -> Any:
     return critical_batch.at(loss_nats=loss_nats) if loss_nats is not None else None
 
 
-def excess(yardstick: Law, n_params: float, n_tokens: float) -> float:
-    """Loss of N (total) on D above the best loss of as much compute, by the yardstick law."""
-    run = Run(n_params, n_tokens, None)
-    law = yardstick.additive
-    return max(float(law.loss(n_params, n_tokens) - law.least_loss(run.compute_flops)), 0.0)
+def excess(yardstick: Law, n_params: float, n_tokens: float) -> Excess:
+    """N (total) on D, held against the best use of as much compute by the yardstick law."""
+    law, flops = yardstick.additive, training_flops(n_params, n_tokens)
+    loss = law.loss(n_params, n_tokens)
+    best = law.params_at_loss(loss)
+    needed = training_flops(best, law.tokens_at_params(best))
+    return Excess(loss, max(loss - law.least_loss(flops), 0.0), max(1 - needed / flops, 0.0))
 
 
 def intervals(law: Law, question: Question, critical_batch: Power, kind: str) -> dict[str, Interval] | None:
@@ -101,7 +123,10 @@ def intervals(law: Law, question: Question, critical_batch: Power, kind: str) ->
     }
     fixed = known(question) if law.in_nats else known(question) | {"critical_batch_tokens"}
     found = {name: interval(map(measure, runs)) for name, measure in open_quantities.items() if name not in fixed}
-    return {name: points for name, points in found.items() if points} or None
+    kept = {name: points for name, points in found.items() if points}
+    if question.bounds is not None:
+        kept = {name: points for name, points in kept.items() if points.p90 - points.p10 > NOTHING * abs(points.p50)}
+    return kept or None
 
 
 def known(question: Question) -> set[str]:

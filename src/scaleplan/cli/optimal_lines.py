@@ -1,0 +1,148 @@
+"""Where each number of `scaleplan optimal` comes from: formula, inputs, source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from scaleplan.answer import Line
+from scaleplan.laws.allocation import Question
+from scaleplan.laws.convention import EMBEDDING_SCALE, TOTAL
+from scaleplan.laws.forms import Additive, KaplanLoss
+from scaleplan.laws.power import PowerFrontier
+from scaleplan.plan import catalogue
+from scaleplan.plan.optimum import Advice, constrained
+
+UNITS = {
+    "n_params": "params",
+    "n_tokens": "tokens",
+    "tokens_per_param": "tokens/param",
+    "loss_nats": "nats",
+    "compute_flops": "FLOP",
+    "critical_batch_tokens": "tokens",
+    "n_steps": "steps",
+}
+LABELS = {
+    "n_params": "N",
+    "n_tokens": "D",
+    "tokens_per_param": "D/N",
+    "loss_nats": "loss",
+    "compute_flops": "C",
+    "critical_batch_tokens": "B_crit",
+    "n_steps": "steps",
+}
+Formulas = dict[str, tuple[str, Mapping[str, Any]]]
+
+
+def lines_of(advice: Advice, question: Question) -> Iterator[Line]:
+    """One line a number of a law's row."""
+    law, run = advice.law, advice.run
+    fixed = question.fixed()
+    compute = question.compute_flops if question.compute_flops and not question.inference_tokens else run.compute_flops
+    known = {"compute_flops": compute, "n_params": run.n_params, "n_tokens": run.n_tokens, "loss_nats": run.loss_nats}
+    standing = "fitted" if law.standing in ("confirmed", "recomputed", "fitted") else law.standing
+
+    def line(name: str, value: Any, formula: str | None, inputs: Mapping[str, Any], block: str, standing: str = standing) -> Line:
+        interval = (advice.intervals or {}).get(name)
+        given = formula is None and name in fixed
+        return Line(
+            f"laws.{law.name}.{name}",
+            f"{law.name} {LABELS[name]}",
+            value,
+            UNITS[name],
+            formula,
+            inputs if formula else None,
+            law.sources(block),
+            "given" if given else standing,
+            interval,
+        )
+
+    block = "allocation" if "allocation" in law.data else "loss"
+    formulas = formulas_of(advice, question)
+    for name in ("n_params", "n_tokens", "compute_flops"):
+        formula, constants = formulas.get(name, (None, {}))
+        inputs = constants | {key: value for key, value in known.items() if formula and key in formula}
+        own = line(name, known[name], formula, inputs, block)
+        yield (
+            own._replace(key=f"laws.{law.name}.n_{law.n_kind}_params") if name == "n_params" and advice.n_params_kind != law.n_kind else own
+        )
+    if advice.n_params_kind != law.n_kind:
+        yield converted_line(advice)
+    shown = {"n_tokens": run.n_tokens, "n_params": advice.n_params}
+    yield line("tokens_per_param", run.n_tokens / advice.n_params, "n_tokens / n_params", shown, block)
+    if run.loss_nats is None:
+        return
+    formula, constants = formulas.get("loss_nats", (None, {}))
+    yield line("loss_nats", run.loss_nats, formula, constants | {k: v for k, v in known.items() if formula and k in formula}, "loss")
+    if advice.critical_batch is None:
+        return
+    batch = catalogue.critical_batch()
+    inputs = batch.constants() | {"loss_nats": run.loss_nats}
+    cited = catalogue.load_law(catalogue.CRITICAL_BATCH).sources("critical_batch")
+    yield line("critical_batch_tokens", advice.critical_batch, batch.formula(), inputs, "loss")._replace(sources=cited)
+    inputs = {"n_tokens": run.n_tokens, "critical_batch_tokens": advice.critical_batch}
+    yield line("n_steps", advice.n_steps, "n_tokens / critical_batch_tokens", inputs, "loss")._replace(sources=cited)
+
+
+def converted_line(advice: Advice) -> Line:
+    """N in the kind that was asked for."""
+    law, run = advice.law, advice.run
+    to_total = advice.n_params_kind == TOTAL
+    return Line(
+        f"laws.{law.name}.n_params",
+        f"{law.name} N, {advice.n_params_kind}",
+        advice.n_params,
+        UNITS["n_params"],
+        "n_params + embedding_scale * n_params ** (1 / 3)" if to_total else None,
+        {"n_params": run.n_params, "embedding_scale": EMBEDDING_SCALE} if to_total else None,
+        ["pearce2024"],
+        "estimate",
+    )
+
+
+def formulas_of(advice: Advice, question: Question) -> Formulas:
+    """Formula and constants of N, D, C and the loss, as far as they are closed and not given."""
+    law, fixed = advice.law, question.fixed()
+    frontier = law.frontier
+    found: Formulas = {}
+    closed = isinstance(frontier, Additive | PowerFrontier) and not constrained(question)
+    if len(fixed) == 1 and closed:
+        constants = constants_of(frontier)
+        way = {"compute_flops": "compute", "n_tokens": "tokens", "loss_nats": "loss"}.get(fixed[0])
+        if way:
+            found["n_params"] = (frontier.FORMULAS[f"params_at_{way}"], constants)
+        if fixed[0] in ("n_params", "loss_nats"):
+            found["n_tokens"] = (frontier.FORMULAS["tokens_at_params"], constants)
+    if "compute_flops" in fixed and not question.inference_tokens:
+        found.setdefault("n_params", ("compute_flops / (6 * n_tokens)", {}))
+        found.setdefault("n_tokens", ("compute_flops / (6 * n_params)", {}))
+    else:
+        found["compute_flops"] = ("6 * n_params * n_tokens", {})
+    for name in fixed:
+        found.pop(name, None)
+    if "loss_nats" not in fixed:
+        found |= loss_formula(advice, question)
+    return found
+
+
+def loss_formula(advice: Advice, question: Question) -> Formulas:
+    """How the loss of a run follows."""
+    law = advice.law
+    if question.unique_tokens is not None or advice.run.loss_nats is None:
+        return {}
+    if isinstance(law.frontier, PowerFrontier) and len(question.fixed()) == 1:
+        return {"loss_nats": (PowerFrontier.FORMULAS["loss_nats"], constants_of(law.frontier))} if law.frontier.loss_of_compute else {}
+    if isinstance(law.loss, KaplanLoss):
+        return {"loss_nats": (KaplanLoss.FORMULAS["loss_nats"], law.loss._asdict())}
+    return {"loss_nats": (Additive.FORMULAS["loss_nats"], law.additive._asdict())}
+
+
+def constants_of(frontier: Additive | PowerFrontier) -> dict[str, Any]:
+    """The constants under the names that the formulas use."""
+    if isinstance(frontier, Additive):
+        return frontier._asdict()
+    constants = {"scale": frontier.scale, "exponent": frontier.exponent}
+    along = frontier.loss_of_compute
+    if along:
+        constants |= {"loss_unit": along.units["compute_flops"], "loss_exponent": along.exponents["compute_flops"]}
+    return constants
