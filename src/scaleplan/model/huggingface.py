@@ -114,6 +114,8 @@ def tied_outside(config: Mapping[str, Any], inner: Mapping[str, Any], key: str, 
     """Whether the head is tied: the outer config decides, and where the inner one says otherwise nobody can know."""
     outer, said = config.get("tie_word_embeddings"), inner.get("tie_word_embeddings")
     tied = wrapper.tied if outer is None else outer
+    if wrapper.inside and said is None:
+        said = wrapper.tied
     if said is None and outer is None and wrapper.ambiguous:
         raise InputError("the config lacks `tie_word_embeddings`, on which the count depends")
     if said is not None and said is not tied:
@@ -127,12 +129,14 @@ class Wrapper(NamedTuple):
     text       family of the text model where the nested config does not say
     tied       what the wrapper's class means where nobody says whether the head is tied
     ambiguous  the class and the released checkpoints disagree on that
+    inside     the nested config decides, not the outer one
     unsaid     what its text config leaves out, as the class fills it in
     """
 
     text: str
     tied: bool = False
     ambiguous: bool = False
+    inside: bool = False
     unsaid: Mapping[str, Any] = {}
 
 
@@ -141,7 +145,7 @@ WRAPPERS: dict[str, Wrapper] = {
     "gemma3": Wrapper("gemma3_text", tied=True, unsaid=GEMMA3_TEXT),
     "gemma4": Wrapper("gemma4_text", tied=True),
     "paligemma": Wrapper("gemma", tied=True),
-    "llama4": Wrapper("llama4_text"),
+    "llama4": Wrapper("llama4_text", inside=True),
     "llava": Wrapper("llama"),
     "llava_next": Wrapper("llama"),
     "llava_onevision": Wrapper("qwen2"),

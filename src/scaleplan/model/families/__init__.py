@@ -17,14 +17,14 @@ MODULES = {
     """,
     "relatives": """
         cohere cohere2 ernie4_5 exaone4 hunyuan_v1_dense seed_oss arcee helium olmo3 ministral ministral3 vaultgemma jais2 cwm
-        hyperclovax iquestcoder nanochat persimmon
+        hyperclovax iquestcoder nanochat qwen2_vl_text qwen2_5_vl_text qwen3_vl_text glm4v_text persimmon
     """,
     "experts": """
         mixtral granitemoe olmoe qwen2_moe qwen3_moe glm4_moe deepseek_v2 deepseek_v3 kimi_k2 llama4_text gpt_oss
     """,
     "mixtures": """
         deepseek_v32 glm_moe_dsa glm4_moe_lite dbrx phimoe minimax_m2 ernie4_5_moe dots1 flex_olmo exaone_moe hunyuan_v1_moe
-        solar_open afmoe
+        solar_open qwen3_vl_moe_text glm4v_moe_text afmoe
     """,
     "state_spaces": """
         mamba mamba2 rwkv qwen3_next

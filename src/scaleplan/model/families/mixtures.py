@@ -5,6 +5,7 @@ from __future__ import annotations
 from scaleplan.errors import NotSupported, clipped
 from scaleplan.model.families.dense import LLAMA, absent
 from scaleplan.model.families.experts import DEEPSEEK_V3, EXPERTS, LOCAL
+from scaleplan.model.families.experts import FAMILIES as EXPERT_FAMILIES
 from scaleplan.model.families.family import Config, Family, Words, either, every, maybe, need
 from scaleplan.model.families.relatives import windows_of_three_in_four
 
@@ -199,6 +200,14 @@ FAMILIES: dict[str, Family] = {
         only={"first_k_dense_replace": (0,), "use_qk_norm": (False,)},
         without=("d_ff",),
         mlp_bias=False,
+    ),
+    "qwen3_vl_moe_text": EXPERT_FAMILIES["qwen3_moe"],
+    "glm4v_moe_text": EXPERT_FAMILIES["glm4_moe"].but(
+        {
+            "attention_bias": either("attention_bias", "qkv", "none", default=True),
+            "n_shared_experts": maybe("n_shared_experts", absent=1),
+            "n_dense_layers": maybe("first_k_dense_replace", default=0, absent=1),
+        }
     ),
     "afmoe": LLAMA.but(
         {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scaleplan.errors import NotSupported
+from scaleplan.model.families.dense import FAMILIES as DENSE
 from scaleplan.model.families.dense import GEMMA, LLAMA, absent, gemma2_windows, sliding, windows_by_layer
 from scaleplan.model.families.family import Config, Family, Words, either, every, maybe
 
@@ -91,6 +92,10 @@ FAMILIES: dict[str, Family] = {
     "hyperclovax": LLAMA.but(finish=hyperclovax),
     "iquestcoder": LLAMA.but(absent(8, 128)),
     "nanochat": LLAMA.but(norm="layer-fixed", gated=False, activation="relu2", mlp_bias=False),
+    "qwen2_vl_text": DENSE["qwen2"],
+    "qwen2_5_vl_text": DENSE["qwen2"],
+    "qwen3_vl_text": DENSE["qwen3"],
+    "glm4v_text": DENSE["glm4"],
     "persimmon": LLAMA.but(
         finish=persimmon,
         without=("n_kv_heads", "d_head"),
