@@ -8,7 +8,7 @@ from scaleplan.answer import Answer, Column, Line, Table
 from scaleplan.cli.memory_tables import FORMULA_SOURCES, PARTS, Room
 from scaleplan.machine.activations import Split, block_layers, layer_bytes
 from scaleplan.machine.layout import Layout
-from scaleplan.machine.memory import USABLE_SHARE, Phase, Stage, fits, loss_bytes, places
+from scaleplan.machine.memory import USABLE_SHARE, Phase, Stage, fits
 from scaleplan.model.bill import Bill
 from scaleplan.plan.levers import levers
 from scaleplan.plan.memory import Setup, Wishes, training_setup
@@ -63,11 +63,10 @@ def layout_activations(setup: Setup) -> dict[str, Any]:
     """Bytes of one layer and one micro-batch on one device, and outside the layers on the stage with the head."""
     run, layout = setup.run, setup.layout
     split = Split(layout.tp, layout.cp, layout.sequence_parallel)
-    last = places(setup.bill, layout, run)[-1]
-    loss, _ = loss_bytes(setup.bill, layout, run, last)
+    forward, loss, *_ = setup.stages()[-1].phases
     return {
         "per_layer_bytes": int(layer_bytes(block_layers(setup.bill)[0], run.how, run.batch, run.precision, split)),
-        "outside_layers_bytes": int(loss),
+        "outside_layers_bytes": int(loss.activations_bytes - forward.activations_bytes),
     }
 
 

@@ -9,7 +9,7 @@ from scaleplan import library
 from scaleplan.answer import Answer, Column, Line, Table
 from scaleplan.machine.activations import block_layers, layer_bytes
 from scaleplan.machine.layout import Layout
-from scaleplan.machine.memory import USABLE_SHARE, fits, layers_activations, loss_bytes, places
+from scaleplan.machine.memory import USABLE_SHARE, fits
 from scaleplan.machine.recipe import SERVING_FORMATS, Precision, optimizer_bytes, optimizer_named, precision_named, served_weights_bytes
 from scaleplan.machine.stack import Stack
 from scaleplan.model.bill import Bill
@@ -71,17 +71,15 @@ def precision_row(bill: Bill, wishes: Wishes, stack: Stack) -> dict[str, Any]:
         "precision": wishes.precision,
         "weights_bytes": int(held.weights_bytes),
         "gradients_bytes": int(held.gradients_bytes),
-        "optimizer_bytes": optimizer_bytes(bill, setup.run.optimizer, setup.run.precision),
+        "optimizer_bytes": optimizer_bytes(bill, setup.run.formats.optimizer, setup.run.precision),
         "activations_bytes": all_activations(setup),
     }
     return row | {"total_bytes": sum(row[f"{part}_bytes"] for part in PARTS)}
 
 
 def all_activations(setup: Setup) -> int:
-    """What one micro-batch keeps on one device that holds the whole model: layers, head and loss."""
-    (place,) = places(setup.bill, setup.layout, setup.run)
-    loss, _ = loss_bytes(setup.bill, setup.layout, setup.run, place)
-    return int(layers_activations(setup.layout, setup.run, place) + loss)
+    """What one micro-batch keeps on one device that holds the whole model, at the loss."""
+    return int(setup.stages()[0].phases[1].activations_bytes)
 
 
 def precision_lines(bill: Bill, wishes: Wishes, stack: Stack, row: dict[str, Any], key: str) -> Iterator[Line]:

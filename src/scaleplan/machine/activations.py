@@ -12,7 +12,7 @@ from scaleplan.machine.recipe import Precision
 from scaleplan.model.arch import DECODER, ENCODER, SEQUENCE, Size
 from scaleplan.model.bill import Bill, Kept, Layer
 from scaleplan.model.blocks import Pass, copies_under_autocast, layer_kept, outside_kept
-from scaleplan.numeric import minimum, where
+from scaleplan.numeric import floor_div, minimum, where
 
 KERNELS_WITHOUT_SCORES = ("sdpa", "flash", "fa1", "fa2", "fa3")
 ATTENTION_KERNELS = ("eager", *KERNELS_WITHOUT_SCORES)
@@ -74,8 +74,14 @@ def kept_bytes(kept: Iterable[Kept], batch: Batch, precision: Precision, split: 
             more = (k.per_sequence, batch.n_seqs), (k.per_position, tokens)
             width = dtype_bytes(k.dtype, precision)
             number = number + sum_of_products(((width * count, times) for count, times in (*each, *more)))
-        result = result + number // (split.ways(alike[0]) * split.cp)
+        result = result + divided(number, split.ways(alike[0]), split.cp)
     return result
+
+
+def divided(number: Size, ways: Size, cp: Size) -> Size:
+    """Over the devices that share a tensor, as far as there are several."""
+    both = cp if isinstance(ways, int) and ways == 1 else ways if isinstance(cp, int) and cp == 1 else ways * cp
+    return number if isinstance(both, int) and both == 1 else floor_div(number, both)
 
 
 def sum_of_products(pairs: Iterable[tuple[Size, Size]]) -> Size:

@@ -6,7 +6,7 @@ from typing import Any
 
 from scaleplan.machine.layout import Layout
 from scaleplan.model.arch import Size
-from scaleplan.numeric import minimum, where
+from scaleplan.numeric import floor_div, minimum, where
 
 SCHEDULES = ("1f1b", "gpipe", "zb1p", "dualpipe")
 PLACEMENTS = ("even", "balanced")
@@ -22,7 +22,8 @@ def layers_before(stage: Size, layout: Layout, n_layers: Size, head_layers: Any,
     may then hold nothing but the head, or nothing at all.
     """
     if placement == "even":
-        return stage * (n_layers // layout.pp) + minimum(stage, n_layers % layout.pp)
+        each = floor_div(n_layers, layout.pp)
+        return stage * each + minimum(stage, n_layers - each * layout.pp)
     passed = whole(stage * (n_layers + head_layers) / layout.pp) + 1
     return where(stage == 0, 0, minimum(n_layers, passed))
 

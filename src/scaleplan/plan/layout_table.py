@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from scaleplan import library
 from scaleplan.errors import InputError, ScaleplanError, UsageError, clipped
 from scaleplan.machine.activations import ATTENTION_KERNELS, RECOMPUTATIONS
+from scaleplan.machine.held import Formats
 from scaleplan.machine.layout import Layout, fixed_sizes, rules
 from scaleplan.machine.memory import Training, fits, peak_bytes
 from scaleplan.machine.recipe import optimizer_named, precision_named
@@ -195,8 +196,7 @@ def run_of_columns(columns: Mapping[str, Any], one: Row, stack: Stack, layout: L
     return Training(
         batch=Batch(micro, columns["seq_len"]),
         n_micro_batches=np.maximum(1, columns["global_batch_size_seqs"] // (layout.dp * micro)),
-        precision=precision_named(one["precision"], stack.recipe),
-        optimizer=optimizer_named(USUAL_OPTIMIZER),
+        formats=Formats(precision_named(one["precision"], stack.recipe), optimizer_named(USUAL_OPTIMIZER)),
         how=pass_of(wishes, stack)._replace(one_sequence=False),
         stack=stack,
     )

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from scaleplan import library
 from scaleplan.errors import InputError, UnknownName, UsageError
 from scaleplan.machine.activations import ATTENTION_KERNELS, RECOMPUTATIONS, Batch
+from scaleplan.machine.held import Formats
 from scaleplan.machine.layout import Layout, check_layout, fixed_sizes
 from scaleplan.machine.memory import Stage, Training, stages
 from scaleplan.machine.recipe import optimizer_named, precision_named, serving_format
@@ -74,14 +75,16 @@ def training_setup(bill: Bill, layout: Layout, wishes: Wishes, stack: Stack | No
     run = Training(
         batch=Batch(micro, wishes.seq_len, wishes.encoder_seq_len),
         n_micro_batches=in_all // (layout.dp * micro),
-        precision=precision_named(wishes.precision, stack.recipe),
-        optimizer=optimizer_named(wishes.optimizer),
+        formats=Formats(
+            precision_named(wishes.precision, stack.recipe),
+            optimizer_named(wishes.optimizer),
+            None if wishes.frozen_format is None else serving_format(wishes.frozen_format),
+        ),
         how=pass_of(wishes, stack),
         stack=stack,
         schedule=wishes.schedule,
         offload=wishes.offload,
         recompute_every=wishes.recompute_every,
-        frozen=None if wishes.frozen_format is None else serving_format(wishes.frozen_format),
     )
     return Setup(bill, layout, run, in_all)
 
