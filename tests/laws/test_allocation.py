@@ -1,0 +1,148 @@
+"""A budget -> N and D: every law from every side, and what cannot be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scaleplan import library
+from scaleplan.errors import InputError, NotSupported, UsageError
+from scaleplan.laws.allocation import Question, allocate, allocate_draws, check_question
+from scaleplan.laws.forms import Additive
+from scaleplan.laws.law import Law, stacked
+from scaleplan.plan.catalogue import load_law
+
+LAWS = [law for law in map(load_law, library.names("laws")) if law.frontier is not None]
+BESIROGLU = load_law("besiroglu2024")
+KAPLAN = load_law("kaplan2020")
+budgets = st.floats(17, 27).map(lambda exponent: 10**exponent)
+each_law = pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)
+
+
+@each_law
+@settings(max_examples=10, deadline=None)
+@given(flops=budgets)
+def test_every_side_leads_to_the_same_run(law: Law, flops: float):
+    """The N and the D of an optimum, each asked alone, have its compute; so has its loss, where the law tells one."""
+    run = allocate(law, Question(compute_flops=flops))
+
+    assert run.compute_flops == pytest.approx(flops, rel=1e-9)
+    assert allocate(law, Question(n_params=run.n_params)).compute_flops == pytest.approx(flops, rel=1e-6)
+    assert allocate(law, Question(n_tokens=run.n_tokens)).compute_flops == pytest.approx(flops, rel=1e-6)
+    if run.loss_nats is not None:
+        assert allocate(law, Question(loss_nats=run.loss_nats)).compute_flops == pytest.approx(flops, rel=1e-4)
+
+
+@each_law
+@settings(max_examples=10, deadline=None)
+@given(flops=budgets, factor=st.floats(1.01, 1000))
+def test_more_compute_means_more_of_both(law: Law, flops: float, factor: float):
+    """Under every law N and D grow with the budget, and the loss falls."""
+    small, large = (allocate(law, Question(compute_flops=c)) for c in (flops, factor * flops))
+
+    assert large.n_params > small.n_params
+    assert large.n_tokens > small.n_tokens
+    if small.loss_nats is not None:
+        assert large.loss_nats < small.loss_nats
+
+
+@each_law
+def test_an_array_of_budgets_is_answered_as_each_alone(law: Law):
+    """One question with a thousand budgets is a thousand answers."""
+    flops = np.geomspace(1e18, 1e26, 9)
+    together = allocate(law, Question(compute_flops=flops))
+
+    assert together.n_params.tolist() == pytest.approx(
+        [allocate(law, Question(compute_flops=c)).n_params for c in flops.tolist()], rel=1e-12
+    )
+
+
+@given(budgets, st.floats(0.01, 100))
+def test_two_of_three_fix_the_third(flops: float, ratio: float):
+    """Compute and either of N and D give the other, by C = 6 N D, off the optimum too."""
+    n = allocate(BESIROGLU, Question(compute_flops=flops)).n_params * ratio
+    d = allocate(BESIROGLU, Question(compute_flops=flops, n_params=n)).n_tokens
+
+    assert 6 * n * d == pytest.approx(flops)
+    assert allocate(BESIROGLU, Question(compute_flops=flops, n_tokens=d)).n_params == pytest.approx(n)
+    assert allocate(BESIROGLU, Question(n_params=n, n_tokens=d)).loss_nats == pytest.approx(BESIROGLU.additive.loss(n, d))
+
+
+def test_kaplan_spends_twice_the_least_compute():
+    """At the critical batch half of the compute is wasted: 4.68e9 parameters at 1e21 FLOP; taken as least compute it would be 7.77e9."""
+    spent = allocate(KAPLAN, Question(compute_flops=1e21)).n_params
+
+    assert spent == pytest.approx(4.68e9, rel=1e-3)
+    assert allocate(KAPLAN, Question(compute_flops=2e21)).n_params == pytest.approx(7.77e9, rel=1e-3)
+
+
+def test_kaplan_off_the_frontier_uses_the_joint_law():
+    """N and D of one's own are on no frontier: the loss is that of equation 1.5, 2.368 at 1e9 parameters and 2.29e10 tokens."""
+    assert allocate(KAPLAN, Question(n_params=1e9, n_tokens=2.29e10)).loss_nats == pytest.approx(2.368, abs=5e-4)
+
+
+# Draws.
+
+
+def test_draws_one_by_one_are_the_draws_together():
+    """A thousand laws asked in turn give what one law with arrays for constants gives."""
+    runs = allocate_draws(BESIROGLU, Question(compute_flops=1e21))
+    together = stacked(BESIROGLU.draws).params_at_compute(1e21)
+
+    assert [run.n_params for run in runs] == pytest.approx(together.tolist(), rel=1e-12)
+
+
+def test_constants_varied_one_by_one_would_give_nonsense():
+    """A and alpha rise together: D/N is uncertain by a factor of 3 from end to end. With the alphas of other draws it is more than 10."""
+    e, a, b, alpha, beta = np.array(BESIROGLU.draws).T
+    shuffled = np.random.default_rng(0).permutation(alpha)
+
+    def width(law: Additive) -> float:
+        n = law.params_at_compute(5.76e23)
+        low, high = np.percentile(5.76e23 / 6 / n**2, [10, 90])
+        return float(high / low)
+
+    assert width(Additive(e, a, b, alpha, beta)) == pytest.approx(29 / 9.9, rel=0.06)
+    assert width(Additive(e, a, b, shuffled, beta)) > 10
+
+
+def test_draws_that_cannot_reach_a_loss_are_left_out():
+    """At 1.83 nats, above the E of the law but below that of many draws, the rest still answer."""
+    runs = allocate_draws(BESIROGLU, Question(loss_nats=1.83))
+
+    assert 0 < len(runs) < len(BESIROGLU.draws)
+    assert len(runs) == sum(draw.e_nats < 1.83 for draw in BESIROGLU.draws)
+
+
+# Refusals.
+
+
+@pytest.mark.parametrize(
+    ("question", "named"),
+    [
+        (Question(), "--compute"),
+        (Question(compute_flops=1e21, loss_nats=2.0), "--compute and --loss"),
+        (Question(n_params=1e9, loss_nats=2.0), "--n-params and --loss"),
+        (Question(1e21, 1e9, 1e12), "--compute and --n-params and --tokens"),
+    ],
+)
+def test_a_question_fixes_one_or_two_things(question: Question, named: str):
+    """Nothing, too much, and a loss beside anything are refused with the flags that were given."""
+    with pytest.raises(UsageError) as refused:
+        check_question(question)
+    assert named in refused.value.message + str(refused.value.hint)
+
+
+@pytest.mark.parametrize("loss", [1.0, 1.8172, float("nan")])
+def test_a_loss_below_the_floor_is_out_of_reach(loss: float):
+    """E is the limit of endless N and D, and the refusal names it."""
+    with pytest.raises(InputError, match=r"1\.8172"):
+        allocate(BESIROGLU, Question(loss_nats=loss))
+
+
+def test_a_law_without_a_loss_cannot_be_asked_for_one():
+    """Approach 1 is a table of sizes: its refusal names it."""
+    with pytest.raises(NotSupported, match="hoffmann2022-1"):
+        allocate(load_law("hoffmann2022-1"), Question(loss_nats=2.0))
