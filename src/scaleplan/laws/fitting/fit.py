@@ -169,4 +169,4 @@ def determination(problem: Problem, theta: Array, weights: Array | None = None) 
 
 def robust_spread(residuals: Array) -> float:
     """The standard deviation that a Gaussian of the same median absolute residual would have."""
-    return 1.4826 * float(np.median(np.abs(residuals)))
+    return 1.4826 * float(np.sort(np.abs(residuals))[len(residuals) // 2])  # np.median would load numpy.ma: a fifth of the time of numpy

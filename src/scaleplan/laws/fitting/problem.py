@@ -66,6 +66,14 @@ class Problem:
             for term in shape.terms
         ]
 
+        self.products = [self._products(indices, features) for indices, features, _ in self.terms]
+
+    def _products(self, indices: list[int], features: list[Array]) -> tuple[list[tuple[int, int]], Array]:
+        """Each pair of parameters of a term, and the product of their features in the columns of an array (n_rows, n_pairs)."""
+        ranks = [(i, j) for i in range(len(indices)) for j in range(i, len(indices))]
+        products = [np.broadcast_to(features[i] * features[j], (self.n_rows,)) for i, j in ranks]
+        return [(indices[i], indices[j]) for i, j in ranks], np.stack(products, axis=1)
+
     def of(self, rows: Any) -> Problem:
         """The same on some of the runs."""
         return Problem(self.shape, {name: self.columns[name][rows] for name in self.shape.columns}, self.loss[rows], self.delta)
@@ -145,11 +153,12 @@ class Problem:
 
     def _add_bend(self, curvature: Array, jacobian: Array, pull: Array, pull_of_outer: Array, shares: list[Array]) -> None:
         """Add pull * (second derivatives of log L) to a curvature that lacks them but for the product of the slopes."""
-        for (indices, features, _), share in zip(self.terms, shares, strict=True):
-            weighted = pull * share
-            for p, feature in zip(indices, features, strict=True):
-                for q, other in zip(indices, features, strict=True):
-                    curvature[:, p, q] += weighted @ np.broadcast_to(feature * other, (self.n_rows,))
+        for (pairs, products), share in zip(self.products, shares, strict=True):
+            bends = (pull * share) @ products
+            for k, (p, q) in enumerate(pairs):
+                curvature[:, p, q] += bends[:, k]
+                if p != q:
+                    curvature[:, q, p] += bends[:, k]
         if self.outer is not None:
             self._mend_outer(curvature, jacobian, pull_of_outer)
 
