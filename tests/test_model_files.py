@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
-from scaleplan.errors import ScaleplanError
+from scaleplan.errors import ScaleplanError, UnknownName
 from scaleplan.model.bill import bill_of
 from scaleplan.model_files import read_model
 
@@ -28,15 +27,6 @@ seq_len = 128
 
 def n_params(path: str | Path) -> int:
     return bill_of(read_model(str(path)).arch).n_params()
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_a_config_in_any_unicode(tmp_path: Path, encoding: str):
-    """A byte-order mark or two bytes a letter change nothing."""
-    path = tmp_path / "config.json"
-    path.write_text(GPT2, encoding=encoding)
-
-    assert n_params(path) == n_params(tmp_path) == GPT2_PARAMS
 
 
 def test_a_folder_is_called_by_its_name(tmp_path: Path):
@@ -65,25 +55,6 @@ def test_bare_words_are_a_model_file(tmp_path: Path):
     path.write_text("n_layers = 2\nd_model = 64\nn_heads = 2\nn_vocab = 100\n")
 
     assert n_params(path) == 100 * 64 + 2 * (12 * 64**2 + 13 * 64) + 2 * 64
-
-
-def test_ten_megabytes_of_json_are_read(tmp_path: Path):
-    """A long value that nobody asks for is no reason to refuse."""
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps(json.loads(GPT2) | {"junk": "x" * 10_000_000}))
-
-    assert n_params(path) == GPT2_PARAMS
-
-
-def test_the_same_key_twice_is_fine_if_it_says_the_same(tmp_path: Path):
-    """A repeated key is refused only where it contradicts itself."""
-    path = tmp_path / "config.json"
-    path.write_text(GPT2.rstrip()[:-1] + ', "n_layer": 12}')
-    assert n_params(path) == GPT2_PARAMS
-
-    path.write_text(GPT2.rstrip()[:-1] + ', "n_layer": 13}')
-    with pytest.raises(ScaleplanError, match="n_layer"):
-        n_params(path)
 
 
 @pytest.mark.parametrize(
@@ -125,3 +96,34 @@ def test_a_preset_name_wins_over_a_folder_of_that_name(tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
 
     assert n_params("gpt2") == GPT2_PARAMS
+
+
+def test_the_format_is_told_by_the_text(tmp_path: Path):
+    """JSON under the name of a TOML file is JSON, and the other way round; a bracket that comes first opens a table."""
+    (tmp_path / "model.toml").write_text(GPT2)
+    (tmp_path / "model.json").write_text(TOML)
+    assert n_params(tmp_path / "model.toml") == GPT2_PARAMS
+    assert n_params(tmp_path / "model.json") == 100 * 64 + 2 * (12 * 64**2 + 13 * 64) + 2 * 64
+
+    (tmp_path / "model.toml").write_text(TOML.replace('name = "small"', ""))
+    assert n_params(tmp_path / "model.toml") == n_params(tmp_path / "model.json")
+
+
+def test_an_unknown_name_is_refused_with_near_ones():
+    """`gpt2-xxl` is most like `gpt2-xl`."""
+    with pytest.raises(UnknownName, match="gpt2-xxl") as refused:
+        read_model("gpt2-xxl")
+    assert "gpt2-xl" in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", "\0", "a" * 5000, "a/" + "b" * 5000, "../../etc/passwd", "/dev/null", "no/such/folder/", ".", "-x", "\u202egpt2"],
+    ids=lambda name: repr(name)[:12],
+)
+def test_a_name_that_is_none_is_refused_briefly(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Whatever stands where a model should: an error of one screen."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ScaleplanError) as refused:
+        read_model(name)
+    assert len(refused.value.report()) < 2000
