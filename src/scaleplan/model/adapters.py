@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from scaleplan.errors import InputError, UnknownName
 from scaleplan.model.arch import Size
-from scaleplan.model.bill import Bill, Layer, Weight, total
+from scaleplan.model.items import Bill, Layer, Weight, total
 
 TARGETS: dict[str, Callable[[Weight], bool]] = {
     "attention": lambda w: w.group == "attention",

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from scaleplan.model.arch import Attention, Block, Experts, FeedForward, LatentAttention, Norm, Size
-from scaleplan.model.bill import Bill, Kept, Layer, total
+from scaleplan.model.items import Bill, Kept, Layer, total
 from scaleplan.model.words import same
 
 

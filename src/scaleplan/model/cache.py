@@ -16,7 +16,7 @@ from scaleplan.model.arch import (
     Rwkv,
     ShortConv,
 )
-from scaleplan.model.bill import Kept, Layer
+from scaleplan.model.items import Kept, Layer
 
 
 def layer_cache(layer: Layer) -> list[Kept]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from scaleplan.model.arch import Size
-from scaleplan.model.bill import Bill, Layer, Weight, total
 from scaleplan.model.flops import Counting, FlopCount, Lengths, count_flops
+from scaleplan.model.items import Bill, Layer, Weight, total
 from scaleplan.model.params import EMBEDDINGS, ParamCount, attention_width, mixer_matrices
 from scaleplan.numeric import floats, minimum
 

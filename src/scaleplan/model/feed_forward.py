@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scaleplan.model.arch import Experts, FeedForward, Size
-from scaleplan.model.bill import Weight, linear, vector
+from scaleplan.model.items import Weight, linear, vector
 
 
 def feed_forward_weights(spec: FeedForward | None, d_model: Size, stream: str) -> list[Weight]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from scaleplan.model.arch import DECODER, ENCODER, SEQUENCE, HashedAttention, LinearAttention, Size, Span
-from scaleplan.model.bill import Bill, Layer, Operation, Weight, total
+from scaleplan.model.items import Bill, Layer, Operation, Weight, total
 from scaleplan.numeric import ceil_div, floats, minimum
 
 

@@ -192,9 +192,35 @@ def arch_of_family(family: Family, config: Config, label: str) -> Arch:
         config.must_be(key, *allowed)
     if family.finish is not None:
         family.finish(config, words)
+    words |= of_kernels(config.data, words)
     refuse_unknown(family, config)
     spelled = {word: config.name(source.keys[0]) for word, source in family.keys.items()}
     return arch_of_shape(words, label, lambda word: spelled.get(word, f"`{word}`"))
+
+
+ACTIVATIONS = {
+    "gelu": "gelu", "gelu_new": "gelu-new", "gelu_fast": "gelu-new", "gelu_pytorch_tanh": "gelu-tanh", "relu": "relu", "relu2": "relu2",
+    "silu": "silu", "swish": "silu",
+}  # fmt: skip
+"""Names of activations in configs -> ours."""
+
+
+def of_kernels(data: Mapping[str, Any], words: Mapping[str, Any]) -> dict[str, Any]:
+    """Words that change no count, but what is kept for the backward pass: the activation of a plain feed-forward, a partial rotation."""
+    found: dict[str, Any] = {}
+    named = next((data[key] for key in ("activation_function", "hidden_act", "activation") if isinstance(data.get(key), str)), None)
+    if named in ACTIVATIONS and not words.get("gated"):
+        found["activation"] = ACTIVATIONS[named]
+    nested = data.get("rope_parameters")
+    places = [data, *([nested] if isinstance(nested, dict) else [])]
+    share = next(
+        (place[key] for place in places for key in ("rotary_pct", "partial_rotary_factor") if isinstance(place.get(key), float)), None
+    )
+    n_heads, d_model = words.get("n_heads"), words.get("d_model")
+    if share is not None and 0 <= share <= 1 and isinstance(n_heads, int) and isinstance(d_model, int):
+        d_head = words.get("d_head", d_model // n_heads)
+        found |= {"d_rotary": int(d_head * share)} if isinstance(d_head, int) else {}
+    return found
 
 
 def words_of_class(family: Family, config: Config) -> Mapping[str, Any]:

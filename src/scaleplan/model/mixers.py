@@ -25,7 +25,7 @@ from scaleplan.model.arch import (
     ShortConv,
     Size,
 )
-from scaleplan.model.bill import Operation, Weight, linear, norm_weights, vector
+from scaleplan.model.items import Operation, Weight, linear, norm_weights, vector
 
 Parts: TypeAlias = tuple[list[Weight], list[Operation]]
 

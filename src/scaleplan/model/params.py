@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from scaleplan.model.arch import Attention, Block, HashedAttention, LatentAttention, Size
-from scaleplan.model.bill import Bill, Layer, Weight, total
+from scaleplan.model.items import Bill, Layer, Weight, total
 
 EMBEDDINGS = ("token_embedding", "position_embedding", "token_type_embedding", "relative_bias")
 HEADS = ("head_matrix", "head_bias")

@@ -29,6 +29,9 @@ MODULES = {
     "state_spaces": """
         mamba mamba2 rwkv qwen3_next
     """,
+    "gemma": """
+        gemma3n_text gemma4_text
+    """,
     "hybrids": """
         jamba bamba granitemoehybrid granitemoeshared falcon_h1 nemotron_h lfm2 lfm2_moe minimax recurrent_gemma falcon_mamba
         qwen3_5_text qwen3_5_moe_text

@@ -15,7 +15,7 @@ GPT2 = Family(
         "n_positions": need("n_positions", "max_position_embeddings"),
         "tied": maybe("tie_word_embeddings", default=True),
     },
-    words={"norm": "layer", "gated": False, "fused_qkv": True, "activation": "gelu-tanh", "attention_bias": "all", "mlp_bias": True},
+    words={"norm": "layer", "gated": False, "fused_qkv": True, "activation": "gelu-new", "attention_bias": "all", "mlp_bias": True},
     architectures=CAUSAL,
 )
 
@@ -116,7 +116,7 @@ def mpt(config: Config, words: Words) -> None:
 
 FAMILIES: dict[str, Family] = {
     "gpt2": GPT2,
-    "gpt_bigcode": GPT2.but(finish=bigcode),
+    "gpt_bigcode": GPT2.but(finish=bigcode, activation="gelu-tanh"),
     "gptj": GPT2.but(
         {"tied": maybe("tie_word_embeddings", default=False), "max_seq_len": maybe("n_positions")},
         without=("n_positions",),
@@ -163,6 +163,7 @@ FAMILIES: dict[str, Family] = {
         embedding_norm=True,
         fused_qkv=True,
         activation="gelu-tanh",
+        d_rotary=0,  # ALiBi
     ),
     "falcon": PLAIN.but({"tied": maybe("tie_word_embeddings", default=True), "d_head": maybe("head_dim")}, finish=falcon, fused_qkv=True),
     "mpt": PLAIN.but(
