@@ -1,7 +1,7 @@
 """Do the 95 % intervals of `fit` hold the truth 95 % of the time?
 
 Draws tables of runs from a known law with 1 % noise on the loss (Gaussian, and Laplace of the same standard deviation), fits
-each with 1,000 resamples and counts how often the percentile interval holds the true alpha, beta, exponent a of N_opt ~ C^a,
+each with 1,000 resamples and counts how often the interval holds the true alpha, beta, exponent a of N_opt ~ C^a,
 and N_opt at 100 times the largest budget. Of 2,000 repetitions the share varies by 0.5 points (one standard deviation).
 
     python benchmarks/fit_coverage.py [--repetitions 2000] [--processes 1]
@@ -58,7 +58,8 @@ def held(noise: str, repetition: int) -> list[bool]:
     found = fit(shape("additive"), columns, loss)
     theta = np.concatenate([part.theta for part in bootstrap(found.problem, found.theta, RESAMPLES, seed=repetition)])
     law = Additive(**{name: np.asarray(value) for name, value in found.shape.constants(theta).items()})
-    intervals = summary(quantities(law))
+    best = {name: float(values[0]) for name, values in quantities(Additive(**found.constants)).items()}
+    intervals = summary(quantities(law), best)
     return [intervals[name]["p2_5"] <= true[0] <= intervals[name]["p97_5"] for name, true in quantities(TRUTH).items()]
 
 

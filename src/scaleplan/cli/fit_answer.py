@@ -9,7 +9,7 @@ from scaleplan.answer import Answer, Caution, Column, Interval, Line, Row, Table
 from scaleplan.cli.fit_charts import charts_of
 from scaleplan.laws.fitting.bootstrap import rounded, summary
 from scaleplan.laws.fitting.fit import Fit, completed
-from scaleplan.laws.fitting.frontier import additive_law, allotment, quantities
+from scaleplan.laws.fitting.frontier import additive_law, allotment, estimates, quantities
 from scaleplan.laws.fitting.influence import Pull, strongest_pull
 from scaleplan.laws.fitting.newton import Minima
 from scaleplan.laws.fitting.shapes import Array
@@ -48,7 +48,7 @@ def answer_of(table: RunTable, fitted: Fit, parts: Sequence[Minima], asked: Aske
 
     target = asked.compute_flops or BEYOND * largest_compute(table)
     draws = rounded(np.concatenate([part.theta for part in parts])) if parts else None
-    found = summary(quantities(fitted.shape, draws, target)) if draws is not None else None
+    found = intervals_of(fitted, draws, target) if draws is not None else None
     settled = int(sum(part.settled.sum() for part in parts))
     pull = strongest_pull(fitted)
     law = additive_law(fitted.shape, fitted.theta)
@@ -110,6 +110,11 @@ def range_of(table: RunTable) -> dict[str, float]:
         if name != "loss":
             found |= {f"{name}_min": float(values.min()), f"{name}_max": float(values.max())}
     return found
+
+
+def intervals_of(fitted: Fit, draws: Array, target: float) -> dict[str, dict[str, Any]]:
+    """Percentiles of every constant and of the optimum at the target."""
+    return summary(quantities(fitted.shape, draws, target), estimates(fitted.shape, fitted.theta, target))
 
 
 def covariance_of(fitted: Fit, draws: Array | None) -> dict[str, Any] | None:
@@ -248,7 +253,8 @@ def how_sure(table: RunTable, fitted: Fit, asked: Asked, draws: Array | None) ->
     if draws is None:
         yield "± is a standard error from the curvature; `--bootstrap 4000` gives intervals."
     else:
-        yield f"Intervals are percentiles of {len(draws):,} resamples of the runs (seed {asked.seed}), each refitted to its minimum."
+        resamples = f"{len(draws):,} resamples of the runs (seed {asked.seed}), each refitted to its minimum"
+        yield f"Intervals are bias-corrected percentiles of {resamples}; ± is their standard deviation."
 
 
 # Warnings.

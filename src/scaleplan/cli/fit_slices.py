@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from scaleplan.answer import Answer, Axis, Caution, Chart, Column, Interval, Line, Series, Table, quantities
 from scaleplan.cli.fit_answer import Asked, largest_compute, predictors, range_of
@@ -32,7 +33,7 @@ def sliced(table: RunTable, asked: Asked, remarks: Sequence[str]) -> Answer:
         raise error.located(table.file) from None
     target = asked.compute_flops or BEYOND * largest_compute(table)
     lines = lines_of(growth, target)
-    points = summary({"exponent": growth.draws[:, 1], "scale": growth.draws[:, 0]}) if growth.draws is not None else None
+    points = intervals_of(growth) if growth.draws is not None else None
     result = {
         "law": {"form": asked.form, "scale": growth.scale, "exponent": growth.exponent},
         "n_params_kind": asked.n_kind,
@@ -64,6 +65,13 @@ def sliced(table: RunTable, asked: Asked, remarks: Sequence[str]) -> Answer:
         more_sources=[SOURCE, "hoffmann2022"],
         files={".toml": files_of(table, growth, asked)},
     )
+
+
+def intervals_of(growth: Growth) -> dict[str, Any]:
+    """Percentiles of the two constants."""
+    assert growth.draws is not None, "asked for with draws only"
+    draws = {"scale": growth.draws[:, 0], "exponent": growth.draws[:, 1]}
+    return summary(draws, {"scale": growth.scale, "exponent": growth.exponent})
 
 
 def lines_of(growth: Growth, target: float) -> list[Line]:

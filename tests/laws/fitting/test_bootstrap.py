@@ -57,13 +57,21 @@ def test_every_resample_ends_at_its_minimum(fitted):
 
 
 def test_summary_gives_percentiles_and_spread():
-    """Of the numbers 0 to 100: the percentile is the number, the spread that of a uniform sample."""
-    points = summary({"x": np.arange(101.0)})["x"]
+    """Of 100 numbers around the estimate: the plain percentiles, and the spread of a uniform sample."""
+    points = summary({"x": np.arange(100.0)}, {"x": 50.0})["x"]
 
-    assert [points[key] for key in ("p2_5", "p10", "p50", "p90", "p97_5")] == [2.5, 10, 50, 90, 97.5]
-    assert points["sd"] == pytest.approx(np.std(np.arange(101), ddof=1))
+    assert [points[key] for key in ("p2_5", "p10", "p50", "p90", "p97_5")] == pytest.approx([0.99 * p for p in (2.5, 10, 50, 90, 97.5)])
+    assert points["sd"] == pytest.approx(np.std(np.arange(100), ddof=1))
 
 
 def test_summary_is_silent_where_draws_run_away():
     """A quantity that is infinite in many draws has no interval."""
-    assert summary({"x": np.array([1.0, np.inf, np.inf, 2.0])}) == {}
+    assert summary({"x": np.array([1.0, np.inf, np.inf, 2.0])}, {"x": 1.0}) == {}
+
+
+def test_draws_on_one_side_shift_the_interval():
+    """Efron's correction by hand: 60 of 100 draws below the estimate, z0 = 0.2533, so p97.5 is read at Phi(2 z0 + 1.96) = 99.32 %."""
+    points = summary({"x": np.arange(100.0)}, {"x": 60.0})["x"]
+
+    assert points["p97_5"] == pytest.approx(0.9932 * 99, abs=0.05)
+    assert points["p2_5"] == pytest.approx(0.0732 * 99, abs=0.05)

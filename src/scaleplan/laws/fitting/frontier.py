@@ -34,6 +34,11 @@ def allotment(law: Additive, flops: float) -> dict[str, Any]:
     }
 
 
+def estimates(shape: Shape, theta: Array, target_flops: float) -> dict[str, float]:
+    """The quantities of one law."""
+    return {name: float(values[0]) for name, values in quantities(shape, theta[None], target_flops).items()}
+
+
 def quantities(shape: Shape, theta: Array, target_flops: float) -> dict[str, Array]:
     """Every quantity whose interval is asked for, over draws. theta: (n_draws, n_parameters)."""
     found = shape.constants(theta)
