@@ -11,8 +11,9 @@ import pytest
 
 from scaleplan.machine.activations import Batch, Split, block_layers, layer_bytes, outside_bytes
 from scaleplan.machine.recipe import precision_named
-from scaleplan.model.bill import Bill, bill_of
+from scaleplan.model.bill import bill_of
 from scaleplan.model.blocks import Keeping, Pass
+from scaleplan.model.items import Bill
 from scaleplan.model.shape import arch_of_shape
 
 PUBLISHED = Path(__file__).parents[1] / "published"

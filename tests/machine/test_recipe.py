@@ -17,7 +17,8 @@ from scaleplan.machine.recipe import (
     served_weights_bytes,
     serving_format,
 )
-from scaleplan.model.bill import Bill, bill_of
+from scaleplan.model.bill import bill_of
+from scaleplan.model.items import Bill
 from scaleplan.model.shape import arch_of_shape
 
 PUBLISHED = Path(__file__).parents[1] / "published"

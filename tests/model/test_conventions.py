@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from scaleplan.model.bill import Bill, bill_of
+from scaleplan.model.bill import bill_of
 from scaleplan.model.conventions import CONVENTIONS, convention_inputs, from_six_n, training_flops
 from scaleplan.model.flops import Counting, Lengths, count_flops
+from scaleplan.model.items import Bill
 from scaleplan.model.params import count_params
 from scaleplan.model.shape import arch_of_shape
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from scaleplan.model.bill import Bill, bill_of
+from scaleplan.model.bill import bill_of
 from scaleplan.model.flops import Counting, count_flops
+from scaleplan.model.items import Bill
 from scaleplan.model.params import count_params
 from scaleplan.model.shape import arch_of_shape
 from scaleplan.model_files import read_model

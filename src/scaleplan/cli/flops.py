@@ -13,9 +13,9 @@ from scaleplan.cli.models import LoraOption, bill_with, with_model
 from scaleplan.cli.options import BatchSizeSeqs, BatchSizeTokens, BytesPerToken, NSteps, Recompute, SeqLen, Text, Tokens, command, quantity
 from scaleplan.cli.tokens import training_tokens
 from scaleplan.errors import NotSupported
-from scaleplan.model.bill import Bill
 from scaleplan.model.conventions import CONVENTIONS, convention_inputs, from_six_n, training_flops
 from scaleplan.model.flops import Counting, FlopCount, Lengths, count_flops, recomputed_flops, serving_flops, share_of_dense
+from scaleplan.model.items import Bill
 from scaleplan.model.params import ParamCount, count_params
 from scaleplan.model_files import Model
 

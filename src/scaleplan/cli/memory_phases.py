@@ -9,7 +9,7 @@ from scaleplan.cli.memory_tables import FORMULA_SOURCES, PARTS, Room
 from scaleplan.machine.activations import Split, block_layers, layer_bytes
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.memory import USABLE_SHARE, Phase, Stage, fits
-from scaleplan.model.bill import Bill
+from scaleplan.model.items import Bill
 from scaleplan.plan.levers import levers
 from scaleplan.plan.memory import Setup, Wishes, training_setup
 from scaleplan.plan.memory_inverse import find

@@ -12,7 +12,7 @@ from scaleplan.machine.layout import Layout
 from scaleplan.machine.memory import USABLE_SHARE, fits
 from scaleplan.machine.recipe import cache_precision, serving_format
 from scaleplan.machine.serving_memory import Serving, ServingMemory, serving_memory
-from scaleplan.model.bill import Bill
+from scaleplan.model.items import Bill
 from scaleplan.plan.memory import Wishes, stack_named
 from scaleplan.units import show_bytes
 

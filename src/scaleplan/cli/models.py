@@ -15,7 +15,8 @@ from scaleplan import units
 from scaleplan.answer import Answer
 from scaleplan.cli.options import one_of, quantity
 from scaleplan.errors import UsageError
-from scaleplan.model.bill import Bill, bill_of
+from scaleplan.model.bill import bill_of
+from scaleplan.model.items import Bill
 from scaleplan.model.words import REQUIRED, WORDS
 from scaleplan.model_files import Model, model_of_words, read_model
 

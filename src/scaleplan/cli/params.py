@@ -11,7 +11,7 @@ from scaleplan.answer import Answer, Column, Line, Table
 from scaleplan.cli.models import Choice, LoraOption, bill_with, with_model
 from scaleplan.cli.options import command, one_of, quantity
 from scaleplan.errors import UsageError
-from scaleplan.model.bill import Bill
+from scaleplan.model.items import Bill
 from scaleplan.model.params import ParamCount, Part, count_params
 from scaleplan.model_files import Model
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from scaleplan.machine.recipe import Precision
 from scaleplan.model.arch import DECODER, ENCODER, SEQUENCE, Size
-from scaleplan.model.bill import Bill, Kept, Layer
 from scaleplan.model.blocks import Pass, copies_under_autocast, layer_kept, outside_kept
+from scaleplan.model.items import Bill, Kept, Layer
 from scaleplan.numeric import floor_div, minimum, where
 
 KERNELS_WITHOUT_SCORES = ("sdpa", "flash", "fa1", "fa2", "fa3")

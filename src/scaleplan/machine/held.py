@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.recipe import Format, Optimizer, Precision, state_bytes, weight_bits
 from scaleplan.model.arch import Size
-from scaleplan.model.bill import Layer, Weight, total
+from scaleplan.model.items import Layer, Weight, total
 from scaleplan.numeric import ceil_div, maximum, minimum, where
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from scaleplan.errors import InputError, ScaleplanError, UsageError, clipped, raise_all
 from scaleplan.model.arch import Arch, Attention, FeedForward, LatentAttention, Size
-from scaleplan.model.bill import total
+from scaleplan.model.items import total
 
 
 class Layout(NamedTuple):

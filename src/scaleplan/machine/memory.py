@@ -14,8 +14,8 @@ from scaleplan.machine.pipeline import head_stage, in_flight, layers_before
 from scaleplan.machine.recipe import Precision
 from scaleplan.machine.stack import Stack
 from scaleplan.model.arch import Size
-from scaleplan.model.bill import Bill, Kept, Layer, total
 from scaleplan.model.blocks import Pass
+from scaleplan.model.items import Bill, Kept, Layer, total
 from scaleplan.numeric import ceil_div, floor_div, maximum, minimum, where
 
 USABLE_SHARE = 0.9  # of the capacity: what an allocator can give before fragments stop it

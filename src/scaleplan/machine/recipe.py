@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from scaleplan.errors import UnknownName
-from scaleplan.model.bill import Bill, Layer, Weight, total
+from scaleplan.model.items import Bill, Layer, Weight, total
 from scaleplan.numeric import ceil_div, where
 
 # -------------------------------------------------------------------------------------------------------- number formats

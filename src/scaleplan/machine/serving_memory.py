@@ -8,8 +8,8 @@ from scaleplan.machine.activations import Batch, Split, dtype_bytes, kept_bytes
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.recipe import Format, Precision, weight_bits
 from scaleplan.model.arch import Size
-from scaleplan.model.bill import Bill, Kept
 from scaleplan.model.cache import layer_cache
+from scaleplan.model.items import Bill, Kept
 from scaleplan.numeric import ceil_div, maximum, minimum
 
 PREFILL_TOKENS = 8192  # of a pass over prompts: what serving engines take at once

@@ -10,7 +10,8 @@ from scaleplan.machine.inverse import best_of, divisors, largest, smallest
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.memory import fits
 from scaleplan.model.arch import Arch
-from scaleplan.model.bill import Bill, bill_of
+from scaleplan.model.bill import bill_of
+from scaleplan.model.items import Bill
 from scaleplan.plan.memory import Setup, Wishes, training_setup
 
 LARGEST = ("micro-batch-size-seqs", "seq-len", "n-layers")
