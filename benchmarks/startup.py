@@ -70,10 +70,8 @@ def main() -> None:
         found = medians(commands, repeats)
     print(f"{'command':44} {'median':>9} {'ratio':>7} {'bar':>6}")
     print(f"{'python -c pass':44} {1e3 * found['python']:6.0f} ms")
-    print(
     own = found["hello"] / found["python"]
     print(f"{'hello-world of Typer':44} {1e3 * found['hello']:6.0f} ms {own:6.2f}x {HELLO_OVER_PYTHON:5.2f}x of python")
-    )
     for line, bar in BARS.items():
         print(f"{'scaleplan ' + line:44} {1e3 * found[line]:6.0f} ms {found[line] / found['hello']:6.2f}x {bar:5.2f}x")
 
