@@ -56,7 +56,7 @@ MicroBatch = Annotated[
 GlobalBatch = Annotated[int | None, quantity("--global-batch-size-seqs", units.count, "Sequences of a whole step.", metavar="B")]
 Schedule = Annotated[
     str | None,
-    typer.Option("--schedule", parser=one_of("pipeline schedule", *SCHEDULES), metavar="NAME", help=f"{', '.join(SCHEDULES)}."),
+    typer.Option("--pipeline-schedule", parser=one_of("pipeline schedule", *SCHEDULES), metavar="NAME", help=f"{', '.join(SCHEDULES)}."),
 ]
 Offload = Annotated[
     str | None,
