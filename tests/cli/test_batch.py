@@ -58,3 +58,35 @@ def test_without_a_loss_there_is_no_answer(run, args):
     """A loss, or N and D and one law to tell it."""
     outcome = run("batch", *args)
     assert (outcome.code, outcome.stdout) == (2, "")
+
+
+def test_a_growing_batch(ask):
+    """1e9 parameters to 2.6 nats: the batch ends at B_crit of 2.6, and saves tokens at equal steps."""
+    found = ask("batch", "--loss", "2.6", "--n-params", "1e9", "--schedule")["schedule"]
+    assert found["stretches"][-1]["batch_tokens"] == pytest.approx(2.1e8 / 2.6 ** (1 / 0.21), rel=0.01)
+    assert 0 < found["saved_tokens_fraction"] < 0.5
+    assert found["constant_tokens"] == pytest.approx(found["constant_batch_tokens"] * found["steps"])
+
+
+def test_time_where_devices_grow_with_the_batch(ask):
+    """A step of 1.2 s: steps x 1.2 s; doubling the devices at B_crit divides the time by 4/3."""
+    rows = ask("batch", "--loss", "2.5", "--step-s", "1.2s")["tradeoff"]
+    at_critical = next(row for row in rows if row["critical_batches"] == pytest.approx(1))
+    assert at_critical["wall_s"] == pytest.approx(1.2 * at_critical["steps"])
+    assert at_critical["doubling_speedup"] == pytest.approx(4 / 3)
+
+
+def test_noise_scale_of_two_norms(ask):
+    """Squared norms of 0.041 at 32 and 0.0028 at 512: 5,147 (mccandlish2018's estimator by hand)."""
+    found = ask("batch", "--gradient-norm2", "512=0.0028", "--gradient-norm2", "32=0.041")
+    assert found["noise_scale"] == pytest.approx(5147, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "norms", [("32=0.041",), ("32=0.041", "32=0.04"), ("32=0.041", "512=0.05"), ("32", "512=0.05"), ("32=0.041", "512=nan")]
+)
+def test_norms_that_say_nothing_are_refused(run, norms):
+    """Two batch sizes, the larger with the smaller norm."""
+    outcome = run("batch", *(arg for norm in norms for arg in ("--gradient-norm2", norm)))
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert "a bug" not in outcome.stderr

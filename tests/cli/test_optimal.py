@@ -166,3 +166,41 @@ def test_laws_that_know_no_loss_are_named(run):
     """Asked for a loss, the default list answers where it can and says who cannot."""
     outcome = run("optimal", "--loss", "2.1")
     assert "No answer from hoffmann2022-1, hoffmann2022-2" in outcome.stdout
+
+
+def test_a_model_that_must_fit(ask):
+    """At most 13e9 parameters of 1e23 FLOP: 13e9, and the rest in tokens."""
+    (found,) = ask("optimal", "--compute", "1e23", "--where", "n_params<=13B", "--law", "besiroglu2024")["laws"]
+    assert found["n_params"] == 13e9
+    assert found["n_tokens"] == pytest.approx(1e23 / 6 / 13e9)
+
+
+def test_over_training_on_request(ask):
+    """400 tokens per parameter of 1e22 FLOP: N = sqrt(C / 2400)."""
+    (found,) = ask("optimal", "--compute", "1e22", "--tokens-per-param", "400", "--law", "besiroglu2024")["laws"]
+    assert found["n_params"] == pytest.approx((1e22 / 2400) ** 0.5)
+    (found,) = ask("optimal", "--n-params", "8B", "--tokens-per-param", "200", "--law", "besiroglu2024")["laws"]
+    assert found["n_tokens"] == 1.6e12
+
+
+def test_what_a_lower_loss_takes(run, ask):
+    """5 % less than 7e9 parameters on 2e12 tokens have: out of reach for data alone, and the limit is told."""
+    asked = ("optimal", "--n-params", "7B", "--tokens", "2T", "--loss-change", "-5%", "--law", "besiroglu2024")
+    (found,) = ask(*asked)["loss_changes"]
+    assert found["tokens_factor"] is None
+    assert found["tokens_limit_nats"] == pytest.approx(1.8172 + 482.01 / 7e9**0.3478)
+    assert f"{found['tokens_limit_nats']:.4f}" in run(*asked).stdout
+
+
+def test_following_another_law_wastes_compute(ask):
+    """The recommended law's best run reaches the loss of Kaplan's 4.7e9 parameters with less compute."""
+    rows = ask("optimal", "--compute", "1e21")["laws"]
+    wasted = {row["law"]: row["wasted_compute_fraction"] for row in rows}
+    assert 0.05 < wasted["kaplan2020"] < 0.2
+    assert wasted["besiroglu2024"] == pytest.approx(0, abs=1e-9)
+
+
+def test_bounds_beside_two_fixed_quantities_are_refused(run):
+    """There is nothing left to bound."""
+    outcome = run("optimal", "--compute", "1e21", "--n-params", "1e9", "--where", "n_tokens<=1T")
+    assert (outcome.code, outcome.stdout) == (2, "")

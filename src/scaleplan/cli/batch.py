@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from scaleplan import units
 from scaleplan.answer import Answer, Caution, Column, Line, Table, quantities
 from scaleplan.cli.batch_charts import pareto_chart
-from scaleplan.cli.options import BatchSizeTokens, Law, Loss, NParams, Tokens, command_in
+from scaleplan.cli.batch_more import noise_answer, schedule_of, timed
+from scaleplan.cli.options import BatchSizeTokens, Law, Loss, NParams, Tokens, command_in, quantity
 from scaleplan.errors import InputError, NotSupported, UsageError
 from scaleplan.laws.allocation import Question, allocate
 from scaleplan.laws.batch import Tradeoff, step_loss_of
@@ -19,9 +23,31 @@ from scaleplan.plan import catalogue
 MULTIPLES = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)  # of the critical batch
 
 
+StepTime = Annotated[
+    float | None, quantity("--step-s", units.seconds, "Time of a step, with devices in proportion to the batch: 1.2s.", metavar="TIME")
+]
+GrowingBatch = Annotated[bool, typer.Option("--schedule", help="Grow the batch with the training, as B_crit grows.")]
+Norms = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--gradient-norm2",
+        metavar="BATCH=NORM2",
+        help="Mean squared gradient norm at a batch size; twice, for the noise scale.",
+        show_default=False,
+    ),
+]
+
+
 @command_in(charts=True)
 def batch(
-    loss: Loss = None, n_params: NParams = None, tokens: Tokens = None, batch_size_tokens: BatchSizeTokens = None, law: Law = None
+    loss: Loss = None,
+    n_params: NParams = None,
+    tokens: Tokens = None,
+    batch_size_tokens: BatchSizeTokens = None,
+    law: Law = None,
+    schedule: GrowingBatch = False,
+    step_s: StepTime = None,
+    gradient_norm2: Norms = None,
 ) -> Answer:
     """How large may a batch be before it wastes tokens?
 
@@ -33,7 +59,11 @@ def batch(
       scaleplan batch --n-params 1B --tokens 20B
       scaleplan batch --n-params 7B --tokens 2T --batch-size-tokens 4M
       scaleplan batch --loss 2.5 --plot
+      scaleplan batch --loss 2.6 --n-params 1B --schedule
+      scaleplan batch --gradient-norm2 32=0.041 --gradient-norm2 512=0.0028
     """
+    if gradient_norm2:
+        return noise_answer(gradient_norm2)
     if loss is None and (n_params is None or tokens is None):
         raise UsageError("at which loss?", hint="give --loss, or --n-params and --tokens to have a law tell it")
     if law and len(law) > 1:
@@ -45,13 +75,20 @@ def batch(
     if batch_size_tokens is not None:
         lines += chosen_lines(curve, batch_size_tokens)
     rows = tradeoff_rows(curve, found["n_params"], batch_size_tokens)
+    if step_s is not None:
+        rows = timed(rows, step_s)
     result: dict[str, Any] = {line.key: line.value for line in lines} | {"tradeoff": rows}
     tables = [quantities("", lines), tradeoff_table(rows)]
     advice = suggestions(n_params, tokens) if n_params is not None and tokens is not None else []
     if advice:
         result["suggestions"] = [{key: value for key, value in row.items() if key != "sources"} for row in advice]
         tables.append(suggestion_table(result["suggestions"]))
-    asked = {"loss_nats": loss, "n_params": n_params, "n_tokens": tokens, "batch_size_tokens": batch_size_tokens}
+    if schedule:
+        if found["n_params"] is None:
+            raise UsageError("--schedule needs the size of the model", hint="add --n-params")
+        result["schedule"], table = schedule_of(found["n_params"], found["loss_nats"])
+        tables.append(table)
+    asked = {"loss_nats": loss, "n_params": n_params, "n_tokens": tokens, "batch_size_tokens": batch_size_tokens, "step_s": step_s}
     return Answer(
         "batch",
         inputs={key: value for key, value in asked.items() if value is not None},
@@ -199,7 +236,11 @@ def tradeoff_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         Column("tokens", "tokens", "tokens"),
         Column("flops", "compute", "FLOP"),
     ]
-    return Table("Steps against tokens, to the same loss", columns, rows)
+    if "wall_s" not in rows[0]:
+        return Table("Steps against tokens, to the same loss", columns, rows)
+    columns += [Column("wall_s", "time", "s"), Column("doubling_speedup", "doubling", "x")]
+    note = "doubling: what twice the devices on twice the batch divide the time by; above B_crit it is less than 1.33x."
+    return Table("Steps against tokens, to the same loss", columns, rows, [note])
 
 
 def suggestions(n_params: float, tokens: float) -> list[dict[str, Any]]:

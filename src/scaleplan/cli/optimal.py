@@ -32,6 +32,12 @@ TokensPerParam = Annotated[
 ]
 
 
+LossChange = Annotated[
+    float | None,
+    quantity("--loss-change", units.signed_change, "What it takes to change the loss: -10%.", metavar="CHANGE"),
+]
+
+
 @command
 def optimal(
     compute: Compute = None,
@@ -44,6 +50,7 @@ def optimal(
     inference_tokens: InferenceTokens = None,
     tokens_per_param: TokensPerParam = None,
     where: Where = None,
+    loss_change: LossChange = None,
 ) -> Answer:
     """How large a model on how many tokens, and what loss, by each scaling law?
 
@@ -56,12 +63,26 @@ def optimal(
       scaleplan optimal --compute 1e22 --unique-tokens 25B
       scaleplan optimal --loss 2.1 --inference-tokens 2T
       scaleplan optimal --compute 1e23 --where 'n_params<=13B'
+      scaleplan optimal --n-params 7B --tokens 2T --loss-change -5%
     """
     question = question_of(Question(compute, n_params, tokens, loss, unique_tokens, inference_tokens), where or [], tokens_per_param)
     check_question(question)
     names = law or (KNOWS_REPETITION if unique_tokens else catalogue.DEFAULT)
     advices, silent = ask(names, question, KINDS_OF_N.get(n_kind or ""))
-    return answer_of(question, advices, silent, n_kind or "own")
+    answer = answer_of(question, advices, silent, n_kind or "own")
+    return answer if loss_change is None else with_change(answer, advices, loss_change)
+
+
+def with_change(answer: Answer, advices: Sequence[Advice], relative: float) -> Answer:
+    """The answer and what it takes to change its losses."""
+    from scaleplan.cli.optimal_change import change_rows, change_table
+
+    rows = change_rows(advices, relative)
+    return answer._replace(
+        inputs={**answer.inputs, "loss_change_fraction": relative},
+        result={**answer.result, "loss_changes": rows},
+        tables=[*answer.tables, change_table(rows, relative)],
+    )
 
 
 def question_of(question: Question, where: Sequence[str], tokens_per_param: float | None) -> Question:

@@ -1,0 +1,106 @@
+"""What `scaleplan batch` answers beside the trade-off: a growing batch, wall-clock time, and the gradient noise scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scaleplan.answer import Answer, Column, Line, Table, quantities
+from scaleplan.errors import InputError, UsageError, clipped
+from scaleplan.laws.batch import noise_scale, step_loss_of
+from scaleplan.laws.schedule import growing_batch
+from scaleplan.plan import catalogue
+
+SHOWN = (0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)  # of the stretches of a schedule
+
+
+def schedule_of(n_params: float, loss_nats: float) -> tuple[dict[str, Any], Table]:
+    """The growing batch by which N reaches a loss, and what it saves."""
+    law = step_loss_of(catalogue.load_law(catalogue.CRITICAL_BATCH).data["loss_of_steps"])
+    floor = law.converged(n_params)
+    if not loss_nats > floor:
+        raise InputError(
+            f"{n_params:.4g} parameters never reach a loss of {loss_nats:.4g} nats by kaplan2020's L(N, S): it stays above {floor:.4f}",
+            hint="give a higher --loss, or a larger --n-params",
+        )
+    found = growing_batch(law, catalogue.critical_batch(), n_params, loss_nats)
+    last = len(found.stretches)
+    rows = [
+        {
+            "loss_nats": at.loss_nats,
+            "critical_batch_tokens": at.critical_batch,
+            "batch_tokens": at.batch_tokens,
+            "steps": at.steps,
+            "tokens": at.tokens,
+        }
+        for at in (found.stretches[max(round(share * last) - 1, 0)] for share in SHOWN)
+    ]
+    result = {
+        "stretches": rows,
+        "steps": found.steps,
+        "tokens": found.tokens,
+        "constant_batch_tokens": found.constant_batch,
+        "constant_tokens": found.constant_tokens,
+        "saved_tokens_fraction": found.saved_fraction,
+    }
+    columns = [
+        Column("loss_nats", "at loss", "nats"),
+        Column("critical_batch_tokens", "B_crit", "tokens"),
+        Column("batch_tokens", "batch", "tokens"),
+        Column("steps", "steps so far", "steps"),
+        Column("tokens", "tokens so far", "tokens"),
+    ]
+    note = f"Growing the batch saves {100 * found.saved_fraction:.3g} % of the tokens of a constant batch that takes as many steps."
+    return result, Table("A batch that grows with the training", columns, rows, [note])
+
+
+def timed(rows: Sequence[Mapping[str, Any]], step_s: float) -> list[dict[str, Any]]:
+    """The trade-off with wall-clock time, where devices grow with the batch so that a step stays as long.
+
+    doubling_speedup  what doubling devices and batch from here divides the time by: 2 far below B_crit, 1 far above
+    """
+    return [
+        {
+            **row,
+            "wall_s": row["steps"] * step_s,
+            "doubling_speedup": (1 + 1 / row["critical_batches"]) / (1 + 0.5 / row["critical_batches"]),
+        }
+        for row in rows
+    ]
+
+
+def noise_answer(texts: Sequence[str]) -> Answer:
+    """The gradient noise scale from squared gradient norms at two batch sizes."""
+    if len(texts) != 2:
+        raise UsageError(
+            "--gradient-norm2 is measured at two batch sizes", hint="for example --gradient-norm2 32=0.041 --gradient-norm2 512=0.0028"
+        )
+    (small, small_norm2), (large, large_norm2) = sorted(map(measured, texts))
+    if small == large:
+        raise UsageError(f"--gradient-norm2: both were measured at a batch of {small:g}", hint="measure at two batch sizes")
+    if not small * small_norm2 < large * large_norm2 or not small_norm2 > large_norm2:
+        raise InputError(
+            "these norms cannot be those of one gradient with noise",
+            hint="a larger batch must have the smaller squared norm, but not in proportion to the batch",
+        )
+    inputs = {"small_batch": small, "large_batch": large, "small_norm2": small_norm2, "large_norm2": large_norm2}
+    formula = (
+        "(small_norm2 - large_norm2) / (1 / small_batch - 1 / large_batch)"
+        " / ((large_batch * large_norm2 - small_batch * small_norm2) / (large_batch - small_batch))"
+    )
+    value = noise_scale(small, large, small_norm2, large_norm2)
+    line = Line("noise_scale", "gradient noise scale", value, "", formula, inputs, ["mccandlish2018"], "estimate")
+    note = "In the unit of the batches that were measured; far below it a batch wastes steps, far above it examples."
+    return Answer("batch", inputs, {"noise_scale": value}, [quantities("", [line])], [line], notes=[note])
+
+
+def measured(text: str) -> tuple[float, float]:
+    """`32=0.041`: a batch size and the mean squared norm of its gradient."""
+    batch, _, norm2 = text.partition("=")
+    try:
+        size, square = float(batch), float(norm2)
+    except ValueError:
+        size = square = 0.0
+    if not (size > 0 and square > 0 and size < float("inf") and square < float("inf")):
+        raise InputError(f"--gradient-norm2: `{clipped(text)}` is not BATCH=NORM2", hint="for example 32=0.041")
+    return size, square

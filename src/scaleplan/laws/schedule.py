@@ -1,0 +1,76 @@
+"""A batch that grows along the training, because B_crit grows as the loss falls.
+
+A small stretch of training that needs ds steps at endless batches takes (1 + B_crit / B) ds steps and (B + B_crit) ds tokens at
+batch B. Where a step is worth r tokens, the best batch at each moment is B = sqrt(r B_crit); r = B_crit at the end makes it end
+at B_crit. Source: mccandlish2018 appendix D, with the loss along the training from kaplan2020 equation 5.6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from scaleplan.laws.batch import StepLoss
+from scaleplan.laws.power import Power
+
+N_STRETCHES = 200
+FIRST_SHARE = 0.01  # before this share of the steps L(N, S) is not yet the transient's end (kaplan2020 figure 4)
+
+
+class Stretch(NamedTuple):
+    """A point along the training.
+
+    min_steps        fewest steps up to here, at endless batches
+    steps, tokens    spent up to here with the growing batch
+    """
+
+    min_steps: float
+    loss_nats: float
+    critical_batch: float
+    batch_tokens: float
+    steps: float
+    tokens: float
+
+
+class Schedule(NamedTuple):
+    """A growing batch against the constant one that takes as many steps.
+
+    constant_batch   in tokens
+    constant_tokens  what that takes
+    """
+
+    stretches: Sequence[Stretch]
+    constant_batch: float
+    constant_tokens: float
+
+    @property
+    def steps(self) -> float:
+        return self.stretches[-1].steps
+
+    @property
+    def tokens(self) -> float:
+        return self.stretches[-1].tokens
+
+    @property
+    def saved_fraction(self) -> float:
+        """Share of the tokens of the constant batch that growing saves."""
+        return 1 - self.tokens / self.constant_tokens
+
+
+def growing_batch(law: StepLoss, critical_batch: Power, n_params: float, loss_nats: float) -> Schedule:
+    """The schedule by which N parameters reach a loss."""
+    fewest = law.min_steps(n_params, loss_nats)
+    last = critical_batch.at(loss_nats=loss_nats)
+    step = fewest * (1 - FIRST_SHARE) / N_STRETCHES
+    stretches, steps, tokens, mean_critical = [], 0.0, 0.0, 0.0
+    for i in range(N_STRETCHES):
+        done = fewest * FIRST_SHARE + (i + 1) * step
+        loss = law.loss(n_params, done - step / 2)  # in the middle of the stretch
+        critical = critical_batch.at(loss_nats=loss)
+        batch = (last * critical) ** 0.5
+        steps += (1 + critical / batch) * step
+        tokens += (batch + critical) * step
+        mean_critical += critical * step
+        stretches.append(Stretch(done, law.loss(n_params, done), critical, batch, steps, tokens))
+    constant = mean_critical / (steps - fewest * (1 - FIRST_SHARE))
+    return Schedule(stretches, constant, constant * steps)

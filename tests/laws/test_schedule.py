@@ -1,0 +1,38 @@
+"""A batch that grows with the training."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from scaleplan.laws.batch import StepLoss
+from scaleplan.laws.power import Power
+from scaleplan.laws.schedule import growing_batch
+
+LAW = StepLoss(6.5e13, 0.077, 2.1e3, 0.76)
+CRITICAL = Power(2.1e8, {"loss_nats": -1 / 0.21})
+
+
+def test_the_batch_grows_as_the_loss_falls():
+    """Loss falls, B_crit and the batch rise, and both end at B_crit of the final loss, within the last stretch."""
+    stretches = growing_batch(LAW, CRITICAL, 1e9, 2.6).stretches
+    assert all(a.loss_nats > b.loss_nats and a.batch_tokens < b.batch_tokens for a, b in pairwise(stretches))
+    assert stretches[-1].loss_nats == pytest.approx(2.6)
+    assert stretches[-1].batch_tokens == pytest.approx(CRITICAL.at(loss_nats=2.6), rel=0.01)
+
+
+def test_growing_saves_tokens_at_equal_steps():
+    """The mean of a square root is at most the root of the mean: the constant batch of as many steps needs more tokens."""
+    schedule = growing_batch(LAW, CRITICAL, 1e9, 2.6)
+    assert 0 < schedule.saved_fraction < 0.5
+    assert schedule.constant_batch * schedule.steps == pytest.approx(schedule.constant_tokens)
+
+
+def test_a_batch_that_need_not_grow_saves_nothing():
+    """Where B_crit does not depend on the loss, both are the same run: twice the fewest steps, twice the fewest tokens."""
+    flat = growing_batch(LAW, Power(1e6, {"loss_nats": 0.0}), 1e9, 2.6)
+    fewest = LAW.min_steps(1e9, 2.6) * 0.99
+    assert flat.saved_fraction == pytest.approx(0, abs=1e-9)
+    assert flat.steps == pytest.approx(2 * fewest)
+    assert flat.tokens == pytest.approx(2 * fewest * 1e6)
