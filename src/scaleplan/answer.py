@@ -6,7 +6,7 @@ each number comes from, and warnings. The renderers in `render/` know answers an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 Row = Mapping[str, Any]
@@ -123,6 +123,7 @@ class Answer(NamedTuple):
     result     the JSON contract of the command
     tables     views of it; the first one is what CSV shows
     lines      one for each number worth explaining
+    charts     as they are, or how to make them where only a wish to see them is worth the work
     exit_code  1 only where `check` or `diff` found a limit broken
     files      what `-o NAME.SUFFIX` writes instead of a view, by suffix: ending of each file -> its text, or None for a file
                that must not be left over from before
@@ -133,7 +134,7 @@ class Answer(NamedTuple):
     result: Mapping[str, Any]
     tables: Sequence[Table]
     lines: Sequence[Line] = ()
-    charts: Sequence[Chart] = ()
+    charts: Sequence[Chart] | Callable[[], Sequence[Chart]] = ()
     warnings: Sequence[Caution] = ()
     notes: Sequence[str] = ()
     more_sources: Sequence[str] = ()
@@ -145,6 +146,10 @@ class Answer(NamedTuple):
     def sources(self) -> list[str]:
         """Citation keys behind the answer, each once, in the order of first use."""
         return unique([source for line in self.lines for source in line.sources] + list(self.more_sources))
+
+    def drawn_charts(self) -> Sequence[Chart]:
+        """The charts, made now where they were not yet."""
+        return self.charts() if callable(self.charts) else self.charts
 
 
 def unique(items: Iterable[str]) -> list[str]:
