@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.laws.minimum import place_of_least
 
 from scaleplan.laws.batch import StepLoss, Tradeoff, from_run, from_steps, min_compute, noise_scale
 
@@ -64,6 +67,21 @@ def test_a_size_off_the_best_costs_a_fifth():
     assert STEPS.compute_of_size(1.0) == pytest.approx(1)
     assert 1.1 < STEPS.compute_of_size(0.6) <= 1.2
     assert STEPS.compute_of_size(2.2) == pytest.approx(1.2, abs=0.005)
+
+
+@pytest.mark.parametrize("loss", [2.2, 3.0, 4.0])
+def test_the_cheapest_run_to_a_loss_is_the_efficient_size(loss):
+    """N S_min(N, L), searched by itself, is least where the converged loss is L / (1 + alpha_N / alpha_S); other sizes cost as said."""
+    n_c, alpha_n, s_c, alpha_s = map(Decimal, STEPS)
+
+    def cost(n: Decimal) -> Decimal:
+        return n * s_c / (Decimal(loss) - (n_c / n) ** alpha_n) ** (1 / alpha_s)
+
+    smallest = STEPS.n_c / loss ** (1 / STEPS.alpha_n)
+    best = place_of_least(cost, smallest * 1.0001, smallest * 1e6)
+    assert STEPS.converged(best) * (1 + STEPS.excess_at_optimum()) == pytest.approx(loss, rel=1e-9)
+    for ratio in (0.6, 2.2, 10.0):
+        assert float(cost(Decimal(ratio * best)) / cost(Decimal(best))) == pytest.approx(STEPS.compute_of_size(ratio), rel=1e-9)
 
 
 def test_early_stopping_comes_no_earlier_than_the_overfit_says():
