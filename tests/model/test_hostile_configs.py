@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from scaleplan.errors import InputError, ScaleplanError
 from scaleplan.model.bill import bill_of
+from scaleplan.model.huggingface import read_config
 from scaleplan.model.params import count_params
 from scaleplan.model_files import Model, parse_json, read_model
 
@@ -21,8 +22,8 @@ GPT2 = 124_439_808
 TOML = "n_layers = 4\nd_model = 64\nn_heads = 4\nn_vocab = 1000\n"
 
 
-def gpt2() -> dict[str, Any]:
-    return json.loads((CONFIGS / "gpt2.json").read_text(encoding="utf-8"))
+def config_named(name: str) -> dict[str, Any]:
+    return json.loads((CONFIGS / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def n_params(model: Model) -> int:
@@ -43,13 +44,13 @@ def written(tmp_path: Path):
 
 # ----------------------------------------------------------------------------------------------------- damage to the file
 
-TEXT = json.dumps(gpt2())
+TEXT = json.dumps(config_named("gpt2"))
 
 HARMLESS = {
     "byte-order mark": TEXT.encode("utf-8-sig"),
     "utf-16": TEXT.encode("utf-16"),
     "the same key twice with one value": (TEXT[:-1] + ", " + TEXT[1:]).encode(),
-    "CRLF": json.dumps(gpt2(), indent=2).replace("\n", "\r\n").encode(),
+    "CRLF": json.dumps(config_named("gpt2"), indent=2).replace("\n", "\r\n").encode(),
     "blank lines around": b"\n\n \t" + TEXT.encode() + b"\n \n",
     "escaped key": TEXT.replace('"n_layer"', '"\\u006e_layer"').encode(),
     "10 MB that mean nothing": (TEXT[:-1] + ', "note": "' + "x" * 10_000_000 + '"}').encode(),
@@ -123,7 +124,7 @@ def test_what_means_nothing_is_refused(written, data: bytes):
 
 def test_an_error_in_json_names_its_line(written):
     """The line is where the reader stopped."""
-    broken = json.dumps(gpt2(), indent=1).replace("768,", "768", 1)
+    broken = json.dumps(config_named("gpt2"), indent=1).replace("768,", "768", 1)
     with pytest.raises(InputError) as refused:
         written(broken.encode())
     assert refused.value.line == broken[: broken.index("768") + 3].count("\n") + 2
@@ -201,7 +202,7 @@ def test_a_damaged_text_is_refused_or_a_whole_count(name: str, seed: int):
 @given(name=st.sampled_from(NAMES), order=st.randoms(use_true_random=False))
 def test_the_order_of_keys_means_nothing(name: str, order: random.Random):
     """A config with its keys shuffled is the same model."""
-    config = json.loads((CONFIGS / f"{name}.json").read_text(encoding="utf-8"))
+    config = config_named(name)
     keys = list(config)
     order.shuffle(keys)
 
@@ -216,6 +217,78 @@ def test_the_order_of_keys_means_nothing(name: str, order: random.Random):
 )
 def test_keys_about_other_things_mean_nothing(name: str, key: str, value: Any):
     """What a config says of files, versions and caches does not change the count."""
-    config = json.loads((CONFIGS / f"{name}.json").read_text(encoding="utf-8"))
+    config = config_named(name)
 
     assert outcome(json.dumps(config | {key: value}).encode()) == outcome(json.dumps(config).encode()) is not None
+
+
+# ------------------------------------------------------------------------------------------------- damage to single values
+
+SIZES = {
+    "hidden_size", "n_embd", "d_model", "dim",
+    "num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers", "decoder_layers", "num_decoder_layers",
+    "num_attention_heads", "n_head", "n_heads", "num_heads", "encoder_attention_heads", "decoder_attention_heads",
+    "vocab_size",
+}  # fmt: skip
+"""What no count can do without, whatever a family calls it."""
+
+NO_SIZE = {
+    "a word": "many", "negative": -7, "zero": 0, "a fraction": 12.5, "a whole float": 12.0, "NaN": float("nan"), "infinite": float("inf"),
+    "a list": [768], "an object": {"size": 768}, "an empty list": [], "true": True, "huge": 10**30, "1e308": 1e308,
+}  # fmt: skip
+FIRST = {config_named(name)["model_type"]: name for name in reversed(NAMES)}
+
+
+def count_of(config: dict[str, Any]) -> int | None:
+    """The count of a config that has been parsed, None where it is refused."""
+    try:
+        return count_params(bill_of(read_config(config).arch)).n_params
+    except ScaleplanError as error:
+        assert len(error.report()) < 2000
+        return None
+
+
+@pytest.mark.parametrize("name", FIRST.values(), ids=FIRST)
+def test_a_size_that_is_none_is_refused(name: str):
+    """A width, depth, number of heads or vocabulary that is no positive whole number has no count, in any family."""
+    whole = config_named(name)
+
+    answered = {
+        (key, kind): count for key in SIZES & set(whole) for kind, value in NO_SIZE.items() if (count := count_of(whole | {key: value}))
+    }
+    assert answered == {}
+
+
+@pytest.mark.parametrize("name", FIRST.values(), ids=FIRST)
+def test_a_size_that_is_quoted_null_or_missing_is_refused_or_right(name: str):
+    """What is not said may be said by another key; otherwise there is no count."""
+    whole = config_named(name)
+    right = count_of(whole)
+
+    for key in SIZES & set(whole):
+        rest = {other: value for other, value in whole.items() if other != key}
+        for damaged in (rest, rest | {key: None}, rest | {key: str(whole[key])}):
+            assert count_of(damaged) in (None, right), key
+
+
+@pytest.mark.parametrize("name", FIRST.values(), ids=FIRST)
+def test_any_value_of_the_wrong_kind_is_refused_or_changes_nothing(name: str):
+    """A list, an object, a word or a number too large is never taken for a size or a switch."""
+    whole = config_named(name)
+    right = count_of(whole)
+
+    for key in whole:
+        for value in ("many", [768], {"size": 768}, float("nan"), 12.5, 10**30, -7):
+            assert count_of(whole | {key: value}) in (None, right), (key, value)
+
+
+@pytest.mark.parametrize("name", FIRST.values(), ids=FIRST)
+def test_a_larger_size_is_more_parameters(name: str):
+    """One more layer, or one more word, is counted as such: the count grows by what that is made of."""
+    whole = config_named(name)
+    right = count_of(whole)
+    assert right is not None
+    more = count_of(whole | {"vocab_size": whole["vocab_size"] + 1})
+
+    assert more is not None
+    assert 0 < more - right <= 3 * max(value for key, value in whole.items() if key in SIZES - {"vocab_size"})

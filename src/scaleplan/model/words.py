@@ -30,7 +30,7 @@ class Word(NamedTuple):
 
 
 MIXERS = (
-    "attention", "latent", "linear-attention", "hashed-attention", "mamba", "mamba2", "rwkv", "gated-delta", "short-conv", "rg-lru",
+    "attention", "latent", "compressed", "linear-attention", "hashed-attention", "mamba", "mamba2", "rwkv", "gated-delta", "short-conv", "rg-lru",
     "lstm", "none",
 )  # fmt: skip
 BIASES = ("none", "qkv", "out", "all")
@@ -60,7 +60,7 @@ WORDS: dict[str, Word] = {
     "encoder_final_norm": Word("flag", "a norm after the encoder's last layer", "model"),
     "n_shared_copies": Word("size", "sets of weights that all layers share", "model"),
     "bidirectional": Word("flag", "every token sees the later ones too: an encoder", "model"),
-    "n_encoder_layers": Word("count", "layers of an encoder beside the decoder; 0: none", "model"),
+    "n_encoder_layers": Word("size", "layers of an encoder beside the decoder", "model"),
     "n_encoder_heads": Word("size", "query heads of the encoder, where they differ", "model"),
     "d_encoder_ff": Word("size", "feed-forward width of the encoder, where it differs", "model"),
     "n_dense_layers": Word("count", "first layers that have no experts", "model"),
@@ -93,6 +93,9 @@ WORDS: dict[str, Word] = {
     "n_indexer_heads": Word("count", "heads of the indexer of sparse attention; 0: none"),
     "d_indexer": Word("size", "width of one of them"),
     "n_indexer_keys": Word("size", "keys that it picks"),
+    "compression": Word("count", "tokens that one compressed key stands for; 0: none"),
+    "n_output_groups": Word("size", "groups that the output projection works in"),
+    "output_rank": Word("size", "width of such a group"),
     "n_hashes": Word("size", "rounds of hashing"),
     "n_buckets": Word("size", "hash buckets"),
     "d_inner": Word("size", "channels of a state space or recurrent mixer"),
