@@ -236,11 +236,12 @@ def stage_phases(bill: Bill, layout: Layout, run: Training, units: Units, place:
     loss, loss_gradient = loss_bytes(bill, run, units, place)
     gathered, unreduced = gathered_bytes(bill, layout, run, units, held, place)
     other = run.stack.context_bytes + buckets(held, layout, run)
+    passing = added(other, added(gathered, waiting(bill, layout, run)))
     backward = added(added(layers, loss_gradient), working_set(run, units, place))
     return (
-        Phase("forward", *state, layers, added(other, gathered)),
-        Phase("loss", *state, added(layers, loss), added(other, gathered)),
-        Phase("backward", *state, backward, added(added(other, gathered), unreduced)),
+        Phase("forward", *state, layers, passing),
+        Phase("loss", *state, added(layers, loss), passing),
+        Phase("backward", *state, backward, added(passing, unreduced)),
         Phase("optimizer", *state, 0, other),
     )
 
@@ -311,6 +312,15 @@ def gathered_bytes(bill: Bill, layout: Layout, run: Training, units: Units, held
     unreduced = where(layout.pp > 1, FLOAT32 * held.trainable, largest * (2 * width + FLOAT32))
     sharded = where(layout.zero_stage >= GATHERS_WEIGHTS, 1, 0)
     return sharded * gathered, sharded * unreduced
+
+
+def waiting(bill: Bill, layout: Layout, run: Training) -> Size:
+    """Whole tensors that wait for the collectives of tensor parallelism, where no pipeline holds the host back."""
+    if not run.stack.waiting_bytes:
+        return 0
+    runs_ahead = where((layout.tp > 1) & (layout.pp == 1), 1, 0)
+    tokens = floor_div(run.batch.n_seqs * run.batch.seq_len, layout.cp)
+    return runs_ahead * run.stack.waiting_bytes * bill.arch.d_model * tokens
 
 
 def buckets(held: Parameters, layout: Layout, run: Training) -> Size:

@@ -20,6 +20,8 @@ class Stack(NamedTuple):
     bytes_per_logit  bytes for each logit at the peak of the loss; None: counted tensor by tensor
     context_bytes    device memory before the first tensor: context, communicators, workspace
     bucket_copies    copies of the gradients in buckets of the plain data parallel wrapper
+    waiting_bytes    bytes for each token of a micro-batch and unit of width, in whole tensors that wait for tensor parallel collectives:
+                     without a pipeline nothing stops the host from queueing layers ahead of the device
     """
 
     name: str
@@ -31,6 +33,7 @@ class Stack(NamedTuple):
     bytes_per_logit: int | None = 8
     context_bytes: int = 0
     bucket_copies: int = 0
+    waiting_bytes: int = 0
     sources: tuple[str, ...] = ()
 
 

@@ -1,0 +1,114 @@
+"""Fit the few memory constants of a software stack on half of the measured runs, and score them on the other half.
+
+    python benchmarks/calibrate_memory.py RUNS.csv [STACK]
+
+RUNS.csv holds measured layouts, one a row, with the columns named in `COLUMNS` and `mem_GiB`, `ran`, `stack`. Of the rows of the stack
+(nanotron unless named) that have a measured peak, the 1st, 3rd, 5th, ... are fitted on, the others are scored. Four constants are
+fitted, each a whole number with a meaning; everything else is counted:
+
+    more_per_width   bytes for each token, layer and unit of width that kernels keep beyond the count
+    waiting_bytes    bytes for each token and unit of width in whole tensors that wait for collectives, where there is no pipeline
+    bytes_per_logit  bytes for each logit at the peak of the loss
+    context_bytes    memory before the first tensor
+"""
+
+from __future__ import annotations
+
+import csv
+import statistics
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from scaleplan.machine.memory import USABLE_SHARE
+from scaleplan.machine.stack import Stack
+from scaleplan.plan.layout_table import price_arrays
+from scaleplan.plan.memory import stack_named
+
+COLUMNS = {
+    "d_model": "h", "n_layers": "L", "n_heads": "a", "n_kv_heads": "kv", "d_head": "dh", "d_ff": "ff", "gated": "gated", "n_vocab": "V",
+    "tied": "tied", "seq_len": "s", "n_devices": "n", "tp": "tp", "pp": "pp", "cp": "cp", "dp": "dp", "ep": "ep", "n_virtual_stages": "vpp",
+    "micro_batch_size_seqs": "mbs", "global_batch_size_seqs": "gbs", "sequence_parallel": "sp", "zero_stage": "zero",
+}  # fmt: skip
+FLAGS = ("gated", "tied", "sequence_parallel")
+GIB = 2**30
+STEPS = {"more_per_width": 1, "waiting_bytes": 4, "bytes_per_logit": 1, "context_bytes": 30_000_000}
+
+
+def read(path: Path, stack: str) -> list[dict[str, Any]]:
+    """Rows of a stack in our words, with `measured` in bytes (None where it was not) and `ran`."""
+    rows = []
+    with path.open(newline="", encoding="utf-8") as lines:
+        for row in csv.DictReader(lines):
+            if row["stack"] == stack:
+                values: dict[str, Any] = {ours: int(row[theirs]) for ours, theirs in COLUMNS.items()}
+                values |= {name: bool(values[name]) for name in FLAGS}
+                values |= {"hardware": "h100-sxm-efa", "precision": "bf16-mixed", "attention": "fa2", "recompute": "none", "stack": stack}
+                measured = float(row["mem_GiB"]) * GIB if row["mem_GiB"] else None
+                rows.append({"row": values, "measured": measured, "ran": row["ran"] == "1"})
+    return rows
+
+
+def peaks(rows: list[dict[str, Any]], stack: Stack) -> list[float]:
+    """Predicted peak of each row; infinite where the layout is not legal."""
+    found = [float("inf")] * len(rows)
+    for tied in (False, True):
+        of_kind = [i for i, row in enumerate(rows) if row["row"]["tied"] == tied]
+        if of_kind:
+            for i, priced in zip(of_kind, price_arrays([rows[i]["row"] for i in of_kind], stack), strict=True):
+                found[i] = float("inf") if priced.peak_bytes is None else priced.peak_bytes
+    return found
+
+
+def errors(rows: list[dict[str, Any]], stack: Stack) -> list[float]:
+    """Relative errors of the peaks that were measured."""
+    return [abs(peak / row["measured"] - 1) for peak, row in zip(peaks(rows, stack), rows, strict=True)]
+
+
+def with_constants(stack: Stack, constants: dict[str, int]) -> Stack:
+    """The stack with other values of the fitted constants."""
+    keeping = stack.keeping._replace(more_per_width=constants["more_per_width"])
+    others = {name: value for name, value in constants.items() if name != "more_per_width"}
+    return stack._replace(keeping=keeping, **others)
+
+
+def descend(start: dict[str, int], loss: Callable[[dict[str, int]], float]) -> dict[str, int]:
+    """The constants of least loss, one step of one constant at a time until none helps."""
+    best, least = start, loss(start)
+    while True:
+        tries = [
+            best | {name: best[name] + sign * step} for name, step in STEPS.items() for sign in (-1, 1) if best[name] + sign * step >= 0
+        ]
+        found = min(tries, key=loss)
+        if loss(found) >= least:
+            return best
+        best, least = found, loss(found)
+
+
+def report(name: str, rows: list[dict[str, Any]], stack: Stack) -> None:
+    found = errors(rows, stack)
+    print(f"{name}: {len(rows)} rows, mean error {100 * statistics.mean(found):.2f} %, median {100 * statistics.median(found):.2f} %")
+
+
+def main() -> None:
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    name = sys.argv[2] if len(sys.argv) > 2 else "nanotron"
+    stack, rows = stack_named(name), read(Path(sys.argv[1]), name)
+    measured = [row for row in rows if row["measured"] is not None]
+    fitted, held_out = measured[::2], measured[1::2]
+    start = {"more_per_width": 0, "waiting_bytes": 0, "bytes_per_logit": 8, "context_bytes": 0}
+    constants = descend(start, lambda tried: statistics.mean(errors(fitted, with_constants(stack, tried))))
+    print("fitted:", ", ".join(f"{key} = {value:_}" for key, value in constants.items()))
+    report("rows fitted on", fitted, with_constants(stack, constants))
+    report("rows held out", held_out, with_constants(stack, constants))
+    report("rows held out, with the preset's constants", held_out, stack)
+    verdicts = [(peak <= USABLE_SHARE * 80 * GIB, row["ran"]) for peak, row in zip(peaks(rows, stack), rows, strict=True)]
+    for ran, of_those in ((True, "ran"), (False, "did not run")):
+        right = [fits == ran for fits, truly in verdicts if truly == ran]
+        print(f"of {len(right)} that {of_those}, {100 * statistics.mean(right):.1f} % are told so")
+
+
+if __name__ == "__main__":
+    main()
