@@ -185,13 +185,13 @@ def besiroglu_slopes(quantity: str) -> dict[str, float]:
         old = getattr(law, field)
         return getattr(law._replace(**{field: old * math.exp(by) if name != field else old + by}), quantity)
 
-    names = load_law("besiroglu2024").data["covariance"]["order"]
+    names = load_law("besiroglu2024-converged").data["covariance"]["order"]
     return {name: (moved(name, step) - moved(name, -step)) / (2 * step) for name in names}
 
 
 def besiroglu_standard_error(name: str) -> float:
     """To first order, from the covariance of the refits."""
-    slopes, covariance = besiroglu_slopes(name), load_law("besiroglu2024").data["covariance"]
+    slopes, covariance = besiroglu_slopes(name), load_law("besiroglu2024-converged").data["covariance"]
     variance = sum(slopes[row] * slopes[column] * covariance[row][covariance["order"].index(column)] for row in slopes for column in slopes)
     return math.sqrt(variance)
 
