@@ -93,3 +93,99 @@ def test_refusals(run, args, said):
     assert outcome.stdout == ""
     assert outcome.stderr.startswith("error:")
     assert said in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("no-such-model-9",), "no-such-model-9"),
+        (("gpt2-xxl",), "gpt2-xl"),
+        (("--n-layers", "0", *KAPLAN[2:]), "`0`"),
+        (("--n-layers", "nan", *KAPLAN[2:]), "nan"),
+        (("--n-layers", "1e400", *KAPLAN[2:]), "1e400"),
+        (("--n-layers", "2.5", *KAPLAN[2:]), "2.5"),
+        (("--n-layers", "9" * 5000, *KAPLAN[2:]), "--n-layers"),
+        (("--n-layers", "", *KAPLAN[2:]), "--n-layers"),
+        ((*KAPLAN, "--n-kv-heads", "3"), "--n-kv-heads"),
+        ((*KAPLAN, "--n-experts", "8"), "--n-experts-per-token"),
+        ((*KAPLAN, "--n-experts", "8", "--n-experts-per-token", "9"), "--n-experts-per-token"),
+        ((*KAPLAN, "--n-dense-layers", "37", "--n-experts", "8", "--n-experts-per-token", "2"), "--n-dense-layers"),
+        ((*KAPLAN, "--n-encoder-layers", "0"), "--n-encoder-layers"),
+        ((*KAPLAN, "--mixer", "latent"), "`kv_rank`, which only a model TOML can say"),
+    ],
+    ids=lambda value: " ".join(value)[-40:] if isinstance(value, tuple) else value,
+)
+def test_a_shape_or_name_that_makes_no_sense_is_refused(run, args, said):
+    """The value that was seen is named as it was typed, and a long one is cut."""
+    outcome = run("params", *args)
+
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert outcome.stderr.startswith("error:")
+    assert said in outcome.stderr
+    assert len(outcome.stderr) < 2000
+
+
+FILES = {
+    "broken.toml": b"n_layers = = 3\n",
+    "binary.toml": bytes(range(256)) * 8,
+    "empty.toml": b"",
+    "blank.json": b" \n\t\n",
+    "list.json": b"[" + GPT2 + b"]",
+    "truncated.json": GPT2[: len(GPT2) // 2],
+    "deep.json": b"[" * 100_000,
+    "unknown.json": b'{"model_type": "llama9", "hidden_size": 64}',
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_holds_no_model_is_refused_by_its_name(run, tmp_path, name):
+    """Whatever is wrong with it, the error says which file it was."""
+    (tmp_path / name).write_bytes(FILES[name])
+    outcome = run("params", tmp_path / name)
+
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert outcome.stderr.startswith("error:")
+    assert name in outcome.stderr
+
+
+@pytest.mark.parametrize("text", FILES.values(), ids=FILES)
+def test_standard_input_that_holds_no_model_is_refused(run, text):
+    """The same from a pipe."""
+    outcome = run("params", "-", stdin=text)
+
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert outcome.stderr.startswith("error:")
+    assert "standard input" in outcome.stderr
+
+
+def test_a_file_that_is_missing_is_named(run, tmp_path):
+    """A path that leads nowhere, and one that leads to a folder without a config."""
+    for path in (tmp_path / "missing.toml", tmp_path):
+        outcome = run("params", path)
+
+        assert outcome.code == 2
+        assert path.name in outcome.stderr
+
+
+def test_a_model_file_from_standard_input(ask):
+    """TOML is told from JSON by its text."""
+    assert convention(ask("params", "-", stdin=b"n_layers = 36\nd_model = 1280\nn_heads = 20\nn_vocab = 50257\n"), "kaplan") == 707_788_800
+
+
+@pytest.mark.parametrize("model", ["gpt2", "llama-2-70b", "mixtral-8x7b", "opt-350m", "bert-base-uncased", "t5-small", "albert-base-v2"])
+def test_parts_and_groups_of_the_answer_add_up(ask, model):
+    """Both are the total; those that a token passes are no more than all."""
+    result = ask("params", model)
+
+    assert sum(result["groups"].values()) == sum(part["n_params"] for part in result["parts"]) == result["n_params"]
+    assert sum(part["n_active_params"] for part in result["parts"]) == result["n_active_params"] <= result["n_params"]
+    outside = result["n_embedding_params"] + result["n_head_params"]
+    assert result["n_non_embedding_params"] == result["n_params"] - outside
+
+
+def test_a_part_is_its_count_times_its_shape(ask):
+    """What -v multiplies is what the JSON holds."""
+    from math import prod
+
+    for part in ask("params", "deepseek-v3")["parts"]:
+        assert part["n_params"] == part["count"] * prod(part["shape"]), part["name"]

@@ -72,6 +72,11 @@ def flag(word: str) -> str:
     return "--" + word.replace("_", "-")
 
 
+def spelled(word: str) -> str:
+    """A word as errors name it: its flag, or where else it may be said."""
+    return flag(word) if word in SHAPE_FLAGS else f"`{word}`, which only a model TOML can say"
+
+
 def option(word: str) -> Any:
     """The flag of a word, as a parameter's annotation."""
     known, help_text = WORDS[word], sentence(WORDS[word].meaning)
@@ -111,7 +116,7 @@ class Choice(NamedTuple):
         added = {word: value for word, value in self.shape.items() if word in ADDED}
         shape = {word: value for word, value in self.shape.items() if word not in ADDED}
         if self.text is None:
-            return model_of_words(self.shape, flag) if shape else None
+            return model_of_words(self.shape, spelled) if shape else None
         if shape:
             raise UsageError(
                 f"`{self.text}` and {', '.join(map(flag, shape))} both describe a model", hint="give a MODEL or a shape, not both"
