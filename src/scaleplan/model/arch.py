@@ -94,6 +94,23 @@ class Indexer(NamedTuple):
     n_keys: Size
 
 
+class CompressedAttention(NamedTuple):
+    """Attention of DeepSeek V4: one key that is also the value for all heads, a window, and farther keys in compressed blocks.
+
+    rate     tokens that one compressed key stands for; 0: the window is all there is
+    indexer  picks compressed keys; without one all of them are seen
+    """
+
+    n_heads: Size
+    d_head: Size
+    q_rank: Size
+    n_output_groups: Size
+    output_rank: Size
+    window: Size
+    rate: Size = 0
+    indexer: Indexer | None = None
+
+
 class LinearAttention(NamedTuple):
     """Attention with a kernel in place of the softmax: the state is d_head x d_value a head (katharopoulos2020)."""
 
@@ -182,8 +199,9 @@ class Lstm(NamedTuple):
 
 
 Mixer: TypeAlias = (
-    Attention | LatentAttention | LinearAttention | HashedAttention | Mamba | Mamba2 | Rwkv | GatedDelta | ShortConv | RgLru | Lstm
-)
+    Attention | LatentAttention | CompressedAttention | LinearAttention | HashedAttention
+    | Mamba | Mamba2 | Rwkv | GatedDelta | ShortConv | RgLru | Lstm
+)  # fmt: skip
 
 # ------------------------------------------------------------------------------------------------------------ feed-forward
 

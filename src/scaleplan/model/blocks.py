@@ -118,6 +118,8 @@ def mixer(layer: Layer, block: Block, how: Pass) -> Iterator[Kept]:
         yield from latent_attention(block.mixer, block, layer.stream, how)
     elif block.mixer is not None:
         yield from products_of(layer)
+    if block.beside is not None:
+        yield from products_of(layer, ("mixer",))
     if block.cross is not None:
         yield from attention(block.cross, block, layer.stream, how)
 
@@ -218,10 +220,10 @@ def latent_attention(spec: LatentAttention, block: Block, stream: str, how: Pass
         yield Kept("weights of the values", per_pair=heads, gone_with=frozenset({"selective"}), **split)
 
 
-def products_of(layer: Layer) -> Iterator[Kept]:
+def products_of(layer: Layer, groups: tuple[str, ...] = ("mixer", "attention")) -> Iterator[Kept]:
     """Any other mixer, by the rule of thumb that each product keeps its input and that its output is kept by what follows."""
     for w in layer.weights:
-        if w.matmul and w.group in ("mixer", "attention"):
+        if w.matmul and w.group in groups:
             yield Kept(f"{w.name} input and output", total(w.shape), stream=w.stream, tp_ways=w.tp_ways)
 
 

@@ -6,15 +6,18 @@ from collections.abc import Iterator
 
 from scaleplan.model.arch import (
     Attention,
+    CompressedAttention,
     GatedDelta,
     HashedAttention,
     LatentAttention,
     LinearAttention,
     Mamba,
     Mamba2,
+    Mixer,
     RgLru,
     Rwkv,
     ShortConv,
+    Span,
 )
 from scaleplan.model.items import Kept, Layer
 
@@ -30,7 +33,7 @@ def layer_cache(layer: Layer) -> list[Kept]:
     block = layer.block
     if block is None:
         return []
-    kept = list(of_mixer(layer))
+    kept = [item for spec in (block.mixer, block.beside) for item in of_mixer(spec, layer)]
     if block.cross is not None:
         cross = block.cross
         width = cross.n_kv_heads * (cross.d_head + cross.d_value)
@@ -38,20 +41,30 @@ def layer_cache(layer: Layer) -> list[Kept]:
     return kept
 
 
-def of_mixer(layer: Layer) -> Iterator[Kept]:
+def of_mixer(spec: Mixer | None, layer: Layer) -> Iterator[Kept]:
     """What the mixer itself keeps."""
-    assert layer.block is not None
-    spec, stream = layer.block.mixer, layer.stream
+    stream = layer.stream
     if isinstance(spec, Attention):
         yield from attention_cache(spec, stream)
     elif isinstance(spec, LatentAttention):
         yield Kept("latent and rotated key", spec.kv_rank + spec.d_rope, stream=stream)
         if spec.indexer is not None:
             yield Kept("keys of the indexer", spec.indexer.d_head, stream=stream)
+    elif isinstance(spec, CompressedAttention):
+        yield from compressed_cache(spec, stream)
     elif isinstance(spec, HashedAttention):
         yield Kept("keys and values", 2 * spec.n_heads * spec.d_head, stream=stream, tp_ways=spec.n_heads)
     else:
-        yield from state(layer)
+        yield from state(spec, layer)
+
+
+def compressed_cache(spec: CompressedAttention, stream: str) -> Iterator[Kept]:
+    """One key that is also the value: those of the window, and one of each block of farther tokens."""
+    yield Kept("keys of the window", spec.d_head, stream=stream, span=Span(local=spec.window))
+    if spec.rate:
+        yield Kept("compressed keys", spec.d_head // spec.rate, stream=stream)
+        if spec.indexer is not None:
+            yield Kept("compressed keys of the indexer", spec.indexer.d_head // spec.rate, stream=stream)
 
 
 def attention_cache(spec: Attention, stream: str) -> Iterator[Kept]:
@@ -62,10 +75,9 @@ def attention_cache(spec: Attention, stream: str) -> Iterator[Kept]:
     yield Kept("keys and values", spec.n_kv_heads * (spec.d_head + d_value), stream=stream, span=spec.span, tp_ways=spec.n_kv_heads)
 
 
-def state(layer: Layer) -> Iterator[Kept]:
+def state(spec: Mixer | None, layer: Layer) -> Iterator[Kept]:
     """States of fixed size, in 32 bits: of state spaces, linear attention, recurrences and short convolutions."""
-    assert layer.block is not None
-    spec, stream = layer.block.mixer, layer.stream
+    stream = layer.stream
     if isinstance(spec, Mamba):
         yield Kept("state", per_sequence=spec.d_inner * (spec.d_state + spec.d_conv), dtype="fp32", stream=stream, tp_ways=spec.d_inner)
     elif isinstance(spec, Mamba2):

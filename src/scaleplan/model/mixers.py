@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from scaleplan.model.arch import (
     Attention,
+    CompressedAttention,
     GatedDelta,
     HashedAttention,
     Indexer,
@@ -24,6 +25,7 @@ from scaleplan.model.arch import (
     Rwkv,
     ShortConv,
     Size,
+    Span,
 )
 from scaleplan.model.items import Operation, Weight, linear, norm_weights, vector
 
@@ -143,6 +145,50 @@ def indexer(spec: Indexer, q_rank: Size, d_model: Size, stream: str) -> Parts:
     weights += norm_weights("indexer K norm", LAYER, spec.d_head, stream)
     weights += linear("indexer weights", "attention", d_model, spec.n_heads, stream=stream)
     return weights, [Operation("indexer scores", per_pair=2 * spec.n_heads * spec.d_head, queries=stream, keys=stream)]
+
+
+def compressed_attention(mixer: CompressedAttention, d_model: Size, stream: str) -> Parts:
+    """One key and value for all heads, an output in groups, and compressed keys for what lies beyond the window.
+
+        d_model q_rank + q_rank n_heads d_head + d_model d_head             Q, and what is both K and V
+        n_heads d_head output_rank + n_output_groups output_rank d_model    output
+        2 d_model d_head + rate d_head                                      compression: values, weights, position biases
+
+    With an indexer compressed keys overlap, which doubles their projections.
+    """
+    heads, wide, groups = mixer.n_heads, mixer.n_heads * mixer.d_head, mixer.n_output_groups
+    weights = linear("Q down", "attention", d_model, mixer.q_rank, stream=stream)
+    weights += norm_weights("Q down norm", RMS, mixer.q_rank, stream)
+    weights += linear("Q up", "attention", mixer.q_rank, wide, column=heads, stream=stream)
+    weights += linear("KV", "attention", d_model, mixer.d_head, stream=stream)
+    weights += norm_weights("KV norm", RMS, mixer.d_head, stream)
+    weights += linear("output down", "attention", wide // groups, groups * mixer.output_rank, row=groups, stream=stream)
+    weights += linear("output up", "attention", groups * mixer.output_rank, d_model, row=groups, stream=stream)
+    weights.append(vector("sinks", "attention", heads, stream, tp_ways=heads))
+    seen, picked = Span(local=mixer.window, masked=False), mixer.indexer
+    operations = []
+    if picked is not None:
+        weights += compressor("", 2 * mixer.d_head, mixer.d_head, mixer.rate, d_model, stream)
+        weights += compressor("indexer ", 2 * picked.d_head, picked.d_head, mixer.rate, d_model, stream)
+        weights += linear("indexer Q", "attention", mixer.q_rank, picked.n_heads * picked.d_head, stream=stream)
+        weights += linear("indexer weights", "attention", d_model, picked.n_heads, stream=stream)
+        seen = seen._replace(n_random=picked.n_keys)
+        searched = Span(stride=mixer.rate, masked=False)
+        scores = 2 * picked.n_heads * picked.d_head
+        operations.append(Operation("indexer scores", per_pair=scores, queries=stream, keys=stream, span=searched))
+    elif mixer.rate:
+        weights += compressor("", mixer.d_head, mixer.d_head, mixer.rate, d_model, stream)
+        seen = seen._replace(stride=mixer.rate)
+    scores = Operation("attention scores", per_pair=4 * wide, queries=stream, keys=stream, span=seen, tp_ways=heads)
+    return weights, [scores, *operations]
+
+
+def compressor(name: str, wide: Size, d_norm: Size, rate: Size, d_model: Size, stream: str) -> list[Weight]:
+    """Values, the weights that they are summed by, and a bias for each place in a block."""
+    weights = linear(f"{name}compressed KV", "attention", d_model, wide, stream=stream)
+    weights += linear(f"{name}compression gate", "attention", d_model, wide, stream=stream)
+    weights.append(Weight(f"{name}compression positions", "attention", (rate, wide), matmul=False, stream=stream))
+    return weights + norm_weights(f"{name}compressed KV norm", RMS, d_norm, stream)
 
 
 def linear_attention(mixer: LinearAttention, d_model: Size, stream: str) -> Parts:
@@ -312,6 +358,7 @@ def convolution(channels: Size, d_conv: Size, stream: str) -> Operation:
 PARTS: dict[type[Any], Callable[[Any, Size, str], Parts]] = {
     Attention: attention,
     LatentAttention: latent_attention,
+    CompressedAttention: compressed_attention,
     LinearAttention: linear_attention,
     HashedAttention: hashed_attention,
     Mamba: mamba,

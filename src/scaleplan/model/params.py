@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from scaleplan.model.arch import Attention, Block, HashedAttention, LatentAttention, Size
+from scaleplan.model.arch import Attention, Block, CompressedAttention, HashedAttention, LatentAttention, Size
 from scaleplan.model.items import Bill, Layer, Weight, total
 
 EMBEDDINGS = ("token_embedding", "position_embedding", "token_type_embedding", "relative_bias")
@@ -148,7 +148,7 @@ def attention_kaplan(block: Block) -> Size:
 
 def attention_width(mixer: object) -> Size | None:
     """d_attn, the width of all query heads together; None for a mixer that is no attention."""
-    if isinstance(mixer, Attention | HashedAttention):
+    if isinstance(mixer, Attention | CompressedAttention | HashedAttention):
         return mixer.n_heads * mixer.d_head
     if isinstance(mixer, LatentAttention):
         return mixer.n_heads * (mixer.d_nope + mixer.d_rope)

@@ -15,6 +15,7 @@ from scaleplan.model.arch import (
     Arch,
     Attention,
     Block,
+    CompressedAttention,
     Experts,
     FeedForward,
     GatedDelta,
@@ -237,6 +238,17 @@ def latent_of(words: Words) -> LatentAttention:
     )
 
 
+def compressed_of(words: Words) -> CompressedAttention:
+    """A window and compressed keys; an indexer where the words give it heads."""
+    names = ("n_heads", "d_head", "q_rank", "n_output_groups", "output_rank", "window")
+    sizes = {word: words.need(word, "compressed attention") for word in names}
+    indexer = None
+    if words.present("n_indexer_heads") is not None:
+        indexer = Indexer(*(words.need(word, "an indexer") for word in ("n_indexer_heads", "d_indexer", "n_indexer_keys")))
+    words.divide("n_heads", "n_output_groups", sizes["n_heads"] * sizes["d_head"], sizes["n_output_groups"])
+    return CompressedAttention(**sizes, rate=words.get("compression", 0), indexer=indexer)
+
+
 def linear_attention_of(words: Words) -> LinearAttention:
     """Attention without a softmax."""
     n_heads, d_head = heads_of(words)
@@ -306,6 +318,7 @@ def rg_lru_of(words: Words) -> RgLru:
 MIXER_READERS: dict[str, Callable[[Words], Mixer | None]] = {
     "attention": attention_of,
     "latent": latent_of,
+    "compressed": compressed_of,
     "linear-attention": linear_attention_of,
     "hashed-attention": hashed_attention_of,
     "mamba": mamba_of,

@@ -30,8 +30,8 @@ class Word(NamedTuple):
 
 
 MIXERS = (
-    "attention", "latent", "compressed", "linear-attention", "hashed-attention", "mamba", "mamba2", "rwkv", "gated-delta", "short-conv", "rg-lru",
-    "lstm", "none",
+    "attention", "latent", "compressed", "linear-attention", "hashed-attention", "mamba", "mamba2", "rwkv", "gated-delta", "short-conv",
+    "rg-lru", "lstm", "none",
 )  # fmt: skip
 BIASES = ("none", "qkv", "out", "all")
 

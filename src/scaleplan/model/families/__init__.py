@@ -23,7 +23,7 @@ MODULES = {
         mixtral granitemoe olmoe qwen2_moe qwen3_moe glm4_moe deepseek_v2 deepseek_v3 kimi_k2 llama4_text gpt_oss
     """,
     "mixtures": """
-        deepseek_v32 glm_moe_dsa glm4_moe_lite dbrx phimoe minimax_m2 ernie4_5_moe dots1 flex_olmo exaone_moe hunyuan_v1_moe
+        deepseek_v32 deepseek_v4 glm_moe_dsa glm4_moe_lite dbrx phimoe minimax_m2 ernie4_5_moe dots1 flex_olmo exaone_moe hunyuan_v1_moe
         solar_open qwen3_vl_moe_text glm4v_moe_text afmoe
     """,
     "state_spaces": """

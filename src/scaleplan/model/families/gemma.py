@@ -31,7 +31,7 @@ def layer_inputs(config: Config, words: Words, wide: int) -> tuple[list[Tensor],
 
 def shared_from(config: Config, words: Words, unsaid: int) -> int:
     """The first layer that uses the keys and values of an earlier one."""
-    n_layers = words["n_layers"]
+    n_layers: int = words["n_layers"]
     n_shared = config.size("num_kv_shared_layers", default=unsaid, least=0)
     if n_shared >= n_layers:
         raise InputError(f"`num_kv_shared_layers` {n_shared} leaves none of the {n_layers} layers with keys and values of its own")
@@ -51,7 +51,7 @@ def gemma3n(config: Config, words: Words) -> None:
     windows(config, words, slides, 512)
     first = shared_from(config, words, 15)
     words["share_keys_values"] = ["none" if layer < first else "layer" for layer in range(n_layers)]
-    widths = config.find("intermediate_size")
+    widths: object = config.find("intermediate_size")
     words["d_ff"] = config.numbers("intermediate_size", 10**9) if isinstance(widths, list) else config.size("intermediate_size")
     streams, rank = config.size("altup_num_inputs", default=4), config.size("laurel_rank", default=64)
     inside, outside = layer_inputs(config, words, config.size("hidden_size_per_layer_input", default=256))
@@ -96,9 +96,8 @@ def global_heads(config: Config, words: Words, slides: list[bool]) -> None:
     """Heads of the layers without a window."""
     d_head, n_kv_heads = words["d_head"], words.get("n_kv_heads", words["n_heads"])
     wide = config.size("global_head_dim", default=512)
-    n_global = config.size("num_global_key_value_heads", default=n_kv_heads)
-    if not config.flag("attention_k_eq_v", False):
-        n_global = n_kv_heads
+    said = config.size("num_global_key_value_heads", default=n_kv_heads)
+    n_global = said if config.flag("attention_k_eq_v", False) else n_kv_heads
     words["d_head"] = [d_head if here else wide for here in slides]
     words["n_kv_heads"] = [n_kv_heads if here else n_global for here in slides]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scaleplan.errors import NotSupported, clipped
+from scaleplan.model.arch import Tensor, Tensors
 from scaleplan.model.families.dense import LLAMA, absent
 from scaleplan.model.families.experts import DEEPSEEK_V3, EXPERTS, LOCAL
 from scaleplan.model.families.experts import FAMILIES as EXPERT_FAMILIES
@@ -104,6 +105,46 @@ def afmoe(config: Config, words: Words) -> None:
         words["window"] = [window if slides else 0 for slides in local]
 
 
+COMPRESSED = {
+    "sliding_attention": (0, False),
+    "compressed_sparse_attention": (4, True),
+    "heavily_compressed_attention": (128, False),
+}
+"""Kinds of attention of DeepSeek V4: tokens in a compressed key, and whether an indexer picks among them."""
+
+
+def deepseek_v4(config: Config, words: Words) -> None:
+    """Attention by `layer_types` or `compress_ratios`, and residual streams that learned weights mix."""
+    n_layers, n_heads = words["n_layers"], words["n_indexer_heads"]
+    listed = config.choices("layer_types", n_layers, COMPRESSED) or compressed_by_ratio(config, n_layers)
+    words["compression"] = [rate for rate, _ in listed]
+    words["n_indexer_heads"] = [n_heads if indexed else 0 for _, indexed in listed]
+    config.choices("mlp_layer_types", n_layers, {"hash_moe": True, "moe": True})
+    streams, d_model = config.size("hc_mult", default=4), words["d_model"]
+    wide, mixes = streams * d_model, streams * (streams + 2)
+    inside = [
+        Tensor(f"{part} {name}", group, shape, matmul=name == "mixing")
+        for part, group in (("attention", "attention"), ("feed-forward", "mlp_dense"))
+        for name, shape in (("mixing", (wide, mixes)), ("mixing base", (mixes,)), ("mixing scale", (3,)))
+    ]
+    outside = [
+        Tensor("streams to head", "other", (wide, streams)),
+        Tensor("streams to head base", "other", (streams,), matmul=False),
+        Tensor("streams to head scale", "other", (1,), matmul=False),
+    ]
+    words |= {"layer_tensors": Tensors(*inside), "model_tensors": Tensors(*outside)}
+
+
+def compressed_by_ratio(config: Config, n_layers: int) -> list[tuple[int, bool]]:
+    """One ratio a layer, and perhaps more for layers that predict further tokens; without ratios two layers at 128, then in turn."""
+    kinds = {0: (0, False), 4: (4, True), 128: (128, False)}
+    config.must_be("compress_rates", {"compressed_sparse_attention": 4, "heavily_compressed_attention": 128})
+    ratios = config.numbers("compress_ratios", 128) or [128 if layer < 2 or layer % 2 == 0 else 4 for layer in range(n_layers)]
+    if len(ratios) < n_layers or not set(ratios) <= set(kinds):
+        raise NotSupported(f"`compress_ratios` is `{clipped(ratios)}`", hint=f"known: one of 0, 4, 128 for each of the {n_layers} layers")
+    return [kinds[ratio] for ratio in ratios[:n_layers]]
+
+
 ROUTED = {**EXPERTS, "n_experts": need("n_routed_experts"), "d_ff_expert": need("moe_intermediate_size")}
 NUMBERED = {**EXPERTS, "n_experts": need("num_experts"), "d_ff_expert": need("moe_intermediate_size")}
 QKV = either("attention_bias", "qkv", "none", default=False)
@@ -126,6 +167,25 @@ FAMILIES: dict[str, Family] = {
         {"q_rank": maybe("q_lora_rank", absent=2048), "n_indexer_heads": maybe("index_n_heads", default=32)}, ignored=("index_topk_freq",)
     ),
     "glm4_moe_lite": DEEPSEEK_V3.but({"q_rank": maybe("q_lora_rank", absent=768)}, finish=glm4_lite, without=("n_dense_layers",)),
+    "deepseek_v4": LLAMA.but(
+        {
+            **ROUTED,
+            "d_head": maybe("head_dim", default=512),
+            "q_rank": maybe("q_lora_rank", default=1024),
+            "n_output_groups": maybe("o_groups", default=8),
+            "output_rank": maybe("o_lora_rank", default=1024),
+            "window": maybe("sliding_window", default=128),
+            "n_indexer_heads": maybe("index_n_heads", default=64),
+            "d_indexer": maybe("index_head_dim", default=128),
+            "n_indexer_keys": maybe("index_topk", default=512),
+            "n_shared_experts": maybe("n_shared_experts", absent=1),
+        },
+        finish=deepseek_v4,
+        only={"mlp_bias": (False,), "attention_bias": (False,), "num_key_value_heads": (1,), "n_shared_experts": (1,)},
+        without=("d_ff", "n_kv_heads", "attention_bias"),
+        mixer="compressed",
+        mlp_bias=False,
+    ),
     "dbrx": LLAMA.but(
         {
             "n_layers": need("n_layers", "num_hidden_layers"),
