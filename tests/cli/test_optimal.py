@@ -204,3 +204,11 @@ def test_bounds_beside_two_fixed_quantities_are_refused(run):
     """There is nothing left to bound."""
     outcome = run("optimal", "--compute", "1e21", "--n-params", "1e9", "--where", "n_tokens<=1T")
     assert (outcome.code, outcome.stdout) == (2, "")
+
+
+def test_what_else_kaplan_says_of_the_run(ask):
+    """His own D of Table 6 beside C / (6 N), both of C_min = C / 2; the loss at a fixed batch is of the compute spent."""
+    rules = row(ask("optimal", "--compute", "1.728e20"), "kaplan2020")["rules"]  # C_min is one PF-day
+    assert rules["tokens_of_compute"] == pytest.approx(2e10)
+    assert rules["steps_of_compute"] == pytest.approx(5.4e3)
+    assert rules["loss_at_fixed_batch"] == pytest.approx((1.6e7 / 2) ** 0.057)

@@ -72,6 +72,7 @@ def row_of(advice: Advice, question: Question) -> dict[str, Any]:
         "recommended_loss_nats": advice.excess.loss_nats,
         "excess_nats": advice.excess.above_best_nats,
         "wasted_compute_fraction": advice.excess.wasted_fraction,
+        "rules": {name: found.value for name, found in advice.rules.items()},
         "tokenizer": law.tokenizer,
         "standing": law.standing,
     }

@@ -31,10 +31,37 @@ LABELS = {
     "critical_batch_tokens": "B_crit",
     "n_steps": "steps",
 }
+UNITS_OF_RULES = {
+    "loss": "nats",
+    "batch": "tokens",
+    "tokens": "tokens",
+    "steps": "steps",
+    "allocation_of_tokens": "tokens",
+    "flops": "FLOP",
+}
+"""Unit of a rule, by how its name begins."""
+
 Formulas = dict[str, tuple[str, Mapping[str, Any]]]
 
 
 def lines_of(advice: Advice, question: Question) -> Iterator[Line]:
+    """One line a number of a law's row, then what else the law says of the run."""
+    yield from row_lines(advice, question)
+    law = advice.law
+    for name, found in advice.rules.items():
+        yield Line(
+            f"laws.{law.name}.rules.{name}",
+            f"{law.name} {name.replace('_', ' ')}",
+            found.value,
+            next((unit for word, unit in UNITS_OF_RULES.items() if name.startswith(word)), ""),
+            found.rule.formula(),
+            found.rule.constants() | found.inputs,
+            law.sources(name),
+            "fitted",
+        )
+
+
+def row_lines(advice: Advice, question: Question) -> Iterator[Line]:
     """One line a number of a law's row."""
     law, run = advice.law, advice.run
     fixed = question.fixed()

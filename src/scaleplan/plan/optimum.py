@@ -24,6 +24,7 @@ class Advice(NamedTuple):
     n_steps          steps of the run at that batch
     excess           what the yardstick law expects of this N and D, against its own best at the same compute
     epochs           passes over the different tokens, where those are limited
+    rules            what else the law says of this run: batch, steps, learning rate, other losses
     intervals        80 % intervals of what is not fixed; None for a law without draws
     beyond           where the run lies outside the range in which the law was fitted
     """
@@ -36,6 +37,7 @@ class Advice(NamedTuple):
     n_steps: float | None
     excess: Excess
     epochs: float | None
+    rules: Mapping[str, Told]
     intervals: Mapping[str, Interval] | None
     beyond: Sequence[Beyond]
 
@@ -51,6 +53,14 @@ class Excess(NamedTuple):
     loss_nats: float
     above_best_nats: float
     wasted_fraction: float
+
+
+class Told(NamedTuple):
+    """A rule of a law at a run: its value and what it was made from."""
+
+    value: float
+    rule: Power
+    inputs: Mapping[str, float]
 
 
 class Beyond(NamedTuple):
@@ -89,6 +99,7 @@ def advise(law: Law, question: Question, yardstick: Law, critical_batch: Power, 
         n_steps=run.n_tokens / batch if batch else None,
         excess=excess(yardstick, total, run.n_tokens),
         epochs=max(run.n_tokens / question.unique_tokens, 1.0) if question.unique_tokens else None,
+        rules=told(law, run),
         intervals=intervals(law, question, critical_batch, kind),
         beyond=beyond(law.limits, run),
     )
@@ -106,6 +117,19 @@ def excess(yardstick: Law, n_params: float, n_tokens: float) -> Excess:
     best = law.params_at_loss(loss)
     needed = training_flops(best, law.tokens_at_params(best))
     return Excess(loss, max(loss - law.least_loss(flops), 0.0), max(1 - needed / flops, 0.0))
+
+
+def told(law: Law, run: Run) -> dict[str, Told]:
+    """Every power of a law whose quantities a run has; a power of compute is of C_min where the law's allocation is."""
+    least = law.data.get("allocation", {}).get("min_compute_fraction", 1) * run.compute_flops
+    known = {"n_params": run.n_params, "n_tokens": run.n_tokens, "compute_flops": least, "loss_nats": run.loss_nats}
+    known = {name: value for name, value in known.items() if value is not None}
+    found = {}
+    for name, rule in law.rules.items():
+        if isinstance(rule, Power) and name != "critical_batch" and rule.needs() <= set(known):
+            seen = known | ({"compute_flops": run.compute_flops} if law.data[name].get("of_spent_compute") else {})
+            found[name] = Told(rule.at(**seen), rule, {quantity: seen[quantity] for quantity in rule.exponents})
+    return found
 
 
 def intervals(law: Law, question: Question, critical_batch: Power, kind: str) -> dict[str, Interval] | None:
