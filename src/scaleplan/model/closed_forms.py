@@ -64,5 +64,9 @@ def score_activation_bytes(seq_len: Any, n_heads: Any) -> Any:
 
 
 def selective_recompute_fraction(seq_len: Any, d_model: Any) -> Any:
-    """FLOP of running the attention square again, as a share of the layer's: s / (6 h). Source: korthikanti2022 section 5."""
+    """What selective recomputation adds, as a share of the layers' training FLOP, by the article: s / (6 h).
+
+    One more forward pass over the attention square is a third of that, 4 s^2 h of 72 s h^2: `flops.recomputed_flops` counts
+    so. Source: korthikanti2022 section 5.
+    """
     return seq_len / (6 * d_model)
