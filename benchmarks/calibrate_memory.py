@@ -3,8 +3,9 @@
     python benchmarks/calibrate_memory.py RUNS.csv [STACK]
 
 RUNS.csv holds measured layouts, one a row, with the columns named in `COLUMNS` and `mem_GiB`, `ran`, `stack`. Of the rows of the stack
-(nanotron unless named) that have a measured peak, the 1st, 3rd, 5th, ... are fitted on, the others are scored. Four constants are
-fitted, each a whole number with a meaning; everything else is counted:
+(nanotron unless named), those with a measured peak and those that did not run are each split: the 1st, 3rd, 5th, ... are fitted on, the
+others are scored. What is made small is the mean error of the peaks plus the share of rows whose verdict (fits, or not) is wrong. Four
+constants are fitted, each a whole number with a meaning; everything else is counted:
 
     more_per_width   bytes for each token, layer and unit of width that kernels keep beyond the count
     waiting_bytes    bytes for each token and unit of width in whole tensors that wait for collectives, where there is no pipeline
@@ -33,6 +34,7 @@ COLUMNS = {
 }  # fmt: skip
 FLAGS = ("gated", "tied", "sequence_parallel")
 GIB = 2**30
+CAPACITY_BYTES = 80 * GIB  # of the devices that they ran on
 STEPS = {"more_per_width": 1, "waiting_bytes": 4, "bytes_per_logit": 1, "context_bytes": 30_000_000}
 
 
@@ -63,7 +65,13 @@ def peaks(rows: list[dict[str, Any]], stack: Stack) -> list[float]:
 
 def errors(rows: list[dict[str, Any]], stack: Stack) -> list[float]:
     """Relative errors of the peaks that were measured."""
-    return [abs(peak / row["measured"] - 1) for peak, row in zip(peaks(rows, stack), rows, strict=True)]
+    measured = [row for row in rows if row["measured"] is not None]
+    return [abs(peak / row["measured"] - 1) for peak, row in zip(peaks(measured, stack), measured, strict=True)]
+
+
+def verdicts(rows: list[dict[str, Any]], stack: Stack) -> list[bool]:
+    """Whether each row is told right: fits if it ran, does not if it did not."""
+    return [(peak <= USABLE_SHARE * CAPACITY_BYTES) == row["ran"] for peak, row in zip(peaks(rows, stack), rows, strict=True)]
 
 
 def with_constants(stack: Stack, constants: dict[str, int]) -> Stack:
@@ -74,12 +82,13 @@ def with_constants(stack: Stack, constants: dict[str, int]) -> Stack:
 
 
 def descend(start: dict[str, int], loss: Callable[[dict[str, int]], float]) -> dict[str, int]:
-    """The constants of least loss, one step of one constant at a time until none helps."""
+    """The constants of least loss: the best of all longer and shorter steps of one or two constants, until none helps."""
     best, least = start, loss(start)
+    moves = [(name, sign * step * size) for name, step in STEPS.items() for size in (8, 2, 1) for sign in (-1, 1)]
     while True:
-        tries = [
-            best | {name: best[name] + sign * step} for name, step in STEPS.items() for sign in (-1, 1) if best[name] + sign * step >= 0
-        ]
+        pairs = [{name: best[name] + by} for name, by in moves]
+        pairs += [{a: best[a] + by_a, b: best[b] + by_b} for a, by_a in moves for b, by_b in moves if a < b]
+        tries = [best | changed for changed in pairs if min(changed.values()) >= 0]
         found = min(tries, key=loss)
         if loss(found) >= least:
             return best
@@ -87,8 +96,14 @@ def descend(start: dict[str, int], loss: Callable[[dict[str, int]], float]) -> d
 
 
 def report(name: str, rows: list[dict[str, Any]], stack: Stack) -> None:
+    """Errors and verdicts of some rows."""
     found = errors(rows, stack)
-    print(f"{name}: {len(rows)} rows, mean error {100 * statistics.mean(found):.2f} %, median {100 * statistics.median(found):.2f} %")
+    print(
+        f"{name}: {len(found)} measured peaks, mean error {100 * statistics.mean(found):.2f} %, median {100 * statistics.median(found):.2f} %"
+    )
+    for ran, of_those in ((True, "ran"), (False, "did not run")):
+        right = verdicts([row for row in rows if row["ran"] == ran], stack)
+        print(f"    of {len(right)} that {of_those}, {100 * statistics.mean(right):.1f} % are told so")
 
 
 def main() -> None:
@@ -96,18 +111,18 @@ def main() -> None:
         sys.exit(__doc__)
     name = sys.argv[2] if len(sys.argv) > 2 else "nanotron"
     stack, rows = stack_named(name), read(Path(sys.argv[1]), name)
-    measured = [row for row in rows if row["measured"] is not None]
-    fitted, held_out = measured[::2], measured[1::2]
-    start = {"more_per_width": 0, "waiting_bytes": 0, "bytes_per_logit": 8, "context_bytes": 0}
-    constants = descend(start, lambda tried: statistics.mean(errors(fitted, with_constants(stack, tried))))
+    kinds = [[row for row in rows if row["measured"] is not None], [row for row in rows if not row["ran"]]]
+    fitted, held_out = ([row for kind in kinds for row in kind[half::2]] for half in (0, 1))
+
+    def loss(tried: dict[str, int]) -> float:
+        candidate = with_constants(stack, tried)
+        return statistics.mean(errors(fitted, candidate)) + 1 - statistics.mean(verdicts(fitted, candidate))
+
+    constants = descend({"more_per_width": 0, "waiting_bytes": 0, "bytes_per_logit": 8, "context_bytes": 0}, loss)
     print("fitted:", ", ".join(f"{key} = {value:_}" for key, value in constants.items()))
     report("rows fitted on", fitted, with_constants(stack, constants))
     report("rows held out", held_out, with_constants(stack, constants))
     report("rows held out, with the preset's constants", held_out, stack)
-    verdicts = [(peak <= USABLE_SHARE * 80 * GIB, row["ran"]) for peak, row in zip(peaks(rows, stack), rows, strict=True)]
-    for ran, of_those in ((True, "ran"), (False, "did not run")):
-        right = [fits == ran for fits, truly in verdicts if truly == ran]
-        print(f"of {len(right)} that {of_those}, {100 * statistics.mean(right):.1f} % are told so")
 
 
 if __name__ == "__main__":
