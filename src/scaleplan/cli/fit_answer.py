@@ -247,7 +247,7 @@ def farthest_table(residuals: Sequence[Mapping[str, Any]]) -> Table:
 def how_sure(table: RunTable, fitted: Fit, asked: Asked, draws: Array | None) -> Iterator[str]:
     """What the numbers rest on."""
     yield (
-        f"{table.n_rows} runs; sum of Huber (delta {fitted.problem.delta:g}) on log loss {fitted.objective:.9g}; "
+        f"{table.n_rows:,} runs; sum of Huber (delta {fitted.problem.delta:g}) on log loss {fitted.objective:.9g}; "
         f"{fitted.n_starts_agreeing} of {fitted.n_starts} starts end there; condition {fitted.condition:.1e}."
     )
     if draws is None:

@@ -12,7 +12,7 @@ from scaleplan.laws.convention import FLOPS_PER_PARAM_TOKEN
 from scaleplan.laws.fitting.newton import RIDGE, minimise
 from scaleplan.laws.fitting.problem import DELTA, Problem
 from scaleplan.laws.fitting.shapes import Array, Columns, Shape
-from scaleplan.laws.fitting.starts import profile_starts
+from scaleplan.laws.fitting.starts import profile_starts, sample
 
 AGREEMENT = 1e-8  # relative difference of the objective within which two starts found one minimum
 EXACT = 1e-18  # the same, absolute and per run, for data without noise
@@ -65,7 +65,10 @@ def fit(shape: Shape, columns: Columns, loss: Array, delta: float = DELTA) -> Fi
     columns = completed(columns)
     check_runs(shape, columns, loss)
     problem = Problem(shape, columns, loss, delta)
-    starts = profile_starts(problem)
+    some = sample(problem)
+    starts = profile_starts(some)
+    if some is not problem:
+        starts = minimise(some, starts, np.ones((1, some.n_rows))).theta
     found = minimise(problem, starts, np.ones((1, problem.n_rows)))
     best = int(np.argmin(found.objective))
     agreeing = found.objective <= found.objective[best] * (1 + AGREEMENT) + EXACT * problem.n_rows

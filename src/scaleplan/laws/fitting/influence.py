@@ -17,6 +17,7 @@ from scaleplan.laws.fitting.newton import minimise, steps
 from scaleplan.laws.fitting.shapes import Array
 
 GROUP_SIZES = (1, 2, 3, 5, 8)
+MOST_ROWS = 10_000
 LARGEST_SHARE = 0.03  # of the runs: taking out more is fitting something else
 NEARLY = 0.8  # of the strongest pull: a smaller group that does nearly as much says more
 NOTABLE = 3.0  # standard errors: the group was chosen for its pull, and chance alone gives clean tables 2 in one case of twelve
@@ -50,8 +51,11 @@ class Pull(NamedTuple):
 def strongest_pull(fitted: Fit) -> Pull | None:
     """The group that moves an exponent farthest outside the interval of the rest; the smallest group that does nearly as much.
 
-    None where no exponent can be moved, or nothing can be said of intervals.
+    None where no exponent can be moved, where nothing can be said of intervals, and where there are so many runs that a handful
+    cannot matter.
     """
+    if fitted.problem.n_rows > MOST_ROWS:
+        return None
     groups = sorted(set(candidates(fitted)), key=len)
     if not groups:
         return None

@@ -14,7 +14,14 @@ from scaleplan.laws.fitting.shapes import Array
 
 N_STARTS = 16
 SMALLEST_SHARE = 1e-4  # of the loss, for a coefficient that least squares would have negative
-ROWS_TO_RANK = 2000
+MOST_ROWS = 2000  # that tell where to begin
+
+
+def sample(problem: Problem) -> Problem:
+    """The problem on evenly chosen runs, where it has so many that a search over all of them would be slow."""
+    if problem.n_rows <= MOST_ROWS:
+        return problem
+    return problem.of(np.linspace(0, problem.n_rows - 1, MOST_ROWS).astype(int))
 
 
 def profile_starts(problem: Problem, count: int = N_STARTS) -> Array:
@@ -23,8 +30,6 @@ def profile_starts(problem: Problem, count: int = N_STARTS) -> Array:
     grid = np.array(list(itertools.product(*shape.starts.values())))
     theta = np.zeros((len(grid), problem.n_parameters))
     theta[:, [shape.parameters.index(name) for name in shape.starts]] = grid
-    if problem.n_rows > ROWS_TO_RANK:
-        problem = problem.of(np.linspace(0, problem.n_rows - 1, ROWS_TO_RANK).astype(int))
     ranks = []
     with np.errstate(over="ignore"):
         for block in np.array_split(np.arange(len(grid)), max(1, len(grid) * problem.n_rows // 2**16)):
