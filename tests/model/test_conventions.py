@@ -50,6 +50,7 @@ def test_kaplan_counts_half_of_the_square_on_top_of_6_n():
 
     assert found["kaplan"] == 6 * 12 * 12 * 768**2
     assert found["kaplan_context"] - found["kaplan"] == 6 * 12 * 1024 * 768
+    assert per_token(bill(n_layers=36, d_model=1280, n_heads=20, n_vocab=50257), 1024)["kaplan_context"] == 3 * 1_509_949_440
 
 
 def test_the_example_that_is_quoted_as_1e9_parameters():
