@@ -1,8 +1,9 @@
-"""Chart -> letters, for a terminal: series as symbols, bands as dots, named marks, ticks at round numbers."""
+"""Chart -> letters, for a terminal: series as symbols, bands as dots, marks as capitals, ticks at round numbers."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -10,10 +11,12 @@ from typing import NamedTuple
 from scaleplan.answer import Axis, Chart, Series
 from scaleplan.render.cells import show_value
 
-SYMBOLS = "*+xo#%@="
+SYMBOLS = "*+xo#%@=" + "abcdefghijklmnpqrstuvwyz"
 BAND = "."
-MARK = "O"
+MARKS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 HEIGHT = 18
+MANTISSAS = ((1, 2, 5), (1, 3), (1,))  # of the ticks of a logarithmic axis, densest first
+FEWEST_TICKS = 3
 MARGIN = 11  # columns left of the frame, for the labels of the vertical axis
 
 
@@ -38,7 +41,7 @@ class Scale(NamedTuple):
 
     def ticks(self, most: int) -> list[float]:
         """Round values inside the frame, at most so many."""
-        return list(rounded(self.low, self.high, most, log=self.axis.log))
+        return rounded(self.low, self.high, most, log=self.axis.log)
 
 
 def draw(chart: Chart, width: int = 80, height: int = HEIGHT) -> str:
@@ -50,8 +53,8 @@ def draw(chart: Chart, width: int = 80, height: int = HEIGHT) -> str:
     for symbol, series in zip(SYMBOLS * len(chart.series), chart.series, strict=False):
         for point in points(series, x):
             put(cells, x.cell(point[0]), y.cell(point[1]), symbol)
-    for mark in chart.marks:
-        put(cells, x.cell(mark.x), y.cell(mark.y), MARK)
+    for letter, mark in zip(MARKS, chart.marks, strict=False):
+        put(cells, x.cell(mark.x), y.cell(mark.y), letter)
     return "\n".join([chart.title, *framed(cells, x, y), *legend(chart)]) + "\n"
 
 
@@ -111,11 +114,11 @@ def put(cells: list[list[str]], column: int | None, row: int | None, symbol: str
 
 def framed(cells: list[list[str]], x: Scale, y: Scale) -> list[str]:
     """Rows with the labels of the vertical axis, then the horizontal axis and its labels."""
-    labels = {y.cells - 1 - (y.cell(tick) or 0): show_value(tick, y.axis.unit) for tick in y.ticks(6)}
+    labels = {y.cells - 1 - (y.cell(tick) or 0): tick_label(tick, y.axis.unit) for tick in y.ticks(6)}
     rows = [f"{labels.get(i, ''):>{MARGIN - 2}} |{''.join(row)}".rstrip() for i, row in enumerate(cells)]
     line, words = ["-"] * x.cells, [" "] * (x.cells + MARGIN)
     for tick in x.ticks(5):
-        column, label = x.cell(tick) or 0, show_value(tick, x.axis.unit)
+        column, label = x.cell(tick) or 0, tick_label(tick, x.axis.unit)
         line[column] = "+"
         start = max(0, min(column + MARGIN - len(label) // 2, x.cells + MARGIN - len(label)))
         if all(c == " " for c in words[max(0, start - 1) : start + len(label) + 1]):
@@ -128,17 +131,36 @@ def legend(chart: Chart) -> list[str]:
     found = [f"  {symbol} {series.name}" for symbol, series in zip(SYMBOLS * len(chart.series), chart.series, strict=False)]
     if any(series.low is not None for series in chart.series):
         found.append(f"  {BAND} 80 % interval")
-    return found + [f"  {MARK} {m.name}: {show_value(m.x, chart.x.unit)}, {show_value(m.y, chart.y.unit)}" for m in chart.marks]
+    places = [f"{show_value(m.x, chart.x.unit)}, {show_value(m.y, chart.y.unit)}" for m in chart.marks]
+    return found + [f"  {letter} {m.name}: {place}" for letter, m, place in zip(MARKS, chart.marks, places, strict=False)]
 
 
-def rounded(low: float, high: float, most: int, *, log: bool) -> Iterator[float]:
-    """1, 2, 5 times powers of ten between two values, thinned to at most so many."""
-    if log and high / low >= 100:
-        first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
-        step = max(1, math.ceil((last - first + 1) / most))
-        yield from (10.0**power for power in range(first, last + 1, step))
-        return
+def tick_label(value: float, unit: str) -> str:
+    """A round number without the zeros that say nothing: 4M, 1 ZFLOP."""
+    return re.sub(r"(\.\d*?)0+(?!\d)", lambda found: found[1].rstrip("."), show_value(value, unit))
+
+
+def rounded(low: float, high: float, most: int, *, log: bool) -> list[float]:
+    """Round values between two, at most so many: evenly spaced, or on a logarithmic axis 1, 2, 5 times powers of ten."""
+    if log:
+        for mantissas in MANTISSAS:
+            ticks = [m * 10.0**power for power in powers_of_ten(low, high) for m in mantissas if inside(m * 10.0**power, low, high)]
+            if FEWEST_TICKS <= len(ticks) <= most:
+                return ticks
+        whole = [10.0**power for power in powers_of_ten(low, high) if inside(10.0**power, low, high)]
+        if len(whole) > most:
+            return whole[:: math.ceil(len(whole) / most)]
     size = 10 ** math.floor(math.log10((high - low) / most))
-    step_size = next(s * size for s in (1, 2, 5, 10, 20) if (high - low) / (s * size) <= most)
-    first = math.ceil(low / step_size - 1e-9)
-    yield from (i * step_size for i in range(first, math.floor(high / step_size + 1e-9) + 1))
+    step = next(s * size for s in (1, 2, 5, 10, 20) if (high - low) / (s * size) <= most)
+    first = math.ceil(low / step - 1e-9)
+    return [i * step for i in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def powers_of_ten(low: float, high: float) -> range:
+    """Exponents of the decades that two values span."""
+    return range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 1)
+
+
+def inside(value: float, low: float, high: float) -> bool:
+    """Whether a tick falls between two values, or on one of them but for rounding."""
+    return low * (1 - 1e-9) <= value <= high * (1 + 1e-9)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from scaleplan.answer import Axis, Chart
+from scaleplan.answer import Axis, Chart, Mark
 from scaleplan.errors import InputError
 
 KINDS = (".svg", ".png", ".pdf", ".html")
 SIZE = {"width": 560, "height": 340}
+LETTER_WIDTH, LETTER_HEIGHT = 6, 11  # of the names of marks, in pixels
+INKS: Sequence[dict[str, Any]] = (
+    {"fontSize": LETTER_HEIGHT, "stroke": "white", "strokeWidth": 3},  # a halo, so that a name can be read across a line
+    {"fontSize": LETTER_HEIGHT},
+)
+OFFSETS = (-12, 14, -26, 28, -40, 42)  # where they are tried: above, below, farther above, ...
+COUNTS = ("params", "tokens", "steps", "seqs", "devices")
+IN_BILLIONS = 'replace(datum.label, "G", "B")'  # as parameters and tokens are counted
 
 
 def write_picture(charts: Sequence[Chart], path: Path) -> None:
@@ -39,8 +48,10 @@ def layers(altair: Any, chart: Chart) -> Any:
         for s in chart.series
         for i, (px, py) in enumerate(zip(s.x, s.y, strict=True))
     ]
+    names = [s.name for s in chart.series]
+    legend = altair.Legend(symbolType="stroke", symbolOpacity=1, labelLimit=0) if len(names) > 1 else None
     base = altair.Chart(altair.Data(values=values)).encode(
-        x=axis(altair, "x", chart.x), color=altair.Color("series:N", title=None, sort=[s.name for s in chart.series])
+        x=axis(altair, "x", chart.x), color=altair.Color("series:N", title=None, sort=names, legend=legend)
     )
     single = [s.name for s in chart.series if len(s.x) == 1]
     drawn = [
@@ -53,23 +64,76 @@ def layers(altair: Any, chart: Chart) -> Any:
         drawn.append(
             base.transform_filter(altair.FieldOneOfPredicate("series", single)).mark_point(size=60).encode(y=axis(altair, "y", chart.y))
         )
-    if chart.marks:
-        marks = altair.Chart(altair.Data(values=[{"name": m.name, "x": m.x, "y": m.y} for m in chart.marks]))
-        place = {"x": axis(altair, "x", chart.x), "y": axis(altair, "y", chart.y)}
+    for mark, place in zip(chart.marks, label_places(chart), strict=True):
+        at = altair.Chart(altair.Data(values=[{"name": mark.name, "x": mark.x, "y": mark.y}]))
+        here = {"x": axis(altair, "x", chart.x), "y": axis(altair, "y", chart.y)}
         drawn += [
-            marks.mark_point(filled=True, size=80, color="black").encode(**place),
-            marks.mark_text(dy=-12, fontSize=11).encode(text="name:N", **place),
+            at.mark_point(filled=True, size=60, color="black", opacity=1).encode(**here),
+            *(at.mark_text(dy=place.down, align=place.align, **ink).encode(text="name:N", **here) for ink in INKS),
         ]
     return altair.layer(*drawn).properties(title=chart.title, **SIZE)
+
+
+class Place(NamedTuple):
+    """Where the name of a mark stands: pixels below it, and which end of the text is at it."""
+
+    down: int
+    align: str
+
+
+class Box(NamedTuple):
+    """A rectangle of the picture, in pixels."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def meets(self, other: Box) -> bool:
+        return self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
+
+
+def label_places(chart: Chart) -> list[Place]:
+    """A place for the name of each mark, clear of the frame's sides and of the names before it."""
+    taken: list[Box] = []
+    found = []
+    across, up = span(chart.x, [s.x for s in chart.series], chart.marks, "x"), span(chart.y, heights(chart), chart.marks, "y")
+    for mark in chart.marks:
+        x, y = SIZE["width"] * share(chart.x, mark.x, across), SIZE["height"] * (1 - share(chart.y, mark.y, up))
+        width = LETTER_WIDTH * len(mark.name)
+        align, left = ("left", x) if x < width / 2 else ("right", x - width) if x > SIZE["width"] - width / 2 else ("center", x - width / 2)
+        boxes = {down: Box(left, y + down - LETTER_HEIGHT / 2, left + width, y + down + LETTER_HEIGHT / 2) for down in OFFSETS}
+        free = (down for down, box in boxes.items() if box.top >= 0 and not any(box.meets(other) for other in taken))
+        down = next(free, OFFSETS[0])
+        taken.append(boxes[down])
+        found.append(Place(down, align))
+    return found
+
+
+def heights(chart: Chart) -> list[Sequence[float]]:
+    """Every height that is drawn in a chart."""
+    return [part for s in chart.series for part in (s.y, s.low, s.high) if part is not None]
+
+
+def span(of: Axis, values: Sequence[Sequence[float]], marks: Sequence[Mark], name: str) -> tuple[float, float]:
+    """The smallest and largest value along an axis."""
+    known = [v for part in [*values, [getattr(mark, name) for mark in marks]] for v in part if v > 0 or not of.log]
+    return min(known), max(known)
+
+
+def share(of: Axis, value: float, ends: tuple[float, float]) -> float:
+    """How far along its axis a value lies, between 0 and 1."""
+    low, high, here = (math.log(v) if of.log else v for v in (*ends, value))
+    return (here - low) / (high - low) if high > low else 0.5
 
 
 def axis(altair: Any, field: str, of: Axis) -> Any:
     """An axis of the picture; logarithmic where the chart says so."""
     kind = altair.X if field == "x" else altair.Y
-    title = f"{of.label} ({of.unit})" if of.unit else of.label
+    title = f"{of.label} ({of.unit})" if of.unit not in ("", of.label) else of.label
     return kind(
         f"{field}:Q",
         title=title,
         scale=altair.Scale(type="log" if of.log else "linear", zero=False, nice=False),
-        axis=altair.Axis(format="~s", tickCount=6),
+        axis=altair.Axis(format="~s", tickCount=6, **({"labelExpr": IN_BILLIONS} if of.unit in COUNTS else {})),
     )
