@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 DEFAULT = ["kaplan2020", "hoffmann2022-1", "hoffmann2022-2", "hoffmann2022-3", "besiroglu2024"]
@@ -212,3 +214,20 @@ def test_what_else_kaplan_says_of_the_run(ask):
     assert rules["tokens_of_compute"] == pytest.approx(2e10)
     assert rules["steps_of_compute"] == pytest.approx(5.4e3)
     assert rules["loss_at_fixed_batch"] == pytest.approx((1.6e7 / 2) ** 0.057)
+
+
+def test_training_in_eight_bits(run):
+    """8 bits keep 0.950 x 0.973 x 0.9998 of the parameters (kumar2024): the loss of as many fewer, and marked an estimate."""
+    document = run("optimal", "--n-params", "1e9", "--tokens", "2e10", "--law", "besiroglu2024", "--precision", "fp8", "--json").document
+    share = (1 - math.exp(-8 / 2.6745)) * (1 - math.exp(-8 / 2.2102)) * (1 - math.exp(-8 / 0.9578))
+    usual = (1 - math.exp(-16 / 2.6745)) * (1 - math.exp(-16 / 2.2102)) * (1 - math.exp(-16 / 0.9578))
+    (found,) = document["result"]["laws"]
+    assert found["loss_nats"] == pytest.approx(1.8172 + 482.01 / (1e9 * share / usual) ** 0.3478 + 2085.43 / 2e10**0.3658)
+    assert "estimate" in [warning["kind"] for warning in document["warnings"]]
+
+
+def test_bits_per_byte(ask):
+    """The loss over ln 2 and the bytes of a token; nothing for a law that counts bytes itself."""
+    rows = ask("optimal", "--compute", "1e21", "--bytes-per-token", "4.2", "--law", "besiroglu2024", "--law", "minicpm2024")["laws"]
+    assert rows[0]["bits_per_byte"] == pytest.approx(rows[0]["loss_nats"] / math.log(2) / 4.2)
+    assert rows[1]["bits_per_byte"] is None

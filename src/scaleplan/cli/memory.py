@@ -13,7 +13,7 @@ from scaleplan.cli.memory_phases import by_phase
 from scaleplan.cli.memory_served import served
 from scaleplan.cli.memory_tables import by_precision
 from scaleplan.cli.models import LoraOption, bill_with, with_model
-from scaleplan.cli.options import BatchSizeSeqs, Capacity, Hardware, NDevices, Recompute, SeqLen, command, one_of, quantity
+from scaleplan.cli.options import BatchSizeSeqs, Capacity, Hardware, NDevices, Precision, Recompute, SeqLen, command, one_of, quantity
 from scaleplan.errors import UsageError
 from scaleplan.machine.activations import ATTENTION_KERNELS
 from scaleplan.machine.layout import Layout, parse_layout
@@ -29,10 +29,6 @@ def share_or_none(text: str) -> float:
     return 0.0 if text.strip() in ("0", "0.0", "0%") else units.fraction(text)
 
 
-Precision = Annotated[
-    str | None,
-    typer.Option("--precision", metavar="NAME", help="fp32, tf32, bf16, fp16, fp8, bf16-autocast, bf16-mixed[-12|16|18|20], ..."),
-]
 Optimizer = Annotated[str | None, typer.Option("--optimizer", metavar="NAME", help="adamw, adamw-8bit, adafactor, sgd, lion, muon, ...")]
 Attention = Annotated[
     str | None,

@@ -8,12 +8,26 @@ from typing import Annotated
 import typer
 
 from scaleplan import units
-from scaleplan.answer import Answer
+from scaleplan.answer import Answer, Caution, Column
 from scaleplan.cli.optimal_answer import answer_of
-from scaleplan.cli.options import Compute, InferenceTokens, Law, Loss, NKind, NParams, Tokens, UniqueTokens, command, quantity
+from scaleplan.cli.options import (
+    BytesPerToken,
+    Compute,
+    InferenceTokens,
+    Law,
+    Loss,
+    NKind,
+    NParams,
+    Precision,
+    Tokens,
+    UniqueTokens,
+    command,
+    quantity,
+)
 from scaleplan.errors import InputError, NotSupported, ScaleplanError
 from scaleplan.laws.allocation import Question, check_question
 from scaleplan.laws.convention import NON_EMBEDDING, TOTAL
+from scaleplan.laws.law import Law as ScalingLaw
 from scaleplan.plan import catalogue
 from scaleplan.plan.optimum import Advice, advise
 
@@ -51,6 +65,8 @@ def optimal(
     tokens_per_param: TokensPerParam = None,
     where: Where = None,
     loss_change: LossChange = None,
+    precision: Precision = None,
+    bytes_per_token: BytesPerToken = None,
 ) -> Answer:
     """How large a model on how many tokens, and what loss, by each scaling law?
 
@@ -68,9 +84,49 @@ def optimal(
     question = question_of(Question(compute, n_params, tokens, loss, unique_tokens, inference_tokens), where or [], tokens_per_param)
     check_question(question)
     names = law or (KNOWS_REPETITION if unique_tokens else catalogue.DEFAULT)
-    advices, silent = ask(names, question, KINDS_OF_N.get(n_kind or ""))
+    advices, silent = ask(names, question, KINDS_OF_N.get(n_kind or ""), precision)
     answer = answer_of(question, advices, silent, n_kind or "own")
+    if precision:
+        answer = with_precision(answer, precision)
+    if bytes_per_token is not None:
+        answer = with_bits(answer, advices, bytes_per_token)
     return answer if loss_change is None else with_change(answer, advices, loss_change)
+
+
+FEW_BITS = "kumar2024"
+
+
+def in_precision(law: ScalingLaw, name: str) -> ScalingLaw:
+    """A law for training in another precision; one whose loss is not additive refuses."""
+    from scaleplan.laws.forms import Additive
+    from scaleplan.laws.precision import in_bits, precision_of
+    from scaleplan.machine.recipe import precision_named
+
+    recipe = precision_named(name)
+    if not isinstance(law.loss, Additive):
+        raise NotSupported(f"`{law.name}` has no loss in which --precision could be counted", hint="`--law besiroglu2024` has")
+    bits = 8 * min(recipe.compute_bytes, recipe.weight_bytes)
+    return in_bits(law, precision_of(catalogue.load_law(FEW_BITS).data["precision"]), bits)
+
+
+def with_precision(answer: Answer, name: str) -> Answer:
+    """The answer, marked as an estimate."""
+    caution = catalogue.load_law(FEW_BITS).data["caution"]
+    warning = Caution("estimate", f"--precision {name}: N counts as the effective parameters of {FEW_BITS}; {caution}", {"law": FEW_BITS})
+    sources = [*answer.more_sources, FEW_BITS]
+    return answer._replace(inputs={**answer.inputs, "precision": name}, warnings=[*answer.warnings, warning], more_sources=sources)
+
+
+def with_bits(answer: Answer, advices: Sequence[Advice], bytes_per_token: float) -> Answer:
+    """The answer with each loss also in bits per byte of text."""
+    from scaleplan.laws.convention import bits_per_byte
+
+    for row, advice in zip(answer.result["laws"], advices, strict=True):
+        known = advice.law.in_nats and row["loss_nats"] is not None
+        row["bits_per_byte"] = bits_per_byte(row["loss_nats"], bytes_per_token) if known else None
+    first = answer.tables[0]
+    tables = [first._replace(columns=[*first.columns, Column("bits_per_byte", "bits/byte", "")]), *answer.tables[1:]]
+    return answer._replace(inputs={**answer.inputs, "bytes_per_token": bytes_per_token}, tables=tables)
 
 
 def with_change(answer: Answer, advices: Sequence[Advice], relative: float) -> Answer:
@@ -88,9 +144,9 @@ def with_change(answer: Answer, advices: Sequence[Advice], relative: float) -> A
 def question_of(question: Question, where: Sequence[str], tokens_per_param: float | None) -> Question:
     """The question with its bounds; a ratio beside N or D fixes the other."""
     if tokens_per_param is not None and question.fixed() == ["n_params"]:
-        return question._replace(n_tokens=tokens_per_param * question.n_params)
+        question, tokens_per_param = question._replace(n_tokens=tokens_per_param * question.n_params), None
     if tokens_per_param is not None and question.fixed() == ["n_tokens"]:
-        return question._replace(n_params=question.n_tokens / tokens_per_param)
+        question, tokens_per_param = question._replace(n_params=question.n_tokens / tokens_per_param), None
     if not where and tokens_per_param is None:
         return question
     from scaleplan.laws.constraints import bounds_of
@@ -99,7 +155,9 @@ def question_of(question: Question, where: Sequence[str], tokens_per_param: floa
     return question._replace(bounds=bounds_of([parse_limit(text)[:3] for text in where], tokens_per_param))
 
 
-def ask(names: Sequence[str], question: Question, kind: str | None) -> tuple[list[Advice], dict[str, ScaleplanError]]:
+def ask(
+    names: Sequence[str], question: Question, kind: str | None, precision: str | None
+) -> tuple[list[Advice], dict[str, ScaleplanError]]:
     """The answers, and by name why some laws of the default list (or of `all`) have none; a law asked for by name must answer."""
     wanted = set() if names == catalogue.DEFAULT else set(names) - {catalogue.EVERY}
     yardstick, critical_batch = catalogue.load_law(catalogue.RECOMMENDED), catalogue.critical_batch()
@@ -109,7 +167,7 @@ def ask(names: Sequence[str], question: Question, kind: str | None) -> tuple[lis
         if catalogue.EVERY in names and law.frontier is None:
             continue
         try:
-            advices.append(advise(law, question, yardstick, critical_batch, kind))
+            advices.append(advise(in_precision(law, precision) if precision else law, question, yardstick, critical_batch, kind))
         except (NotSupported, InputError) as error:
             if law.name in wanted:
                 raise

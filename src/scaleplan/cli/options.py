@@ -303,3 +303,7 @@ NKind = Annotated[
         show_default=False,
     ),
 ]
+Precision = Annotated[
+    str | None,
+    typer.Option("--precision", metavar="NAME", help="fp32, tf32, bf16, fp16, fp8, bf16-autocast, bf16-mixed[-12|16|18|20], ..."),
+]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from scaleplan.laws.forms import Additive
+from scaleplan.laws.law import Law
 from scaleplan.laws.search import rising_root
 from scaleplan.numeric import exp
 
@@ -29,6 +30,13 @@ class Precision(NamedTuple):
     def effective_share(self, weight_bits: Any, activation_bits: Any, cache_bits: Any) -> Any:
         """N_eff / N."""
         return kept_share(weight_bits, self.gamma_w) * kept_share(activation_bits, self.gamma_a) * kept_share(cache_bits, self.gamma_kv)
+
+
+def in_bits(law: Law, precision: Precision, bits: float, usual_bits: float = 16) -> Law:
+    """A law fitted on runs in 16 bits, for training in others: the share of N that stays useful, against that in 16 bits."""
+    share = precision.effective_share(bits, bits, bits) / precision.effective_share(usual_bits, usual_bits, usual_bits)
+    changed = with_effective_share(law.additive, share)
+    return law._replace(loss=changed, frontier=changed, draws=[with_effective_share(draw, share) for draw in law.draws])
 
 
 def with_effective_share(law: Additive, share: Any) -> Additive:
