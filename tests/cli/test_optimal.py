@@ -146,6 +146,8 @@ def test_a_law_of_ones_own(run, tmp_path):
         (("--compute", "1e23", "--law", "steplaw2025"), "steplaw2025"),
         (("--compute", "1e21", "--law", "besiroglu2042"), "besiroglu2024"),
         (("--compute", "1e21", "--n-kind", "some"), "some"),
+        (("--compute", "1e21", "--law", "busbridge2025"), "distilled"),
+        (("--compute", "1e21", "--law", "lstm"), "no confirmed constants"),
     ],
 )
 def test_what_cannot_be_answered_is_refused(run, args, named):
