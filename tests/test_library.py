@@ -154,4 +154,4 @@ def test_the_schema_is_json_schema(ask, kind):
 
     assert schema == json_schema(kind)
     assert schema["type"] == "object"
-    assert "name" in schema["required"]
+    assert "name" in schema["properties"]
