@@ -51,9 +51,8 @@ def main() -> None:
 
     start = time.perf_counter()
     found = fitted(runs[:-DROPPED])
-    print(
-        f"fit of {found.problem.n_rows} runs: {time.perf_counter() - start:.3f} s, {found.n_starts_agreeing} of {found.n_starts} starts agree"
-    )
+    elapsed = time.perf_counter() - start
+    print(f"fit of {found.problem.n_rows} runs: {elapsed:.3f} s, {found.n_starts_agreeing} of {found.n_starts} starts agree")
     print(f"objective {found.objective:.13g}, {found.objective / OBJECTIVE - 1:+.1e} of the known minimum")
     print("  " + ", ".join(f"{name} {value:.7g}" for name, value in found.constants.items()))
 

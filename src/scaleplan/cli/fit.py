@@ -48,7 +48,7 @@ Scales = Annotated[
     typer.Option("--unit", metavar="NAME=FACTOR", help="n_params=1e6: the column is in millions."),
 ]
 Form = Annotated[
-    str, typer.Option("--form", metavar="FORM", help="additive, additive-tied, over-training, kaplan, power-sum, isoflop, envelope, ...")
+    str, typer.Option("--form", metavar="FORM", help="additive, additive-tied, over-training, kaplan, repeating, isoflop, envelope, ...")
 ]
 Bootstrap = Annotated[int | None, quantity("--bootstrap", units.count, "Refit that many resamples for intervals: 4000.", metavar="N")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of the resamples; the same seed gives the same bytes.")]
@@ -105,6 +105,10 @@ def fit(
         from scaleplan.cli.fit_slices import sliced
 
         return sliced(table, asked, remarks)
+    if law_form == "repeating":
+        from scaleplan.cli.fit_repeating import repeating
+
+        return repeating(table, asked, remarks)
     fitted = fit_runs(table, law_form)
     if design is not None:
         from scaleplan.cli.fit_design import designed

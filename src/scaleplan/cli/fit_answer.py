@@ -53,7 +53,7 @@ def answer_of(table: RunTable, fitted: Fit, parts: Sequence[Minima], asked: Aske
     pull = strongest_pull(fitted)
     law = additive_law(fitted.shape, fitted.theta)
     optimum = {name: float(value) for name, value in allotment(law, target).items()} if law else {}
-    residuals = list(residual_rows(table, fitted))
+    residuals = list(residual_rows(table, fitted.residuals))
     result = {
         "law": {"form": fitted.shape.name, **fitted.constants},
         "n_params_kind": asked.n_kind,
@@ -128,12 +128,12 @@ def covariance_of(fitted: Fit, draws: Array | None) -> dict[str, Any] | None:
     return {"parameters": list(fitted.shape.parameters), "matrix": matrix.tolist(), "from": made}
 
 
-def residual_rows(table: RunTable, fitted: Fit) -> Iterator[dict[str, Any]]:
+def residual_rows(table: RunTable, residuals: Array) -> Iterator[dict[str, Any]]:
     """Each run beside what the law says of it; the residual is log predicted - log observed."""
     import numpy as np
 
     loss = table.columns["loss"]
-    for line, seen, residual in zip(table.lines, loss.tolist(), fitted.residuals.tolist(), strict=True):
+    for line, seen, residual in zip(table.lines, loss.tolist(), residuals.tolist(), strict=True):
         yield {"line": line, "loss_nats": seen, "predicted_nats": seen * float(np.exp(residual)), "residual": residual}
 
 
