@@ -98,9 +98,8 @@ def descend(start: dict[str, int], loss: Callable[[dict[str, int]], float]) -> d
 def report(name: str, rows: list[dict[str, Any]], stack: Stack) -> None:
     """Errors and verdicts of some rows."""
     found = errors(rows, stack)
-    print(
-        f"{name}: {len(found)} measured peaks, mean error {100 * statistics.mean(found):.2f} %, median {100 * statistics.median(found):.2f} %"
-    )
+    mean, median = 100 * statistics.mean(found), 100 * statistics.median(found)
+    print(f"{name}: {len(found)} measured peaks, mean error {mean:.2f} %, median {median:.2f} %")
     for ran, of_those in ((True, "ran"), (False, "did not run")):
         right = verdicts([row for row in rows if row["ran"] == ran], stack)
         print(f"    of {len(right)} that {of_those}, {100 * statistics.mean(right):.1f} % are told so")

@@ -29,7 +29,7 @@ def layers_before(stage: Size, layout: Layout, n_layers: Size, head_layers: Any,
 
 
 def head_stage(layout: Layout, n_layers: Size, head_layers: Any, placement: str) -> Size:
-    """The stage of the head: the last one that holds layers."""
+    """The stage of the head: the last one, or the one at which a balanced placement has arrived when all layers are placed."""
     if placement == "even":
         return layout.pp - 1
     return minimum(layout.pp - 1, -whole(-(n_layers * layout.pp / (n_layers + head_layers))) - 1)

@@ -1,0 +1,175 @@
+"""`scaleplan memory` and `scaleplan layout --table` as they are typed."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+GPT2 = 124_439_808
+GIB = 2**30
+LAYOUT = ("memory", "llama-2-7b", "--hardware", "a100-sxm-80gb", "--layout", "dp8,zero3", "--recompute", "full")
+
+
+def row(result: dict[str, Any], precision: str) -> dict[str, Any]:
+    return next(found for found in result["precisions"] if found["precision"] == precision)
+
+
+def test_gpt2_side_by_side(ask):
+    """fp32: 4 bytes a weight; mixed precision: 2 a weight, 2 a gradient, 12 of Adam with a master copy."""
+    result = ask("memory", "gpt2")
+
+    assert [found["precision"] for found in result["precisions"]] == ["fp32", "fp16-mixed", "bf16-mixed", "fp8"]
+    assert row(result, "fp32")["weights_bytes"] == 4 * GPT2
+    mixed = row(result, "bf16-mixed")
+    assert [mixed[f"{part}_bytes"] for part in ("weights", "gradients", "optimizer")] == [2 * GPT2, 2 * GPT2, 12 * GPT2]
+
+
+@pytest.mark.parametrize("recipe", [12, 16, 18, 20])
+def test_a_recipe_is_named_by_its_bytes(ask, recipe: int):
+    found = row(ask("memory", "gpt2", "--precision", f"bf16-mixed-{recipe}"), f"bf16-mixed-{recipe}")
+    assert sum(found[f"{part}_bytes"] for part in ("weights", "gradients", "optimizer")) == recipe * GPT2
+
+
+def test_parts_add_up(ask):
+    """Weights, gradients, optimizer and activations are the total, for every precision and every phase."""
+    for found in ask("memory", "mixtral-8x7b")["precisions"]:
+        assert found["total_bytes"] == sum(found[f"{part}_bytes"] for part in ("weights", "gradients", "optimizer", "activations"))
+    for found in ask(*LAYOUT)["phases"]:
+        assert found["total_bytes"] == sum(found[f"{part}_bytes"] for part in ("weights", "gradients", "optimizer", "activations", "other"))
+
+
+def test_recomputation_keeps_less_the_more_is_recomputed(ask):
+    """Without a fused kernel: none keeps more than selective; full keeps least of all."""
+    kept = {(r["recompute"], r["attention"]): r["activations_bytes"] for r in ask("memory", "gpt2")["activations"]["by_recompute"]}
+    assert kept["none", "eager"] > kept["selective", "eager"] > kept["full", "flash"]
+
+
+def test_the_peak_is_the_worst_phase(ask):
+    result = ask(*LAYOUT)
+    assert result["peak_bytes"] == max(phase["total_bytes"] for phase in result["phases"])
+    assert result["fits"] == (result["peak_bytes"] <= 0.9 * result["capacity_bytes"])
+
+
+@pytest.mark.parametrize("quantity", ["micro-batch-size-seqs", "seq-len"])
+def test_the_largest_that_fits(ask, quantity: str):
+    """The answer fits, and one more does not."""
+    value = ask(*LAYOUT, "--largest", quantity)["inverse"]["value"]
+    assert [ask(*LAYOUT, f"--{quantity}", str(n))["fits"] for n in (value, value + 1)] == [True, False]
+
+
+def test_the_fewest_devices(ask):
+    """The answer fits, and one device fewer does not."""
+    question = ("memory", "llama-2-13b", "--hardware", "a100-sxm-80gb", "--recompute", "full")
+    value = ask(*question, "--layout", "zero3", "--fewest", "n-devices")["inverse"]["value"]
+    assert [ask(*question, "--layout", f"dp{n},zero3")["fits"] for n in (value - 1, value)] == [False, True]
+
+
+def test_levers_are_ranked_and_true(ask):
+    """Levers come by what they save, and pulling the first one gives the peak that it promises."""
+    levers = ask("memory", "llama-2-7b", "--layout", "dp8,zero1", "--capacity", "80GiB")["levers"]
+    assert [lever["saved_bytes"] for lever in levers] == sorted((lever["saved_bytes"] for lever in levers), reverse=True)
+    full = next(lever for lever in levers if lever["change"] == "recompute=full")
+    assert ask("memory", "llama-2-7b", "--layout", "dp8,zero1", "--recompute", "full")["peak_bytes"] == full["peak_bytes"]
+    assert 0.25 < full["more_flops_fraction"] < 0.35
+
+
+def test_serving(ask):
+    """KV cache of Llama 2 70B: 327,680 bytes a token."""
+    result = ask("memory", "llama-2-70b", "--inference", "--precision", "bf16", "--batch-size-seqs", "8", "--seq-len", "4096")
+    assert (result["kv_cache_bytes_per_token"], result["kv_cache_bytes"]) == (327_680, 327_680 * 8 * 4096)
+
+
+def test_adapters_need_little_but_the_frozen_weights(ask):
+    """LoRA of rank 16: gradients and states of the adapters only; the frozen weights in four bits."""
+    result = ask("memory", "llama-2-7b", "--lora", "rank=16", "--frozen-format", "int4", "--layout", "dp1")
+    phase = result["phases"][0]
+    adapters = 32 * 4 * 16 * (4096 + 4096)
+    assert phase["gradients_bytes"] == 2 * adapters
+    assert phase["weights_bytes"] < 4.5 * GIB
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("memory", "gpt2", "--precision", "fp13"), "fp13"),
+        (("memory", "gpt2", "--capacity", "80G"), "80G"),
+        (("memory", "gpt2", "--optimizer", "adamz"), "adamz"),
+        (("memory", "gpt2", "--stack", "no-such"), "no-such"),
+        (("memory", "gpt2", "--layout", "tp5"), "tp 5"),
+        (("memory", "gpt2", "--layout", "tp2", "--n-devices", "8"), "8"),
+        (("memory", "gpt2", "--largest", "seq-len"), "--hardware"),
+        (("memory", "gpt2", "--batch-size-seqs", "2", "--micro-batch-size-seqs", "2"), "--micro-batch-size-seqs"),
+    ],
+)
+def test_refusals(run, args: tuple[str, ...], said: str):
+    """What cannot be answered is refused with the value that was seen."""
+    outcome = run(*args)
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert said in outcome.stderr and outcome.stderr.startswith("error:")
+
+
+# ------------------------------------------------------------------------------------------------------------------ tables
+
+LLAMA = {
+    "d_model": 4096, "n_layers": 32, "n_heads": 32, "n_kv_heads": 8, "d_head": 128, "d_ff": 14336, "gated": 1, "n_vocab": 128256, "tied": 0,
+    "seq_len": 8192, "hardware": "h100-sxm", "n_devices": 8, "tp": 1, "pp": 1, "cp": 1, "dp": 8, "ep": 1, "n_virtual_stages": 1,
+    "micro_batch_size_seqs": 1, "global_batch_size_seqs": 64, "recompute": "full", "sequence_parallel": 0, "zero_stage": 3,
+    "attention": "flash", "precision": "bf16-mixed", "stack": "usual",
+}  # fmt: skip
+ROWS = (
+    {},
+    {"zero_stage": 0},
+    {"tp": 8, "dp": 1, "sequence_parallel": 1},
+    {"tp": 3, "n_devices": 24},
+    {"hardware": "no-such"},
+    {"d_model": "wide"},
+    {"precision": "bf16-mixed-18", "recompute": "none", "zero_stage": 1},
+)
+
+
+@pytest.fixture
+def priced(run, tmp_path: Path) -> list[dict[str, str]]:
+    """The table above, priced."""
+    table, answer = tmp_path / "in.csv", tmp_path / "out.csv"
+    with table.open("w", newline="") as lines:
+        writer = csv.DictWriter(lines, ["name", *LLAMA])
+        writer.writeheader()
+        writer.writerows({"name": f"row {number}", **LLAMA, **changed} for number, changed in enumerate(ROWS))
+    outcome = run("layout", "--table", table, "-o", answer)
+    assert outcome.code == 0, outcome.stderr
+    return list(csv.DictReader(answer.read_text(encoding="utf-8").splitlines()))
+
+
+def test_a_table_keeps_its_rows_and_columns(priced):
+    """Rows stay in their order, unknown columns are carried through, and what is not known yet is empty."""
+    assert [found["name"] for found in priced] == [f"row {number}" for number in range(len(ROWS))]
+    assert {found["step_s"] for found in priced} == {""}
+
+
+def test_a_row_that_cannot_be_priced_says_why(priced):
+    """The others are priced all the same."""
+    said = [found["error"] for found in priced]
+    assert [bool(text) for text in said] == [False, False, False, True, True, True, False]
+    assert "tp 3" in said[3] and "no-such" in said[4] and "wide" in said[5]
+    assert priced[3]["fits"] == "0" and not priced[3]["peak_bytes"]
+
+
+def test_a_table_agrees_with_the_command(ask, priced):
+    """A row's peak is that of `memory` for the same model and layout."""
+    shape = [f"--{name.replace('_', '-')}" for name in ("n_layers", "d_model", "n_heads", "n_kv_heads", "d_ff", "n_vocab")]
+    values = [str(LLAMA[name[2:].replace("-", "_")]) for name in shape]
+    args = [part for pair in zip(shape, values, strict=True) for part in pair]
+    common = (*args, "--gated", "--untied", "--norm", "rms", "--seq-len", "8192", "--global-batch-size-seqs", "64", "--recompute", "full")
+    for found, layout in zip(priced, ("dp8,zero3", "dp8", "tp8,sp"), strict=False):
+        assert int(found["peak_bytes"]) == ask("memory", *common, "--layout", layout, "--micro-batch-size-seqs", "1")["peak_bytes"]
+
+
+def test_a_table_without_a_column_is_refused(run, tmp_path: Path):
+    """The column that is missing is named."""
+    table = tmp_path / "in.csv"
+    table.write_text("tp,pp\n1,1\n")
+    outcome = run("layout", "--table", table)
+    assert outcome.code == 2 and "d_model" in outcome.stderr
