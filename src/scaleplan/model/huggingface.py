@@ -237,15 +237,6 @@ def words_of_class(family: Family, config: Config) -> Mapping[str, Any]:
     return family.architectures[endings[-1]]
 
 
-def is_other_model(name: str, family: Family) -> bool:
-    """Whether a class that ends in `Model` is not the bare model: half of it, or one with a head."""
-    stem = name.removesuffix("Model")
-    return stem != name and stem.endswith(OTHER_MODELS) and not any(name.endswith(e) for e in family.architectures if e != "Model")
-
-
-OTHER_MODELS = ("Encoder", "Decoder", "LMHead", "DoubleHeads", "PreTrained", "Pretrained", "Parallel", "Question", "Context")
-
-
 def refuse_unknown(family: Family, config: Config) -> None:
     """Refuse a key that changes the count elsewhere, says something, and was not read."""
     for key in CHANGES_COUNT:

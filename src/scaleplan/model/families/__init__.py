@@ -17,14 +17,15 @@ MODULES = {
     """,
     "relatives": """
         cohere cohere2 ernie4_5 exaone4 hunyuan_v1_dense seed_oss arcee helium olmo3 ministral ministral3 vaultgemma jais2 cwm
-        hyperclovax iquestcoder nanochat qwen2_vl_text qwen2_5_vl_text qwen3_vl_text glm4v_text persimmon
+        hyperclovax iquestcoder nanochat apertus bitnet diffllama internlm3 gpt_neox_japanese qwen2_vl_text qwen2_5_vl_text
+        qwen3_vl_text glm4v_text persimmon
     """,
     "experts": """
         mixtral granitemoe olmoe qwen2_moe qwen3_moe glm4_moe deepseek_v2 deepseek_v3 kimi_k2 llama4_text gpt_oss
     """,
     "mixtures": """
-        deepseek_v32 deepseek_v4 glm_moe_dsa glm4_moe_lite dbrx phimoe minimax_m2 ernie4_5_moe dots1 flex_olmo exaone_moe hunyuan_v1_moe
-        solar_open qwen3_vl_moe_text glm4v_moe_text afmoe
+        minicpm3 youtu aria_text hy_v3 deepseek_v32 deepseek_v4 glm_moe_dsa glm4_moe_lite dbrx phimoe minimax_m2 ernie4_5_moe
+        dots1 flex_olmo exaone_moe hunyuan_v1_moe solar_open qwen3_vl_moe_text glm4v_moe_text afmoe
     """,
     "state_spaces": """
         mamba mamba2 rwkv qwen3_next
@@ -33,8 +34,8 @@ MODULES = {
         gemma3n_text gemma4_text
     """,
     "hybrids": """
-        jamba bamba granitemoehybrid granitemoeshared falcon_h1 nemotron_h lfm2 lfm2_moe minimax recurrent_gemma falcon_mamba
-        qwen3_5_text qwen3_5_moe_text
+        olmo_hybrid jamba bamba granitemoehybrid granitemoeshared falcon_h1 nemotron_h lfm2 lfm2_moe minimax recurrent_gemma
+        falcon_mamba qwen3_5_text qwen3_5_moe_text
     """,
     "older": """
         gpt2 gpt_bigcode gptj gpt_neo gpt_neox opt bloom falcon mpt
@@ -46,8 +47,9 @@ MODULES = {
         bert roberta xlm-roberta albert distilbert modernbert t5 bart mt5
     """,
     "masked": """
-        camembert data2vec-text ernie xlm-roberta-xl megatron-bert roberta-prelayernorm electra mpnet longformer big_bird
-        roformer rembert deberta deberta-v2 nomic_bert fnet nystromformer yoso xlm flaubert xlnet
+        gte eurobert modernbert-decoder camembert data2vec-text ernie xlm-roberta-xl megatron-bert roberta-prelayernorm
+        electra mpnet longformer big_bird roformer rembert deberta deberta-v2 nomic_bert fnet nystromformer yoso xlm flaubert
+        xlnet
     """,
     "translators": """
         mbart plbart mvp pegasus blenderbot blenderbot-small marian m2m_100 bigbird_pegasus led nllb-moe umt5

@@ -102,13 +102,18 @@ FAMILIES: dict[str, Family] = {
     "granite": LLAMA,
     "smollm3": LLAMA.but({**absent(4), "tied": maybe("tie_word_embeddings", default=True)}, finish=smollm3_keys),
     "qwen2": LLAMA.but(absent(32), finish=qwen2_windows, attention_bias="qkv", mlp_bias=False),
-    "qwen3": LLAMA.but(absent(32, 128), finish=qwen2_windows, qk_norm="head"),
-    "olmo": LLAMA.but(norm="layer-fixed"),
-    "olmo2": LLAMA.but(qk_norm="width", post_norm=True),
+    "qwen3": LLAMA.but(absent(32, 128), finish=qwen2_windows, mlp_bias=False, qk_norm="head"),
+    "olmo": LLAMA.but(mlp_bias=False, norm="layer-fixed"),
+    "olmo2": LLAMA.but(mlp_bias=False, qk_norm="width", post_norm=True),
     "phi3": LLAMA.but(finish=sliding, fused_qkv=True, fused_gate=True, attention_bias="none", mlp_bias=False),
-    "glm": LLAMA.but({**absent(2, 128), "attention_bias": either("attention_bias", "qkv", "none", default=True)}, fused_gate=True),
+    "glm": LLAMA.but(
+        {**absent(2, 128), "attention_bias": either("attention_bias", "qkv", "none", default=True)}, mlp_bias=False, fused_gate=True
+    ),
     "glm4": LLAMA.but(
-        {**absent(2, 128), "attention_bias": either("attention_bias", "qkv", "none", default=True)}, fused_gate=True, norms_per_layer=4
+        {**absent(2, 128), "attention_bias": either("attention_bias", "qkv", "none", default=True)},
+        mlp_bias=False,
+        fused_gate=True,
+        norms_per_layer=4,
     ),
     "gemma": GEMMA.but(absent(16)),
     "gemma2": GEMMA.but(absent(4), finish=gemma2_windows, norms_per_layer=4),
@@ -117,6 +122,7 @@ FAMILIES: dict[str, Family] = {
     "stablelm": LLAMA.but(
         {**absent(32), "attention_bias": either("use_qkv_bias", "qkv", "none", default=False)},
         finish=stablelm,
+        without=("d_head",),
         norm="layer",
         mlp_bias=False,
     ),

@@ -111,7 +111,7 @@ FAMILIES: dict[str, Family] = {
             "n_encoder_layers": need("num_layers"),
             "d_model": need("d_model", "hidden_size"),
             "n_heads": need("num_heads", "num_attention_heads"),
-            "d_head": need("d_kv"),
+            "d_head": need("d_kv", "head_dim"),
             "d_ff": need("d_ff"),
             "n_vocab": need("vocab_size"),
             "n_relative_buckets": maybe("relative_attention_num_buckets", default=32),

@@ -206,6 +206,16 @@ def recurrent_gemma(config: Config, words: Words) -> None:
     words["window"] = [window if kind == "attention" else 0 for kind in words["mixer"]]
 
 
+def olmo_hybrid(config: Config, words: Words) -> None:
+    """The delta rule in three layers of four, else attention with OLMo's norms after each part."""
+    n_layers = words["n_layers"]
+    known = {"linear_attention": "gated-delta", "full_attention": "attention"}
+    kinds = config.choices("layer_types", n_layers, known) or every(n_layers, 4, "attention", "gated-delta", offset=-1)
+    d_head, d_value = words.get("d_head", words["d_model"] // words["n_heads"]), words["d_value"]
+    words["mixer"] = kinds
+    words["d_value"] = [d_value if kind == "gated-delta" else d_head for kind in kinds]
+
+
 DELTA_KEYS: dict[str, Source] = {
     "n_key_heads": maybe("linear_num_key_heads", default=16),
     "n_value_heads": maybe("linear_num_value_heads", default=32),
@@ -213,6 +223,7 @@ DELTA_KEYS: dict[str, Source] = {
     "d_value": maybe("linear_value_head_dim", default=128),
     "d_conv": maybe("linear_conv_kernel_dim", default=4),
 }
+DELTA_NEEDED = {word: need(source.keys[0]) for word, source in DELTA_KEYS.items()}
 QWEN_DELTA = LLAMA.but(
     {**DELTA_KEYS, **absent(4, 256)}, finish=qwen3_next, mlp_bias=False, qk_norm="head", attention_gate="width", fused_qkv=False
 )
@@ -306,6 +317,7 @@ FAMILIES: dict[str, Family] = {
         without=("d_ff",),
         mlp_bias=True,
     ),
+    "olmo_hybrid": LLAMA.but(DELTA_NEEDED, finish=olmo_hybrid, mlp_bias=False, qk_norm="width", fused_qkv=False),
     "falcon_mamba": STATE_SPACES["mamba"],
     "qwen3_5_text": QWEN_DELTA,
     "qwen3_5_moe_text": QWEN_DELTA.but(

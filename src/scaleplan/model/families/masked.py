@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 from scaleplan.errors import NotSupported, clipped
 from scaleplan.model.arch import Tensor, Tensors
+from scaleplan.model.families.dense import LLAMA
 from scaleplan.model.families.encoders import BERT
+from scaleplan.model.families.encoders import FAMILIES as ENCODERS
 from scaleplan.model.families.family import CAUSAL, Config, Family, Words, either, maybe, need
 from scaleplan.model.families.translators import global_projections
 
@@ -139,6 +141,11 @@ def deberta_v2(config: Config, words: Words) -> None:
     words["model_tensors"] = Tensors(*outside)
 
 
+def gte(_: Config, words: Words) -> None:
+    """Biases only where the gated feed-forward comes back to the model's width."""
+    words |= {"mlp_bias": False, "layer_tensors": Tensors(*vectors("mlp_dense", ("down bias", words["d_model"])))}
+
+
 def xlnet(_: Config, words: Words) -> None:
     """Relative positions with a projection of their own, three biases a head and two segments (yang2019)."""
     wide = words["d_model"]
@@ -233,6 +240,18 @@ FAMILIES: dict[str, Family] = {
     "fnet": BERT.but(finish=fnet, without=("n_heads",), mixer="none"),
     "nystromformer": BERT.but(finish=nystromformer, architectures=BARE),
     "yoso": BERT.but(finish=yoso, architectures=BARE),
+    "gte": BERT.but(
+        {"max_seq_len": maybe("max_position_embeddings")},
+        finish=gte,
+        without=("n_positions",),
+        architectures=BARE,
+        gated=True,
+        activation="gelu",
+    ),
+    "eurobert": LLAMA.but({"head_bias": maybe("mlp_bias", default=False)}, architectures=BARE, bidirectional=True),
+    "modernbert-decoder": ENCODERS["modernbert"].but(
+        architectures={"DecoderForCausalLM": {}, "DecoderModel": {"head": "none"}}, bidirectional=False
+    ),
     "xlm": XLM,
     "flaubert": XLM,
     "xlnet": Family(

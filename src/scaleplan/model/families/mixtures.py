@@ -105,6 +105,18 @@ def afmoe(config: Config, words: Words) -> None:
         words["window"] = [window if slides else 0 for slides in local]
 
 
+def minicpm3(config: Config, words: Words) -> None:
+    """Value heads are as wide as the share of a head in the model, unless said."""
+    words["d_value"] = config.size("v_head_dim", default=words["d_model"] // words["n_heads"])
+
+
+def hy_v3(config: Config, words: Words) -> None:
+    """One dense layer, unless `mlp_layer_types` says which; there is always a shared expert."""
+    if not words["n_shared_experts"]:
+        raise NotSupported("`num_shared_experts` is `0`, which is not supported")
+    listed_or_first_dense(config, words, config.size("first_k_dense_replace", default=1, least=0))
+
+
 COMPRESSED = {
     "sliding_attention": (0, False),
     "compressed_sparse_attention": (4, True),
@@ -161,12 +173,50 @@ INDEXED = DEEPSEEK_V3.but(
     without=("n_dense_layers",),
 )
 
+LATENT_DENSE = LLAMA.but(
+    {
+        "tied": maybe("tie_word_embeddings", default=True),
+        "kv_rank": need("kv_lora_rank"),
+        "d_nope": need("qk_nope_head_dim"),
+        "d_rope": need("qk_rope_head_dim"),
+        "d_value": need("v_head_dim"),
+    },
+    only={"mlp_bias": (False,)},
+    without=("d_head", "n_kv_heads"),
+    mixer="latent",
+    mlp_bias=False,
+)
+
 FAMILIES: dict[str, Family] = {
     "deepseek_v32": INDEXED,
     "glm_moe_dsa": INDEXED.but(
         {"q_rank": maybe("q_lora_rank", absent=2048), "n_indexer_heads": maybe("index_n_heads", default=32)}, ignored=("index_topk_freq",)
     ),
-    "glm4_moe_lite": DEEPSEEK_V3.but({"q_rank": maybe("q_lora_rank", absent=768)}, finish=glm4_lite, without=("n_dense_layers",)),
+    "glm4_moe_lite": DEEPSEEK_V3.but(
+        {"q_rank": maybe("q_lora_rank", absent=768), "d_rope": need("qk_rope_head_dim", "head_dim")},
+        finish=glm4_lite,
+        without=("n_dense_layers",),
+    ),
+    "minicpm3": LATENT_DENSE.but({"q_rank": maybe("q_lora_rank", absent=768)}, finish=minicpm3, without=("d_value",)),
+    "youtu": LATENT_DENSE.but({"q_rank": maybe("q_lora_rank", absent=1536)}),
+    "aria_text": LLAMA.but(
+        {
+            "n_experts": need("moe_num_experts"),
+            "n_experts_per_token": need("moe_topk"),
+            "d_ff_expert": need("intermediate_size"),
+            "n_shared_experts": maybe("moe_num_shared_experts", absent=2),
+        },
+        only={"mlp_bias": (False,)},
+        without=("d_ff",),
+        mlp_bias=False,
+    ),
+    "hy_v3": LLAMA.but(
+        {**NUMBERED, **absent(8, 128), "n_shared_experts": maybe("num_shared_experts", absent=1)},
+        finish=hy_v3,
+        only={"mlp_bias": (False,)},
+        mlp_bias=False,
+        qk_norm="head",
+    ),
     "deepseek_v4": LLAMA.but(
         {
             **ROUTED,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scaleplan.errors import NotSupported
+from scaleplan.model.arch import Tensor, Tensors
 from scaleplan.model.families.dense import FAMILIES as DENSE
 from scaleplan.model.families.dense import GEMMA, LLAMA, absent, gemma2_windows, sliding, windows_by_layer
 from scaleplan.model.families.family import Config, Family, Words, either, every, maybe
@@ -48,6 +49,33 @@ def seed_oss(config: Config, words: Words) -> None:
     """Biases of Q, K, V and of the output are said apart."""
     qkv, out = config.flag("attention_bias", True), config.flag("attention_out_bias", False)
     words["attention_bias"] = "all" if qkv and out else "qkv" if qkv else "out" if out else "none"
+
+
+def apertus(_: Config, words: Words) -> None:
+    """The xIELU activation has two learned numbers."""
+    words["layer_tensors"] = Tensors(*(Tensor(f"activation {end} slope", "mlp_dense", (1,), matmul=False) for end in ("upper", "lower")))
+
+
+def bitnet(_: Config, words: Words) -> None:
+    """Norms before the output projections of attention and feed-forward as well."""
+    norms = (("attention", words["d_model"]), ("feed-forward", words["d_ff"]))
+    words["layer_tensors"] = Tensors(*(Tensor(f"{part} inner norm", "norm", (wide,), matmul=False) for part, wide in norms))
+
+
+def diff_llama(config: Config, words: Words) -> None:
+    """Four vectors a layer weigh the second softmax."""
+    n_heads = words["n_heads"]
+    wide = words.get("d_head", words["d_model"] // n_heads)
+    config.must_be("head_dim", wide)
+    words["layer_tensors"] = Tensors(*(Tensor(f"lambda {name}", "attention", (wide,), matmul=False) for name in ("q1", "k1", "q2", "k2")))
+
+
+def neox_japanese(config: Config, words: Words) -> None:
+    """No biases, but for one vector on the attention of the last layer."""
+    n_layers = words["n_layers"]
+    words["d_ff"] = config.ratio("intermediate_multiple_size", default=4) * words["d_model"]
+    last, none = Tensors(Tensor("output bias", "attention", (words["d_model"],), matmul=False)), Tensors()
+    words["layer_tensors"] = [none] * (n_layers - 1) + [last]
 
 
 def persimmon(config: Config, words: Words) -> None:
@@ -96,6 +124,29 @@ FAMILIES: dict[str, Family] = {
     "qwen2_5_vl_text": DENSE["qwen2"],
     "qwen3_vl_text": DENSE["qwen3"],
     "glm4v_text": DENSE["glm4"],
+    "apertus": LLAMA.but(
+        finish=apertus,
+        only={"qk_norm": (True,), "post_norm": (False,)},
+        ignored=("qk_norm",),
+        gated=False,
+        mlp_bias=False,
+        qk_norm="head",
+        activation="other",
+    ),
+    "bitnet": LLAMA.but(absent(5), finish=bitnet, mlp_bias=False, activation="relu2"),
+    "diffllama": LLAMA.but(finish=diff_llama, mlp_bias=False),
+    "internlm3": LLAMA.but(absent(2, 128), only={"qkv_bias": (False,), "bias": (False,)}, attention_bias="none", mlp_bias=False),
+    "gpt_neox_japanese": LLAMA.but(
+        {"tied": maybe("tie_word_embeddings", default=True)},
+        finish=neox_japanese,
+        without=("d_ff", "n_kv_heads", "d_head"),
+        norm="layer",
+        gated=False,
+        fused_qkv=True,
+        attention_bias="none",
+        mlp_bias=False,
+        activation="gelu",
+    ),
     "persimmon": LLAMA.but(
         finish=persimmon,
         without=("n_kv_heads", "d_head"),
