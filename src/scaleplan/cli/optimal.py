@@ -21,7 +21,7 @@ from scaleplan.cli.options import (
     Precision,
     Tokens,
     UniqueTokens,
-    command,
+    command_in,
     quantity,
 )
 from scaleplan.errors import InputError, NotSupported, ScaleplanError
@@ -52,7 +52,7 @@ LossChange = Annotated[
 ]
 
 
-@command
+@command_in(charts=True)
 def optimal(
     compute: Compute = None,
     n_params: NParams = None,
@@ -80,6 +80,7 @@ def optimal(
       scaleplan optimal --loss 2.1 --inference-tokens 2T
       scaleplan optimal --compute 1e23 --where 'n_params<=13B'
       scaleplan optimal --n-params 7B --tokens 2T --loss-change -5%
+      scaleplan optimal --compute 1e21 --plot
     """
     question = question_of(Question(compute, n_params, tokens, loss, unique_tokens, inference_tokens), where or [], tokens_per_param)
     check_question(question)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from scaleplan.answer import Answer, Caution, Column, Table
+from scaleplan.answer import Answer, Caution, Chart, Column, Table
 from scaleplan.cli.optimal_lines import LABELS, UNITS, lines_of
 from scaleplan.errors import ScaleplanError
 from scaleplan.laws.allocation import Question
@@ -34,9 +34,17 @@ def answer_of(question: Question, advices: Sequence[Advice], silent: Silent, n_k
         result={"laws": rows, "recommended": recommended},
         tables=list(tables(question, advices, rows, growths, n_kind)),
         lines=[line for advice in advices for line in lines_of(advice, question)],
+        charts=lambda: pictures(question, advices, recommended),
         warnings=[*extrapolations(advices), *stock(advices), *tokenizers(advices), *cautions(advices)],
         notes=remarks(advices, recommended, silent, n_kind),
     )
+
+
+def pictures(question: Question, advices: Sequence[Advice], recommended: str) -> Sequence[Chart]:
+    """The charts, and with them numpy: only for who wants to see them."""
+    from scaleplan.cli.optimal_charts import charts_of
+
+    return charts_of(question, advices, recommended)
 
 
 def inputs_of(question: Question) -> dict[str, Any]:

@@ -103,7 +103,11 @@ def label_places(chart: Chart) -> list[Place]:
         width = LETTER_WIDTH * len(mark.name)
         align, left = ("left", x) if x < width / 2 else ("right", x - width) if x > SIZE["width"] - width / 2 else ("center", x - width / 2)
         boxes = {down: Box(left, y + down - LETTER_HEIGHT / 2, left + width, y + down + LETTER_HEIGHT / 2) for down in OFFSETS}
-        free = (down for down, box in boxes.items() if box.top >= 0 and not any(box.meets(other) for other in taken))
+        free = (
+            down
+            for down, box in boxes.items()
+            if box.top >= 0 and box.bottom <= SIZE["height"] and not any(box.meets(other) for other in taken)
+        )
         down = next(free, OFFSETS[0])
         taken.append(boxes[down])
         found.append(Place(down, align))
