@@ -27,7 +27,9 @@ UNCONFIRMED = {
 def load_law(name: str) -> Law:
     """A law and its draws: the table that its preset names, or the one beside it (`NAME.draws.csv`)."""
     if name in UNCONFIRMED:
-        raise NotSupported(f"no confirmed constants exist for {UNCONFIRMED[name]} (`{name}`)", hint="`scaleplan presets laws` lists the laws")
+        raise NotSupported(
+            f"no confirmed constants exist for {UNCONFIRMED[name]} (`{name}`)", hint="`scaleplan presets laws` lists the laws"
+        )
     preset = library.load("laws", name)
     table = preset.path.with_name(str(preset.data.get("draws", f"{preset.path.stem}.draws.csv")))
     draws = library.read_draws(table) if "draws" in preset.data or table.is_file() else None
