@@ -310,7 +310,7 @@ def gathered_bytes(bill: Bill, layout: Layout, run: Training, units: Units, held
     width = run.precision.compute_bytes
     gathered = where(layout.pp > 1, width * held.params, width * (2 * largest + outside.params))
     unreduced = where(layout.pp > 1, FLOAT32 * held.trainable, largest * (2 * width + FLOAT32))
-    sharded = where(layout.zero_stage >= GATHERS_WEIGHTS, 1, 0)
+    sharded = where((layout.zero_stage >= GATHERS_WEIGHTS) & (layout.replicas > 1), 1, 0)
     return sharded * gathered, sharded * unreduced
 
 
