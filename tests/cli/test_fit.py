@@ -205,3 +205,33 @@ def test_charts_are_drawn(run, runs):
     out = run("fit", runs, "--plot").stdout
 
     assert all(title in out for title in ("Loss along equal compute", "What the law leaves over", "The best size"))
+
+
+def test_a_law_of_another_form_is_taken_too(run, ask, runs, tmp_path):
+    """The over-training form is additive in N and D: `optimal` gives its loss; a form without an optimum is no preset."""
+    law = tmp_path / "ours.toml"
+    run("fit", runs, "--form", "over-training", "-o", law)
+    constants = ask("fit", runs, "--form", "over-training")["law"]
+    (row,) = ask("optimal", "--n-params", "1e9", "--tokens", "2e10", "--law", law)["laws"]
+    eta = constants["eta"]
+    reducible = (constants["a"] * 20**eta + constants["b"] * 20**-eta) * 1.2e20**-eta
+
+    assert row["loss_nats"] == pytest.approx(constants["e_nats"] + reducible, rel=1e-9)
+    assert "not a preset" in run("fit", runs, "--form", "kaplan", "-o", tmp_path / "kaplan.toml").stderr
+
+
+def test_repeated_data_become_a_law(run, ask, tmp_path):
+    """`--form repeating` on fresh and repeated runs: two more constants, and a file for `optimal --unique-tokens`."""
+    rows = []
+    for i, (n, d, _) in enumerate(drawn(80)):
+        epochs = 1 if i % 2 else 2 + i / 4
+        worth = d * (1 + 15 * (1 - math.exp(-(epochs - 1) / 15)))
+        rows.append((n, d * epochs, d, loss_of(n, worth)))
+    path, law = tmp_path / "repeated.csv", tmp_path / "repeated.toml"
+    path.write_text(table_of(rows, "n_params,n_tokens,unique_tokens,loss"))
+    result = ask("fit", path, "--form", "repeating")
+    run("fit", path, "--form", "repeating", "-o", law)
+    (row,) = ask("optimal", "--compute", "1e22", "--unique-tokens", "25B", "--law", law)["laws"]
+
+    assert result["law"]["r_d_star"] == pytest.approx(15, rel=0.05)  # N counts in full here: R_N* is as large as it may be
+    assert row["epochs"] > 1

@@ -326,7 +326,7 @@ def undetermined(table: RunTable, fitted: Fit) -> Iterator[Caution]:
 
 def law_block(fitted: Fit) -> dict[str, Any] | None:
     """The `[loss]` of the preset; None for a form that `optimal` does not know."""
-    if fitted.shape.name in ("additive", "over-training", "kaplan"):
+    if fitted.shape.name in ("additive", "over-training"):
         return {"form": fitted.shape.name, **fitted.constants}
     law = additive_law(fitted.shape, fitted.theta)
     return {"form": "additive", **law._asdict()} if law else None

@@ -47,7 +47,7 @@ def repeating(table: RunTable, asked: Asked, remarks: Sequence[str]) -> Answer:
         Line(f"law.{name}", LABELS.get(name, name), value, "nats" if name == "e_nats" else "", sources=[SOURCE], standing="fitted")
         for name, value in constants.items()
     ]
-    title = "L = E + A / N'^alpha + B / D'^beta, N' and D' the parameters and tokens that count"
+    title = "L = E + A / N'^alpha + B / D'^beta"
     return Answer(
         "fit",
         {"runs": table.file, **{name: value for name, value in asked._asdict().items() if value is not None}},

@@ -180,6 +180,8 @@ def show(answer: Answer, form: str, output: Path | None, *, verbose: bool, quiet
         verbose=verbose,
         notes=not quiet,
     )
+    if output is not None and output.suffix == ".toml" and ".toml" not in answer.files:
+        raise UsageError(f"-o: this answer is not a preset, which `{output.name}` would be", hint="name the file .txt, .json or .csv")
     if output is not None and output.suffix in answer.files:
         write_files(output, answer.files[output.suffix])
     else:

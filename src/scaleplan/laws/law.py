@@ -168,7 +168,7 @@ def frontier_of(data: Mapping[str, Any], loss: Any, rules: Mapping[str, Any]) ->
     """Its own `[allocation]`, else the optimum of its loss."""
     block = data.get("allocation")
     if block is None:
-        return loss if loss is None or isinstance(loss, Frontier) else loss.fresh
+        return loss if isinstance(loss, Frontier) else getattr(loss, "fresh", None)  # of repeated data: of the first pass
     allocation, along = power_of(block), rules.get("loss_of_compute")
     spent = block.get("min_compute_fraction", 1)  # C_min / C at the batch size of the run
     allocation, along = at_spent(allocation, spent), at_spent(along, spent) if along else None

@@ -235,3 +235,28 @@ def test_too_few_repeating_runs_are_refused():
         fit_repeated(columns, additive_loss(columns, **CHINCHILLA))
 
     assert "epochs" in refused.value.hint
+
+
+def test_units_and_order_of_the_runs_do_not_matter():
+    """N in millions: the same exponents, A smaller by 1e6^alpha; rows in another order: the same law."""
+    chance = np.random.default_rng(9)
+    columns = runs(80)
+    loss = additive_loss(columns, **CHINCHILLA) * np.exp(chance.normal(0, 0.01, 80))
+    one = fit(shape("additive"), {name: columns[name] for name in ("n_params", "n_tokens")}, loss).constants
+    in_millions = fit(shape("additive"), {"n_params": columns["n_params"] / 1e6, "n_tokens": columns["n_tokens"]}, loss).constants
+    order = chance.permutation(80)
+    shuffled = fit(shape("additive"), {name: columns[name][order] for name in ("n_params", "n_tokens")}, loss[order]).constants
+
+    assert shuffled == pytest.approx(one, rel=1e-6)
+    assert in_millions == pytest.approx(one | {"a": one["a"] / 1e6 ** one["alpha"]}, rel=1e-5)
+
+
+def test_a_run_that_is_there_twice_counts_twice():
+    """A table with every row doubled has the same minimum at twice the objective."""
+    columns, chance = runs(60), np.random.default_rng(10)
+    loss = additive_loss(columns, **CHINCHILLA) * np.exp(chance.normal(0, 0.01, 60))
+    once = fit(shape("additive"), columns, loss)
+    twice = fit(shape("additive"), {name: np.tile(values, 2) for name, values in columns.items()}, np.tile(loss, 2))
+
+    assert twice.constants == pytest.approx(once.constants, rel=1e-6)
+    assert twice.objective == pytest.approx(2 * once.objective)
