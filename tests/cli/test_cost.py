@@ -126,3 +126,23 @@ def test_what_contradicts_itself_is_refused(run, more, says):
     assert outcome.stderr.startswith("error: ")
     assert says in outcome.stderr
     assert outcome.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("cost --energy 433MWh --hardware a100", "--hardware"),
+        ("cost --energy 433MWh --mfu 0.4", "--mfu"),
+        ("cost --device-hours 1000 --hardware a100 --mfu 0.4", "--mfu"),
+        ("cost --device-hours 1000", "--hardware"),
+        ("cost --device-hours 1000 --energy 1MWh", "--energy"),
+        ("cost --tokens 1B --hardware a100", "--n-params"),
+        ("cost --n-params 1B --hardware a100", "--tokens"),
+    ],
+)
+def test_a_flag_that_would_change_nothing_is_refused(run, line, says):
+    """What was metered or counted leaves nothing to assume; what is missing is named."""
+    outcome = run(*line.split())
+
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert says in outcome.stderr

@@ -120,7 +120,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         refuse(usage_report(error))
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(EXIT_INTERRUPTED)
-    except Exception as error:
+    except Exception as error:  # whatever we did not foresee is our bug, and a user gets a sentence for it
         if "--debug" in arguments:
             raise
         refuse(f"error: a bug in scaleplan: {type(error).__name__}: {error}\nhint: `scaleplan --debug ...` shows where; please report it")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -100,28 +100,44 @@ def cost(
     work = work_line(model, n_params, n_active_params, compute, n_tokens, device_hours, energy)
     site, remarks = site_of(pue, region, grid_intensity, defaults)
     warnings: list[Caution] = []
-
     if energy is not None:
+        refuse_beside("--energy", asked, ("hardware", "n_devices", *RATE, "usd_per_device_hour", "device_power", "published_kgco2e"))
         lines = steps.metered_lines(energy, site)
     else:
         device = device_of(hardware)
         if work:
             rate = rate_of(device, mfu, flops_per_s_per_device, flops_kind, recompute, goodput, defaults)
-            warnings += hfu_warning(rate, defaults) if flops_kind == "model" else []
+            warnings = hfu_warning(rate, defaults) if flops_kind == "model" else []
             hours = steps.device_hours_line(work.value, rate)
             remarks = whole_run_remark(rate) + remarks
         else:
-            refuse_rate(mfu, flops_per_s_per_device, flops_kind, goodput)
+            refuse_beside("--device-hours", asked, RATE)
             hours = Line("device_hours", "device-hours", device_hours, "h", standing="given")
-        price, price_remarks = price_of(device, usd_per_device_hour, defaults)
-        power, power_sources, power_remarks = power_of(device, device_power, defaults)
-        lines = [*([work] if work else []), hours, *steps.time_lines(hours, n_devices)]
-        lines += [steps.money_line(hours, price)] if price else []
-        lines += steps.energy_lines(hours, power, power_sources, site) if power else []
-        remarks = price_remarks + power_remarks + remarks
+        bill, assumed = bill_of_hours(hours, device, usd_per_device_hour, device_power, site, defaults)
+        lines = [*([work] if work else []), hours, *steps.time_lines(hours, n_devices), *bill]
+        remarks = assumed + remarks
     lines += [steps.carbon_line(line, site) for line in lines if line.key == "energy_wh"]
     lines += implied(published_kgco2e, lines, site)
     return answer_of(asked, lines, warnings, remarks)
+
+
+RATE = ("mfu", "flops_per_s_per_device", "flops_kind", "recompute", "goodput")
+
+
+def bill_of_hours(
+    hours: Line,
+    device: library.Preset,
+    usd_per_device_hour: float | None,
+    device_power: str | None,
+    site: steps.Site,
+    defaults: Mapping[str, Any],
+) -> tuple[list[Line], list[str]]:
+    """Dollars and energy of the device-hours, as far as price and power are known, and what was assumed of them."""
+    price, price_remarks = price_of(device, usd_per_device_hour, defaults)
+    power, power_sources, power_remarks = power_of(device, device_power, defaults)
+    lines = [steps.money_line(hours, price)] if price else []
+    lines += steps.energy_lines(hours, power, power_sources, site) if power else []
+    return lines, price_remarks + power_remarks
 
 
 def answer_of(asked: dict[str, Any], lines: list[Line], warnings: list[Caution], remarks: list[str]) -> Answer:
@@ -174,13 +190,11 @@ def device_of(hardware: str | None) -> library.Preset:
     return library.load("hardware", hardware)
 
 
-def refuse_rate(*flags: object) -> None:
-    """Device-hours need no rate."""
-    if any(flag is not None for flag in flags):
-        raise UsageError(
-            "--device-hours says how long; a rate beside it contradicts it",
-            hint="leave out --mfu, --flops-per-s-per-device, --flops-kind and --goodput",
-        )
+def refuse_beside(flag: str, asked: Mapping[str, Any], others: Sequence[str]) -> None:
+    """What `flag` says already leaves nothing for these flags to say."""
+    given = [f"--{name.replace('_', '-')}" for name in others if name in asked]
+    if given:
+        raise UsageError(f"{flag} and {' and '.join(given)} contradict each other", hint=f"leave out {', '.join(given)}")
 
 
 def hfu_warning(rate: steps.Rate, defaults: Mapping[str, Any]) -> list[Caution]:
