@@ -48,7 +48,7 @@ MODULES = {
     """,
     "masked": """
         gte eurobert modernbert-decoder camembert data2vec-text ernie xlm-roberta-xl megatron-bert roberta-prelayernorm
-        electra mpnet longformer big_bird roformer rembert deberta deberta-v2 nomic_bert fnet nystromformer yoso xlm flaubert
+        electra mpnet longformer big_bird roformer convbert rembert deberta deberta-v2 nomic_bert fnet nystromformer yoso xlm flaubert
         xlnet
     """,
     "translators": """

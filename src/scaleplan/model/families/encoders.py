@@ -47,7 +47,10 @@ def modernbert(config: Config, words: Words) -> None:
 
 def t5(config: Config, words: Words, projection: str = "relu") -> None:
     """As many layers in the decoder as in the encoder unless said; `feed_forward_proj` says whether there is a gate."""
-    words["n_layers"] = config.size("num_decoder_layers", default=words["n_encoder_layers"])
+    if config.is_of_class("EncoderModel"):
+        words |= {"n_layers": words.pop("n_encoder_layers"), "bidirectional": True}
+    else:
+        words["n_layers"] = config.size("num_decoder_layers", default=words["n_encoder_layers"])
     projection = config.text("feed_forward_proj", projection)
     gated, _, activation = projection.rpartition("-")
     if gated not in ("", "gated") or activation not in ("relu", "gelu", "silu", "gelu_new"):
@@ -118,7 +121,7 @@ FAMILIES: dict[str, Family] = {
             "tied": maybe("tie_word_embeddings", default=True),
         },
         words={"norm": "rms", "attention_bias": "none", "mlp_bias": False},
-        architectures=GENERATION,
+        architectures={**GENERATION, "EncoderModel": {"head": "none"}},
         finish=t5,
         ignored=("is_encoder_decoder",),
     ),

@@ -115,6 +115,11 @@ class Config:
             raise InputError(f"{self.name(key)} is `{clipped(value)}`; it is an object")
         return None if value is None else Config(value, f"{self.prefix}{key}.")
 
+    def is_of_class(self, ending: str) -> bool:
+        """Whether the first of `architectures` ends so."""
+        named = self.items("architectures")
+        return named is not None and len(named) > 0 and isinstance(named[0], str) and named[0].endswith(ending)
+
     def must_be(self, key: str, *wanted: Any) -> None:
         """Refuse a variant that is not counted: a key that is there and says something else."""
         value = self.find(key)

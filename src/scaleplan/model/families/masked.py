@@ -25,17 +25,11 @@ def electra(config: Config, words: Words) -> None:
     """A projection where the embedding is narrower; the discriminator has a dense layer and one logit for its head."""
     if words["d_embedding"] != words["d_model"]:
         words |= {"factorised": "in", "projection_bias": True}
-    if is_of_class(config, "ForPreTraining"):
+    if config.is_of_class("ForPreTraining"):
         d_model = words["d_model"]
         matrices = [Tensor("discriminator", "other", (d_model, d_model)), Tensor("discriminator logit", "other", (d_model, 1))]
         words |= {"head": "none", "head_bias": False}
         words["model_tensors"] = Tensors(*matrices, *vectors("other", ("discriminator bias", d_model), ("discriminator logit bias", 1)))
-
-
-def is_of_class(config: Config, ending: str) -> bool:
-    """Whether the first of `architectures` ends so."""
-    named = config.items("architectures")
-    return named is not None and len(named) > 0 and isinstance(named[0], str) and named[0].endswith(ending)
 
 
 def longformer(_: Config, words: Words) -> None:
@@ -46,9 +40,30 @@ def longformer(_: Config, words: Words) -> None:
 def big_bird(config: Config, words: Words) -> None:
     """A pooler in every class but the decoder's; the pretraining class also says whether sentences follow each other."""
     words["pooler"] = True
-    if is_of_class(config, "ForPreTraining"):
+    if config.is_of_class("ForPreTraining"):
         follows = Tensor("sequence relation", "other", (words["d_model"], 2))
         words["model_tensors"] = Tensors(follows, *vectors("other", ("sequence relation bias", 2)))
+
+
+def conv_bert(config: Config, words: Words) -> None:
+    """Fewer heads, and a convolution whose kernel each token makes from its query and its neighbours (jiang2020)."""
+    d_model, ratio, taps = words["d_model"], config.size("head_ratio", default=2), config.size("conv_kernel_size", default=9)
+    n_heads = max(1, words["n_heads"] // ratio)
+    d_head = d_model // n_heads // 2
+    if words["n_heads"] % ratio:
+        raise NotSupported(f"`num_attention_heads` {words['n_heads']} is not a whole number of `head_ratio` {ratio}")
+    wide = n_heads * d_head
+    words |= {"n_heads": n_heads, "d_head": d_head}
+    if words["d_embedding"] != d_model:
+        words |= {"factorised": "in", "projection_bias": True}
+    words["layer_tensors"] = Tensors(
+        Tensor("depthwise convolution", "attention", (d_model, taps), matmul=False),
+        Tensor("pointwise convolution", "attention", (d_model, wide), matmul=False),
+        Tensor("kernels", "attention", (wide, n_heads * taps)),
+        Tensor("convolved values", "attention", (d_model, wide)),
+        Tensor("output of the convolution", "attention", (d_model - wide, d_model)),
+        *vectors("attention", ("convolution bias", wide), ("kernels bias", n_heads * taps), ("convolved values bias", wide)),
+    )
 
 
 def roformer(_: Config, words: Words) -> None:
@@ -224,7 +239,13 @@ FAMILIES: dict[str, Family] = {
         finish=big_bird,
         architectures={"ForMaskedLM": {}, "ForPreTraining": {}, "Model": {"head": "none", "head_bias": False}},
     ),
-    "roformer": BERT.but({"d_embedding": maybe("embedding_size")}, finish=roformer, only={"rotary_value": (False,)}, architectures=BARE),
+    "convbert": BERT.but(NARROW, finish=conv_bert, only={"num_groups": (1,)}, architectures=BARE),
+    "roformer": BERT.but(
+        {"d_embedding": maybe("embedding_size"), "n_token_types": maybe("type_vocab_size", absent=2)},
+        finish=roformer,
+        only={"rotary_value": (False,)},
+        architectures=BARE,
+    ),
     "rembert": BERT.but({"d_embedding": need("input_embedding_size")}, finish=rembert, only={"tie_word_embeddings": (True, False)}),
     "deberta": ENTANGLED.but(finish=deberta),
     "deberta-v2": ENTANGLED.but(finish=deberta_v2),

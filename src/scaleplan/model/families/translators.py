@@ -8,7 +8,7 @@ from scaleplan.errors import NotSupported, clipped
 from scaleplan.model.arch import Tensor, Tensors
 from scaleplan.model.families.encoders import FAMILIES as ENCODERS
 from scaleplan.model.families.encoders import mt5, t5
-from scaleplan.model.families.family import Config, Family, Words, either, maybe, need
+from scaleplan.model.families.family import GENERATION, Config, Family, Words, either, maybe, need
 
 BART, T5 = ENCODERS["bart"], ENCODERS["t5"]
 
@@ -132,7 +132,8 @@ FAMILIES: dict[str, Family] = {
     "switch_transformers": T5.but(
         {"n_experts": need("num_experts"), "router_bias": maybe("router_bias", default=False)},
         finish=switch,
+        architectures=GENERATION,
         only={"tie_word_embeddings": (True,)},
     ),
-    "longt5": T5.but(finish=long_t5),
+    "longt5": T5.but(finish=long_t5, architectures=GENERATION),
 }
