@@ -87,11 +87,20 @@ def optimal(
     names = law or (KNOWS_REPETITION if unique_tokens else catalogue.DEFAULT)
     advices, silent = ask(names, question, KINDS_OF_N.get(n_kind or ""), precision)
     answer = answer_of(question, advices, silent, n_kind or "own")
+    if question.fixed() == ["n_params", "n_tokens"]:
+        answer = with_training(answer, advices)
     if precision:
         answer = with_precision(answer, precision)
     if bytes_per_token is not None:
         answer = with_bits(answer, advices, bytes_per_token)
     return answer if loss_change is None else with_change(answer, advices, loss_change)
+
+
+def with_training(answer: Answer, advices: Sequence[Advice]) -> Answer:
+    """The answer and the loss along the run, by the laws that know it."""
+    from scaleplan.cli import optimal_training
+
+    return optimal_training.with_training(answer, advices)
 
 
 FEW_BITS = "kumar2024"
