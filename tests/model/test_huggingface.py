@@ -76,7 +76,6 @@ def test_an_unknown_family_is_refused_with_the_closest_one():
 @pytest.mark.parametrize(
     ("name", "class_name"),
     [
-        ("t5-small", "T5EncoderModel"),
         ("gpt2", "GPT2DoubleHeadsModel"),
         ("llama-3-8b", "LlamaForRewardModel"),
         ("bart-base", "BartForCausalLM"),

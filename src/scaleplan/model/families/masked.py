@@ -262,7 +262,7 @@ FAMILIES: dict[str, Family] = {
     "nystromformer": BERT.but(finish=nystromformer, architectures=BARE),
     "yoso": BERT.but(finish=yoso, architectures=BARE),
     "gte": BERT.but(
-        {"max_seq_len": maybe("max_position_embeddings")},
+        {"d_head": maybe("head_dim"), "max_seq_len": maybe("max_position_embeddings")},
         finish=gte,
         without=("n_positions",),
         architectures=BARE,

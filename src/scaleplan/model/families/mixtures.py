@@ -114,7 +114,8 @@ def hy_v3(config: Config, words: Words) -> None:
     """One dense layer, unless `mlp_layer_types` says which; there is always a shared expert."""
     if not words["n_shared_experts"]:
         raise NotSupported("`num_shared_experts` is `0`, which is not supported")
-    listed_or_first_dense(config, words, config.size("first_k_dense_replace", default=1, least=0))
+    config.must_be("first_k_dense_replace", 1)
+    listed_or_first_dense(config, words, 1)
 
 
 COMPRESSED = {

@@ -126,7 +126,7 @@ FAMILIES: dict[str, Family] = {
     "glm4v_text": DENSE["glm4"],
     "apertus": LLAMA.but(
         finish=apertus,
-        only={"qk_norm": (True,), "post_norm": (False,)},
+        only={"qk_norm": (True,), "post_norm": (False,), "hidden_act": ("xielu",)},
         ignored=("qk_norm",),
         gated=False,
         mlp_bias=False,
