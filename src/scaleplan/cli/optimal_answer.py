@@ -12,6 +12,7 @@ from scaleplan.laws.allocation import Question
 from scaleplan.laws.convention import NON_EMBEDDING, TOTAL, converted_params
 from scaleplan.plan import catalogue
 from scaleplan.plan.optimum import Advice, Growth, constrained, growth
+from scaleplan.render.cells import show_value
 from scaleplan.units import show_count, show_si, three_digits
 
 Silent = Mapping[str, ScaleplanError]
@@ -114,29 +115,32 @@ def tables(question: Question, advices: Sequence[Advice], rows: Rows, growths: S
     if question.unique_tokens is not None:
         columns.append(Column("epochs", "epochs", ""))
     yield Table("", columns, rows)
-    spread = [
-        {"law": advice.law.name, "quantity": LABELS[name], "unit": UNITS[name], **points._asdict()}
-        for advice in advices
-        for name, points in (advice.intervals or {}).items()
-    ]
+    spread = [interval_row(advice) for advice in advices if advice.intervals]
     if spread:
-        points = [Column("p10", "10 %", "own"), Column("p50", "50 %", "own"), Column("p90", "90 %", "own")]
-        yield Table("80 % intervals", [Column("law", "law"), Column("quantity", ""), *points], spread)
-    if question.fixed() == ["compute_flops"] and len(rows) > 1 and not constrained(question):
-        yield Table(
-            f"If {catalogue.RECOMMENDED} is right",
-            [
-                Column("law", "following"),
-                Column("recommended_loss_nats", "loss", "nats"),
-                Column("excess_nats", "above its best", "nats"),
-                Column("wasted_compute_fraction", "wasted compute", "fraction"),
-            ],
-            rows,
-        )
+        headings = [Column(name, LABELS[name]) for name in LABELS if any(name in row for row in spread)]
+        yield Table("80 % intervals", [Column("law", "law"), *headings], spread)
     if growths:
-        multiplied = [{"law": found.law.name, **growth_row(found)} for found in growths]
-        headings = [Column(name, LABELS[name], "x") for name in growth_row(growths[0])]
-        yield Table("Ten times the compute multiplies", [Column("law", "law"), *headings], multiplied)
+        yield growth_table(rows, growths)
+
+
+def interval_row(advice: Advice) -> dict[str, Any]:
+    """The 80 % interval of each open quantity, as words."""
+    found = {name: points for name, points in (advice.intervals or {}).items() if name != "critical_batch_tokens"}
+    return {"law": advice.law.name} | {
+        name: f"{show_value(points.p10, UNITS[name])} to {show_value(points.p90, UNITS[name])}" for name, points in found.items()
+    }
+
+
+def growth_table(rows: Rows, growths: Sequence[Growth]) -> Table:
+    """What ten times the compute multiplies; and beside other laws, what following each would waste if the recommended one is right."""
+    shown: list[dict[str, Any]] = [{"law": found.law.name, **growth_row(found)} for found in growths]
+    headings = [Column(name, LABELS[name], "x") for name in growth_row(growths[0])]
+    if len(rows) == 1:
+        return Table("Ten times the compute multiplies", [Column("law", "law"), *headings], shown)
+    wasted = [line | {"wasted_compute_fraction": row["wasted_compute_fraction"]} for line, row in zip(shown, rows, strict=True)]
+    columns = [Column("law", "law"), *headings, Column("wasted_compute_fraction", "wasted", "fraction")]
+    note = f"wasted: compute that the best run by {catalogue.RECOMMENDED} would not need for the same loss."
+    return Table("Ten times the compute multiplies", columns, wasted, [note])
 
 
 # What to be careful of.
