@@ -121,7 +121,7 @@ def memory(
       scaleplan memory gpt2 --precision bf16-mixed --seq-len 1024 --batch-size-seqs 8
       scaleplan memory llama-3-8b --hardware h100-sxm --layout tp2,dp4,zero1,sp
       scaleplan memory llama-2-70b --inference --precision int4 --batch-size-seqs 8 --capacity 80GiB
-      scaleplan memory llama-3-8b --hardware h100-sxm --layout dp8,zero3 --recompute full --largest seq-len
+      scaleplan memory llama-3-8b --hardware h100-sxm --layout dp8,zero3 --largest seq-len
     """
     length, why = chosen_length(model, seq_len)
     if batch_size_seqs is not None and micro_batch_size_seqs is not None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from scaleplan.answer import Answer, Column, Line, Table
+from scaleplan.answer import Answer, Caution, Column, Line, Table
 from scaleplan.cli.memory_tables import FORMULA_SOURCES, PARTS, Room
 from scaleplan.machine.activations import Split, block_layers, layer_bytes
 from scaleplan.machine.layout import Layout
-from scaleplan.machine.memory import USABLE_SHARE, Phase, Stage, fits
+from scaleplan.machine.memory import USABLE_SHARE, Phase, Stage, fits, places, stage_parameters, units_of
+from scaleplan.machine.pipeline import in_flight
 from scaleplan.model.items import Bill
 from scaleplan.plan.levers import levers
 from scaleplan.plan.memory import Setup, Wishes, training_setup
@@ -41,13 +43,14 @@ def by_phase(bill: Bill, layout: Layout, wishes: Wishes, room: Room | None, aske
     }
     if inverse is not None and room is not None:
         result["inverse"] = find(inverse, bill, layout, wishes, room[1])._asdict()
-    lines = phase_lines(worst, result)
+    lines = phase_lines(setup, worst, result)
     return Answer(
         "memory",
         asked,
         result,
         [phases_table(rows, worst, layout), levers_table(result["levers"])],
         lines,
+        warnings=cautions(setup),
         notes=[*verdict(result, room), *inverse_notes(result.get("inverse"))],
         more_sources=[*FORMULA_SOURCES, *setup.run.stack.sources],
     )
@@ -70,17 +73,57 @@ def layout_activations(setup: Setup) -> dict[str, Any]:
     }
 
 
-def phase_lines(worst: Stage, result: dict[str, Any]) -> list[Line]:
-    """Each phase is the sum of its parts; the peak is the largest."""
-    lines = []
+def phase_lines(setup: Setup, worst: Stage, result: dict[str, Any]) -> list[Line]:
+    """What the worst stage keeps, each phase as the sum of its parts, and the peak as the largest."""
+    lines = kept_lines(setup, worst)
     for number, row in enumerate(result["phases"]):
         parts = {part: row[f"{part}_bytes"] for part in (*PARTS, "other")}
         label = f"{row['phase']}, {worst.name} stage"
-        lines.append(
-            Line(f"phases.{number}.total_bytes", label, row["total_bytes"], "bytes", " + ".join(parts), parts, FORMULA_SOURCES, "estimate")
-        )
+        total = row["total_bytes"]
+        lines.append(Line(f"phases.{number}.total_bytes", label, total, "bytes", " + ".join(parts), parts, FORMULA_SOURCES, "estimate"))
     totals = {row["phase"]: row["total_bytes"] for row in result["phases"]}
     lines.append(Line("peak_bytes", "peak", result["peak_bytes"], "bytes", f"max({', '.join(totals)})", totals, (), "estimate"))
+    return lines
+
+
+def kept_lines(setup: Setup, worst: Stage) -> list[Line]:
+    """Weights, gradients and layers' activations of the worst stage from what is on it."""
+    bill, layout, run = setup.bill, setup.layout, setup.run
+    place = next(place for place in places(bill, layout, run.stack.placement) if place.name == worst.name)
+    units, forward = units_of(bill, layout, run), worst.phases[0]
+    held = stage_parameters(bill, units, place)
+    lines = []
+    for part, n_params, each, from_stage in (
+        ("weights", held.params, run.precision.weight_bytes, 3),
+        ("gradients", held.trainable, run.precision.gradient_bytes, 2),
+    ):
+        shards = (layout.n_shards or layout.replicas) if layout.zero_stage >= from_stage else 1
+        inputs = {"n_params_on_stage": int(n_params), "bytes_per_param": each, "n_shards": int(shards)}
+        value, formula = int(getattr(forward, f"{part}_bytes")), "ceil(n_params_on_stage * bytes_per_param / n_shards)"
+        known = math.ceil(n_params * each / shards) == value
+        lines.append(
+            Line(
+                f"phases.0.{part}_bytes", part, value, "bytes", formula if known else None, inputs if known else None, ("rajbhandari2020",)
+            )
+        )
+    once = sum(count * units.kept[index] for index, count in place.counts)
+    waiting = in_flight(place.stage, layout, run.n_micro_batches, run.schedule)
+    inputs = {"bytes_of_the_layers": int(once), "micro_batches_waiting": waiting / layout.n_virtual_stages}
+    value, formula = int(forward.activations_bytes), "bytes_of_the_layers * micro_batches_waiting"
+    known = run.recompute_every == 1
+    label = f"activations of the layers, {worst.name} stage"
+    lines.append(
+        Line(
+            "phases.0.activations_bytes",
+            label,
+            value,
+            "bytes",
+            formula if known else None,
+            inputs if known else None,
+            ("korthikanti2022",),
+            "estimate",
+        )
+    )
     return lines
 
 
@@ -119,3 +162,11 @@ def inverse_notes(inverse: dict[str, Any] | None) -> list[str]:
         return [f"No {inverse['quantity']} fits."]
     word = "fewest" if inverse["quantity"] == "n-devices" else "largest"
     return [f"The {word} {inverse['quantity']} that fits is {inverse['value']:,}: {show_bytes(inverse['peak_bytes'])} a device."]
+
+
+def cautions(setup: Setup) -> list[Caution]:
+    """Schedules that are known from their papers only."""
+    if setup.run.schedule in ("zb1p", "dualpipe"):
+        message = f"the micro-batches that wait under `{setup.run.schedule}` are those of its paper's formula; no measured run was at hand"
+        return [Caution("estimate", message)]
+    return []

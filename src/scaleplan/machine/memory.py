@@ -231,6 +231,8 @@ def fits(peak: Size, capacity_bytes: Any) -> Any:
 def stage_phases(bill: Bill, layout: Layout, run: Training, units: Units, place: Place) -> tuple[Phase, ...]:
     """Forward, loss, start of backward and optimizer step."""
     held = stage_parameters(bill, units, place)
+    if run.schedule == "dualpipe":  # both ends of the pipeline hold each stage (deepseek2024-v3)
+        held = held.times(2)
     state = kept_on_device(state_of(held, layout, run.formats), layout, run)
     layers = layers_activations(layout, run, units, place)
     loss, loss_gradient = loss_bytes(bill, run, units, place)
