@@ -76,6 +76,24 @@ def test_time_where_devices_grow_with_the_batch(ask):
     assert at_critical["doubling_speedup"] == pytest.approx(4 / 3)
 
 
+def test_where_doubling_devices_stops_paying(ask):
+    """At B_crit / sqrt(2) a doubling divides the time by sqrt(2) and multiplies the compute by as much; below it pays, above not."""
+    found = ask("batch", "--loss", "2.5", "--step-s", "1.2s")
+    turn = found["last_doubling_batch_tokens"] / found["critical_batch_tokens"]
+
+    def faster(ratio):
+        return (1 + 1 / ratio) / (1 + 0.5 / ratio)
+
+    def dearer(ratio):
+        return (1 + 2 * ratio) / (1 + ratio)
+
+    assert faster(turn) == pytest.approx(dearer(turn)) == pytest.approx(2**0.5)
+    assert faster(turn / 2) > dearer(turn / 2)
+    assert faster(turn * 2) < dearer(turn * 2)
+    assert found["fastest_wall_s"] == pytest.approx(1.2 * found["min_steps"])
+    assert found["cheapest_flops"] == pytest.approx(6 * found["n_params"] * found["min_tokens"])
+
+
 def test_noise_scale_of_two_norms(ask):
     """Squared norms of 0.041 at 32 and 0.0028 at 512: 5,147 (mccandlish2018's estimator by hand)."""
     found = ask("batch", "--gradient-norm2", "512=0.0028", "--gradient-norm2", "32=0.041")

@@ -111,6 +111,12 @@ def test_every_batch_is_a_point_of_the_trade_off():
     assert named(chart, "B_crit")[1:] == pytest.approx((2e10, 2e4))
 
 
+def test_a_growing_batch_is_drawn(run):
+    """With --schedule also the batch along the way, beside the constant one."""
+    drawn = run("batch", "--loss", "2.6", "--n-params", "1B", "--schedule", "--plot").stdout
+    assert "constant batch of as many steps" in drawn
+
+
 def test_letters_are_no_json(run):
     """A drawing in letters would spoil the document: refused, with the way to a file."""
     outcome = run("batch", "--loss", "2.5", "--plot", "--json")

@@ -36,3 +36,27 @@ def test_a_batch_that_need_not_grow_saves_nothing():
     assert flat.saved_fraction == pytest.approx(0, abs=1e-9)
     assert flat.steps == pytest.approx(2 * fewest)
     assert flat.tokens == pytest.approx(2 * fewest * 1e6)
+
+
+def test_what_growing_saves_follows_from_the_spread_of_the_critical_batch():
+    """(S / S_min - 1) (E / E_min - 1) falls from 1 to (mean of sqrt(B_crit))^2 / mean of B_crit: B = sqrt(r B_crit) by hand."""
+    schedule = growing_batch(LAW, CRITICAL, 1e9, 2.6)
+    steps, tokens = schedule.least.min_steps, schedule.least.min_tokens
+    fewest = LAW.min_steps(1e9, 2.6)
+    moments = [fewest * (0.01 + 0.99 * (i + 0.5) / 1000) for i in range(1000)]
+    batches = [2.1e8 / (LAW.loss(1e9, s)) ** (1 / 0.21) for s in moments]
+    gain = (sum(b**0.5 for b in batches) / 1000) ** 2 / (sum(batches) / 1000)
+
+    assert (schedule.steps / steps - 1) * (schedule.tokens / tokens - 1) == pytest.approx(gain, rel=1e-3)
+    at_equal_steps = (schedule.constant_tokens / tokens - 1) * (schedule.steps / steps - 1)
+    assert at_equal_steps == pytest.approx(1)
+
+
+def test_steps_saved_at_equal_tokens():
+    """The constant batch of as many tokens lies on the trade-off of constant batches; growing beats it."""
+    schedule = growing_batch(LAW, CRITICAL, 1e9, 2.6)
+    constant_steps = schedule.steps / (1 - schedule.saved_steps_fraction)
+    product = (constant_steps / schedule.least.min_steps - 1) * (schedule.tokens / schedule.least.min_tokens - 1)
+
+    assert product == pytest.approx(1)
+    assert schedule.saved_steps_fraction > 0

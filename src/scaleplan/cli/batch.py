@@ -9,8 +9,8 @@ import typer
 
 from scaleplan import units
 from scaleplan.answer import Answer, Caution, Column, Line, Table, quantities
-from scaleplan.cli.batch_charts import pareto_chart
-from scaleplan.cli.batch_more import noise_answer, schedule_of, timed
+from scaleplan.cli.batch_charts import pareto_chart, schedule_chart
+from scaleplan.cli.batch_more import noise_answer, schedule_for, schedule_result, schedule_table, time_lines, timed
 from scaleplan.cli.options import BatchSizeTokens, Law, Loss, NParams, Tokens, command_in, quantity
 from scaleplan.errors import InputError, NotSupported, UsageError
 from scaleplan.laws.allocation import Question, allocate
@@ -77,17 +77,20 @@ def batch(
     rows = tradeoff_rows(curve, found["n_params"], batch_size_tokens)
     if step_s is not None:
         rows = timed(rows, step_s)
+        lines += time_lines(curve, found["n_params"], step_s)
     result: dict[str, Any] = {line.key: line.value for line in lines} | {"tradeoff": rows}
     tables = [quantities("", lines), tradeoff_table(rows)]
     advice = suggestions(n_params, tokens) if n_params is not None and tokens is not None else []
     if advice:
         result["suggestions"] = [{key: value for key, value in row.items() if key != "sources"} for row in advice]
         tables.append(suggestion_table(result["suggestions"]))
+    growing = None
     if schedule:
         if found["n_params"] is None:
             raise UsageError("--schedule needs the size of the model", hint="add --n-params")
-        result["schedule"], table = schedule_of(found["n_params"], found["loss_nats"])
-        tables.append(table)
+        growing = schedule_for(found["n_params"], found["loss_nats"])
+        result["schedule"] = schedule_result(growing)
+        tables.append(schedule_table(result["schedule"]))
     asked = {"loss_nats": loss, "n_params": n_params, "n_tokens": tokens, "batch_size_tokens": batch_size_tokens, "step_s": step_s}
     return Answer(
         "batch",
@@ -95,7 +98,7 @@ def batch(
         result=result,
         tables=tables,
         lines=lines,
-        charts=lambda: [pareto_chart(curve, batch_size_tokens)],
+        charts=lambda: [pareto_chart(curve, batch_size_tokens), *([schedule_chart(growing)] if growing else [])],
         warnings=list(cautions(loss, teller, advice)),
         notes=["At B_crit a run takes twice the fewest steps and twice the fewest tokens; it follows from the loss alone (kaplan2020)."],
         more_sources=[source for row in advice for source in row["sources"]],

@@ -1,9 +1,10 @@
-"""The charts of `scaleplan batch`: what a batch costs in steps and in tokens."""
+"""The charts of `scaleplan batch`: what a batch costs in steps and in tokens, and how it may grow."""
 
 from __future__ import annotations
 
 from scaleplan.answer import Axis, Chart, Mark, Series
 from scaleplan.laws.batch import Tradeoff
+from scaleplan.laws.schedule import Schedule
 
 POINTS = 41
 REACH = 32  # batches from B_crit / 32 to 32 B_crit
@@ -18,3 +19,16 @@ def pareto_chart(curve: Tradeoff, chosen: float | None) -> Chart:
     if chosen is not None:
         marks.append(Mark("the batch asked about", curve.tokens(chosen), curve.steps(chosen)))
     return Chart("Steps against tokens, to the same loss", Axis("tokens", "tokens"), Axis("steps", "steps"), [line], marks)
+
+
+def schedule_chart(found: Schedule) -> Chart:
+    """The growing batch and B_crit against the tokens seen, beside the constant batch of as many steps."""
+    seen = [at.tokens for at in found.stretches]
+    series = [
+        Series("growing batch", seen, [at.batch_tokens for at in found.stretches]),
+        Series("B_crit", seen, [at.critical_batch for at in found.stretches]),
+        Series("constant batch of as many steps", [seen[0], found.constant_tokens], [found.constant_batch] * 2),
+    ]
+    return Chart(
+        "A batch that grows with the training", Axis("tokens seen", "tokens", log=False), Axis("batch", "tokens", log=False), series
+    )

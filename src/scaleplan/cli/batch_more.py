@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from scaleplan.answer import Answer, Column, Line, Table, quantities
 from scaleplan.errors import InputError, UsageError, clipped
-from scaleplan.laws.batch import noise_scale, step_loss_of
-from scaleplan.laws.schedule import growing_batch
+from scaleplan.laws.batch import Tradeoff, noise_scale, step_loss_of
+from scaleplan.laws.convention import training_flops
+from scaleplan.laws.schedule import Schedule, growing_batch
 from scaleplan.plan import catalogue
 
 SHOWN = (0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)  # of the stretches of a schedule
 
 
-def schedule_of(n_params: float, loss_nats: float) -> tuple[dict[str, Any], Table]:
-    """The growing batch by which N reaches a loss, and what it saves."""
+def schedule_for(n_params: float, loss_nats: float) -> Schedule:
+    """The growing batch by which N reaches a loss."""
     law = step_loss_of(catalogue.load_law(catalogue.CRITICAL_BATCH).data["loss_of_steps"])
     floor = law.converged(n_params)
     if not loss_nats > floor:
@@ -23,7 +24,11 @@ def schedule_of(n_params: float, loss_nats: float) -> tuple[dict[str, Any], Tabl
             f"{n_params:.4g} parameters never reach a loss of {loss_nats:.4g} nats by kaplan2020's L(N, S): it stays above {floor:.4f}",
             hint="give a higher --loss, or a larger --n-params",
         )
-    found = growing_batch(law, catalogue.critical_batch(), n_params, loss_nats)
+    return growing_batch(law, catalogue.critical_batch(), n_params, loss_nats)
+
+
+def schedule_result(found: Schedule) -> dict[str, Any]:
+    """Points along the way, and what growing saves."""
     last = len(found.stretches)
     rows = [
         {
@@ -35,14 +40,19 @@ def schedule_of(n_params: float, loss_nats: float) -> tuple[dict[str, Any], Tabl
         }
         for at in (found.stretches[max(round(share * last) - 1, 0)] for share in SHOWN)
     ]
-    result = {
+    return {
         "stretches": rows,
         "steps": found.steps,
         "tokens": found.tokens,
         "constant_batch_tokens": found.constant_batch,
         "constant_tokens": found.constant_tokens,
         "saved_tokens_fraction": found.saved_fraction,
+        "saved_steps_fraction": found.saved_steps_fraction,
     }
+
+
+def schedule_table(result: Mapping[str, Any]) -> Table:
+    """The way, for people."""
     columns = [
         Column("loss_nats", "at loss", "nats"),
         Column("critical_batch_tokens", "B_crit", "tokens"),
@@ -50,8 +60,11 @@ def schedule_of(n_params: float, loss_nats: float) -> tuple[dict[str, Any], Tabl
         Column("steps", "steps so far", "steps"),
         Column("tokens", "tokens so far", "tokens"),
     ]
-    note = f"Growing the batch saves {100 * found.saved_fraction:.3g} % of the tokens of a constant batch that takes as many steps."
-    return result, Table("A batch that grows with the training", columns, rows, [note])
+    note = (
+        f"Growing the batch saves {100 * result['saved_tokens_fraction']:.3g} % of the tokens of a constant batch of as many steps, "
+        f"or {100 * result['saved_steps_fraction']:.3g} % of the steps of one of as many tokens."
+    )
+    return Table("A batch that grows with the training", columns, result["stretches"], [note])
 
 
 def timed(rows: Sequence[Mapping[str, Any]], step_s: float) -> list[dict[str, Any]]:
@@ -67,6 +80,24 @@ def timed(rows: Sequence[Mapping[str, Any]], step_s: float) -> list[dict[str, An
         }
         for row in rows
     ]
+
+
+def time_lines(curve: Tradeoff, n_params: float | None, step_s: float) -> Iterator[Line]:
+    """The ends of the trade-off where devices grow with the batch, and where doubling them stops paying.
+
+    Doubling from B divides the time by (1 + b) / (1 / 2 + b) and multiplies the compute by (1 + 2 b) / (1 + b), b = B / B_crit;
+    the first is the larger until b = 1 / sqrt(2).
+    """
+    cited = ["mccandlish2018"]
+    inputs = {"step_s": step_s, "min_steps": curve.min_steps}
+    yield Line("fastest_wall_s", "shortest time", step_s * curve.min_steps, "s", "step_s * min_steps", inputs, cited, "fitted")
+    if n_params is not None:
+        least = {"n_params": n_params, "min_tokens": curve.min_tokens}
+        cheapest = training_flops(n_params, curve.min_tokens)
+        yield Line("cheapest_flops", "least compute", cheapest, "FLOP", "6 * n_params * min_tokens", least, cited, "fitted")
+    middle = {"critical_batch_tokens": curve.critical_batch}
+    turn, label = curve.critical_batch / 2**0.5, "doubling pays below a batch of"
+    yield Line("last_doubling_batch_tokens", label, turn, "tokens", "critical_batch_tokens / sqrt(2)", middle, cited, "fitted")
 
 
 def noise_answer(texts: Sequence[str]) -> Answer:

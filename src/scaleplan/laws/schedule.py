@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from scaleplan.laws.batch import StepLoss
+from scaleplan.laws.batch import StepLoss, Tradeoff
 from scaleplan.laws.power import Power
 
 N_STRETCHES = 200
@@ -33,15 +33,13 @@ class Stretch(NamedTuple):
 
 
 class Schedule(NamedTuple):
-    """A growing batch against the constant one that takes as many steps.
+    """A growing batch against constant ones.
 
-    constant_batch   in tokens
-    constant_tokens  what that takes
+    least            what no batch undercuts from the first stretch to the last: its B_crit is the mean along the way
     """
 
     stretches: Sequence[Stretch]
-    constant_batch: float
-    constant_tokens: float
+    least: Tradeoff
 
     @property
     def steps(self) -> float:
@@ -52,9 +50,25 @@ class Schedule(NamedTuple):
         return self.stretches[-1].tokens
 
     @property
+    def constant_batch(self) -> float:
+        """The constant batch that takes as many steps, in tokens."""
+        return float(self.least.min_tokens / (self.steps - self.least.min_steps))
+
+    @property
+    def constant_tokens(self) -> float:
+        """What that takes."""
+        return float(self.least.tokens(self.constant_batch))
+
+    @property
     def saved_fraction(self) -> float:
-        """Share of the tokens of the constant batch that growing saves."""
+        """Share of its tokens that growing saves."""
         return 1 - self.tokens / self.constant_tokens
+
+    @property
+    def saved_steps_fraction(self) -> float:
+        """Share of the steps that growing saves of the constant batch that takes as many tokens."""
+        batch = (self.tokens - self.least.min_tokens) / self.least.min_steps
+        return float(1 - self.steps / self.least.steps(batch))
 
 
 def growing_batch(law: StepLoss, critical_batch: Power, n_params: float, loss_nats: float) -> Schedule:
@@ -62,7 +76,7 @@ def growing_batch(law: StepLoss, critical_batch: Power, n_params: float, loss_na
     fewest = law.min_steps(n_params, loss_nats)
     last = critical_batch.at(loss_nats=loss_nats)
     step = fewest * (1 - FIRST_SHARE) / N_STRETCHES
-    stretches, steps, tokens, mean_critical = [], 0.0, 0.0, 0.0
+    stretches, steps, tokens, min_tokens = [], 0.0, 0.0, 0.0
     for i in range(N_STRETCHES):
         done = fewest * FIRST_SHARE + (i + 1) * step
         loss = law.loss(n_params, done - step / 2)  # in the middle of the stretch
@@ -70,7 +84,6 @@ def growing_batch(law: StepLoss, critical_batch: Power, n_params: float, loss_na
         batch = (last * critical) ** 0.5
         steps += (1 + critical / batch) * step
         tokens += (batch + critical) * step
-        mean_critical += critical * step
+        min_tokens += critical * step
         stretches.append(Stretch(done, law.loss(n_params, done), critical, batch, steps, tokens))
-    constant = mean_critical / (steps - fewest * (1 - FIRST_SHARE))
-    return Schedule(stretches, constant, constant * steps)
+    return Schedule(stretches, Tradeoff(min_tokens, fewest * (1 - FIRST_SHARE)))
