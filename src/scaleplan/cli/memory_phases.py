@@ -9,13 +9,13 @@ from scaleplan.answer import Answer, Caution, Column, Line, Table
 from scaleplan.cli.memory_tables import FORMULA_SOURCES, PARTS, Room
 from scaleplan.machine.activations import Split, block_layers, layer_bytes
 from scaleplan.machine.layout import Layout
-from scaleplan.machine.memory import USABLE_SHARE, Phase, Stage, fits, places, stage_parameters, units_of
-from scaleplan.machine.pipeline import in_flight
+from scaleplan.machine.memory import USABLE_SHARE, Phase, Stage, fits, stage_parameters, units_of
+from scaleplan.machine.pipeline import in_flight, places
 from scaleplan.model.items import Bill
 from scaleplan.plan.levers import levers
 from scaleplan.plan.memory import Setup, Wishes, training_setup
 from scaleplan.plan.memory_inverse import find
-from scaleplan.units import show_bytes
+from scaleplan.units import counted, show_bytes
 
 
 def by_phase(bill: Bill, layout: Layout, wishes: Wishes, room: Room | None, asked: dict[str, Any], inverse: str | None = None) -> Answer:
@@ -135,7 +135,7 @@ def phases_table(rows: list[dict[str, Any]], worst: Stage, layout: Layout) -> Ta
 def verdict(result: dict[str, Any], room: Room | None) -> list[str]:
     """Where the peak is, and whether it fits."""
     where = f"`{result['peak_phase']}` on the {result['peak_stage']} stage"
-    notes = [f"The worst moment is {where}: {show_bytes(result['peak_bytes'])} on each of {result['n_devices']:,} device(s)."]
+    notes = [f"The worst moment is {where}: {show_bytes(result['peak_bytes'])} on each of {counted(result['n_devices'], 'device')}."]
     if room is not None:
         left = result["left_bytes"]
         how = f"it fits with {show_bytes(left)} to spare" if result["fits"] else f"it does not fit: {show_bytes(-left)} too much"

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 from scaleplan.machine.activations import Batch, Split, kept_bytes, layer_bytes, outside_bytes
 from scaleplan.machine.held import Formats, Parameters, State, added, is_zero, parameters_of, state_of
 from scaleplan.machine.layout import Layout
-from scaleplan.machine.pipeline import head_stage, in_flight, layers_before
+from scaleplan.machine.pipeline import Place, in_flight, places
 from scaleplan.machine.recipe import Precision
 from scaleplan.machine.stack import Stack
 from scaleplan.model.arch import Size
 from scaleplan.model.blocks import Pass
-from scaleplan.model.items import Bill, Kept, Layer, total
-from scaleplan.numeric import ceil_div, floor_div, maximum, minimum, where
+from scaleplan.model.items import Bill, Kept
+from scaleplan.numeric import ceil_div, floor_div, maximum, where
 
 USABLE_SHARE = 0.9  # of the capacity: what an allocator can give before fragments stop it
 FLOAT32 = 4
@@ -88,60 +88,6 @@ class Stage(NamedTuple):
 
 
 # ------------------------------------------------------------------------------------------------------------------ stages
-
-
-class Place(NamedTuple):
-    """One stage of the pipeline, and how many layers of each kind it holds: (index into the bill's layers, how many).
-
-    first, last, apart  whether it holds the tables, the head, and the head without the tables
-    """
-
-    name: str
-    stage: Size
-    counts: tuple[tuple[int, Size], ...]
-    first: Any
-    last: Any
-    apart: Any = False
-
-
-def places(bill: Bill, layout: Layout, placement: str) -> list[Place]:
-    """The stages that can be the fullest: the first, with the most micro-batches waiting, and the last, with head and loss."""
-    runs = [(index, count) for index, count in bill.order if bill.layers[index].place == "block"]
-    n_layers, head = total(count for _, count in runs), head_in_layers(bill)
-    last = head_stage(layout, n_layers, head, placement)
-    if isinstance(last, int) and last == 0:
-        return [Place("first", 0, tuple(runs), True, True)]
-    alone = last == 0
-    end = where(alone, n_layers, layers_before(0 * last + 1, layout, n_layers, head, placement))
-    start = layers_before(last, layout, n_layers, head, placement)
-    return [
-        Place("first", 0 * last, tuple(counts_between(runs, 0 * last, end)), True, alone),
-        Place("last", last, tuple(counts_between(runs, start, n_layers)), alone, True, last > 0),
-    ]
-
-
-def head_in_layers(bill: Bill) -> Any:
-    """Products of the head over those of an average layer: what a placement that balances work counts it as."""
-    blocks = [layer for layer in bill.layers if layer.place == "block"]
-    work = total(layer.runs * products(layer) for layer in blocks)
-    runs = total(layer.runs for layer in blocks)
-    return total(products(layer) for layer in bill.layers if layer.place == "head") * runs / maximum(work, 1)
-
-
-def products(layer: Layer) -> Size:
-    """Elements of the weights that a token is multiplied with."""
-    return total(w.used * w.elements for w in layer.weights if w.matmul)
-
-
-def counts_between(runs: list[tuple[int, Size]], start: Size, end: Size) -> list[tuple[int, Size]]:
-    """How many layers of each run of equal layers lie in [start, end)."""
-    if len(runs) == 1:
-        return [(runs[0][0], end - start)]
-    found, before = [], 0
-    for index, count in runs:
-        found.append((index, maximum(0, minimum(end, before + count) - maximum(start, before))))
-        before = before + count
-    return found
 
 
 class Units(NamedTuple):
