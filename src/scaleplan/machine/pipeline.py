@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from scaleplan.machine.layout import Layout
 from scaleplan.model.arch import Size
-from scaleplan.model.bill import Bill, Layer, total
+from scaleplan.model.items import Bill, Layer, total
 from scaleplan.numeric import floor_div, maximum, minimum, where
 
 SCHEDULES = ("1f1b", "gpipe", "zb1p", "dualpipe")
