@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from scaleplan.answer import Axis, Chart, Mark, Series
 from scaleplan.laws.allocation import Question, frontier_for
 from scaleplan.laws.convention import TOTAL, converted_params, inference_flops
@@ -45,6 +43,8 @@ def percentiles(law: Law, question: Question, measure: Callable[[Curve], Array])
     """The 80 % band of what `measure` gives, points x draws, for all draws of a law at once; nothing for a law without draws."""
     if not law.draws or question.unique_tokens is not None:
         return None, None
+    import numpy as np
+
     many = stacked(law.draws)
     low, high = np.percentile(measure(frontier_for(law._replace(loss=many, frontier=many), question)), BAND, axis=1)
     return low.tolist(), high.tolist()
@@ -65,6 +65,8 @@ def equal_compute(question: Question, advices: Sequence[Advice], leader: Advice,
 
 def losses(question: Question, advices: Sequence[Advice], flops: float) -> tuple[list[Series], list[Mark]]:
     """A curve a law, its lowest point, and the run of the answer where that is another."""
+    import numpy as np
+
     curves = [frontier_for(found.law, question) for found in advices]
     best = [float(curve.params_at_compute(flops)) for curve in curves]
     totals = [float(total(found.law, n)) for found, n in zip(advices, best, strict=True)]
@@ -97,6 +99,8 @@ def is_near(one: float, other: float) -> bool:
 
 def along_compute(question: Question, advices: Sequence[Advice], leader: Advice, flops: float) -> Iterator[Chart]:
     """The best N and D of all laws against compute, two decades to either side, and where the leader was fitted."""
+    import numpy as np
+
     budgets = np.geomspace(flops / REACH_OF_COMPUTE, flops * REACH_OF_COMPUTE, STEPS)
 
     def sizes(law: Law, curve: Curve, budget: Array) -> Array:
