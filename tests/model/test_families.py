@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from scaleplan.errors import InputError
 from scaleplan.model.bill import bill_of
 from scaleplan.model.families import FAMILIES, MODULES
 from scaleplan.model.huggingface import read_config
@@ -28,6 +29,42 @@ def test_counts_equal_those_of_the_reference_library(row: dict[str, Any]) -> Non
     count = count_params(bill_of(read_config(row["config"]).arch))
 
     assert {key: getattr(count, key) for key in COUNTS} == {key: row[key] for key in COUNTS}
+
+
+MISTRAL = {"model_type": "mistral", "hidden_size": 64, "intermediate_size": 128} | {
+    "num_hidden_layers": 2,
+    "num_attention_heads": 16,
+    "vocab_size": 100,
+}
+
+
+def n_params(config: dict[str, Any]) -> int:
+    return count_params(bill_of(read_config(config).arch)).n_params
+
+
+def test_an_absent_key_is_what_the_class_fills_in_and_null_is_not() -> None:
+    """Mistral's class has 8 key and value heads where the key is absent; null means one for each query head."""
+    absent, null = n_params(MISTRAL), n_params(MISTRAL | {"num_key_value_heads": None})
+
+    assert absent == n_params(MISTRAL | {"num_key_value_heads": 8})
+    assert null == n_params(MISTRAL | {"num_key_value_heads": 16})
+
+
+@pytest.mark.parametrize(("outer", "inner", "tied"), [(True, None, True), (False, None, False), (True, True, True), (False, False, False)])
+def test_the_outer_config_says_whether_the_head_is_tied(outer: bool, inner: bool | None, tied: bool) -> None:
+    """The head belongs to the whole multimodal model, so its config decides."""
+    config = {"model_type": "mistral3", "text_config": MISTRAL | {"tie_word_embeddings": inner}, "tie_word_embeddings": outer}
+
+    assert n_params(config) == n_params(MISTRAL | {"tie_word_embeddings": tied})
+
+
+@pytest.mark.parametrize(("outer", "inner"), [(True, False), (False, True), (None, None)])
+def test_a_head_of_which_nobody_knows_is_refused(outer: bool | None, inner: bool | None) -> None:
+    """Contradiction, and silence where class and checkpoints disagree."""
+    config = {"model_type": "mistral3", "text_config": MISTRAL | {"tie_word_embeddings": inner}, "tie_word_embeddings": outer}
+
+    with pytest.raises(InputError, match="tie_word_embeddings"):
+        read_config(config)
 
 
 def test_every_family_has_a_checked_config() -> None:

@@ -102,6 +102,28 @@ def test_latent_attention_without_a_query_rank():
     assert n_params(bill) == 2048 * 16 * 192 + 2048 * 576 + 512 * 16 * 256 + 16 * 128 * 2048 + 512
 
 
+def test_compressed_attention_of_deepseek_v4():
+    """One key that is also the value, queries and outputs through narrow widths, and one compressed key for every `rate` tokens.
+
+    Q: d q + q a h; KV: d h; output: (a h) r + g r d; sinks a; compression: 2 d h and rate h; norms q, h and h.
+    """
+    bill = layer(mixer="compressed", d_model=32, n_heads=4, d_head=8, q_rank=6, n_output_groups=2, output_rank=5, window=16, compression=4)
+
+    queries, keys, output = 32 * 6 + 6 * 32, 32 * 8, 32 * 5 + 2 * 5 * 32
+    assert n_params(bill) == queries + keys + output + 4 + 2 * 32 * 8 + 4 * 8 + 6 + 8 + 8
+    assert per_token(bill) == 2 * (queries + keys + output + 2 * 32 * 8)
+    assert count_flops(bill, 64).attention_flops == 64 * (16 + 64 // 4) * 4 * 4 * 8
+
+
+def test_two_mixers_side_by_side_add_up():
+    """A layer with a state space beside attention has the weights of both (Falcon-H1)."""
+    attention = {"d_model": 64, "n_heads": 4}
+    space = {"d_inner": 128, "n_value_heads": 8, "d_state": 16, "n_groups": 1, "d_conv": 4}
+    both = layer(**attention, **space, mixer_beside="mamba2")
+
+    assert n_params(both) == n_params(layer(**attention)) + n_params(layer(d_model=64, mixer="mamba2", **space))
+
+
 @pytest.mark.parametrize("n_tokens", [64, 128, 256])
 def test_linear_attention_keeps_a_state_and_no_pairs(n_tokens: int):
     """Each token updates and reads a d_head x d_value state a head: 4 a d_head d_value FLOP, however long the sequence."""
