@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from scaleplan.errors import UnknownName
 from scaleplan.machine.recipe import USUAL_RECIPE
 from scaleplan.model.blocks import Keeping
 
@@ -40,11 +41,22 @@ class Stack(NamedTuple):
 def stack_of(name: str, data: Mapping[str, Any], sources: tuple[str, ...] = ()) -> Stack:
     """A stack from its parsed preset: table `memory`, with `memory.keeping` for what its blocks keep."""
     memory = dict(data.get("memory", {}))
-    keeping = dict(memory.pop("keeping", {}))
-    known = {key: value for key, value in memory.items() if key in Stack._fields}
-    kept: dict[str, Any] = {key: value for key, value in keeping.items() if key in Keeping._fields}
+    kept = fields_of(memory.pop("keeping", {}), Keeping._fields, "memory.keeping")
+    known = fields_of(memory, Stack._fields, "memory")
     if kept.get("norm_stats_bytes") == "residual":
         kept["norm_stats_bytes"] = None
     if known.get("bytes_per_logit") == "counted":
         known["bytes_per_logit"] = None
     return Stack(name=name, keeping=Keeping(**kept), sources=sources, **known)
+
+
+ABOUT = ("source", "date", "note", "fitted")
+"""Keys that say where numbers are from."""
+
+
+def fields_of(table: Mapping[str, Any], fields: tuple[str, ...], where: str) -> dict[str, Any]:
+    """The values of a table, whose keys must all have a meaning."""
+    for key in table:
+        if key not in (*fields, *ABOUT):
+            raise UnknownName(f"key of [{where}]", key, fields)
+    return {key: value for key, value in table.items() if key in fields}
