@@ -114,3 +114,15 @@ def test_what_is_shown_can_be_read_again(value):
 def test_people_see_three_digits_and_a_unit(shown, text):
     """Steps of 1000 for counts, of 1024 for bytes, the unit that reads best for time."""
     assert shown == text
+
+
+@pytest.mark.parametrize(
+    ("read", "example"), [(units.flops, "40ZFLOP"), (units.n_bytes, "40GiB"), (units.fraction, "40%"), (units.kgco2e, "40t")]
+)
+def test_the_example_of_a_refusal_is_of_the_quantity(read, example):
+    """What is not a number of bytes is answered with a number of bytes, not with 40B; and the example can be read."""
+    with pytest.raises(InputError) as refused:
+        read("banana")
+
+    assert refused.value.hint == f"`{example}` would be one"
+    assert read(example) > 0

@@ -89,7 +89,8 @@ def _exact(digits: str, exponent: int, unit: float, shown: str, what: str) -> in
 
 
 def _example(units: Mapping[str, float]) -> str:
-    wanted = ("B", "TFLOP/s", "GiB", "h", "kWh", "g/kWh", "W", "%")
+    """A value that can be read: the unit in the list below that comes first says which quantity is meant."""
+    wanted = ("ZFLOP", "TFLOP/s", "GiB", "%", "kWh", "g/kWh", "W", "t", "h", "B", "k")
     unit = next((u for u in wanted if u in units), next(iter(units)))
     return f"`40{unit}`"
 
@@ -262,6 +263,11 @@ def show_count(value: float) -> str:
     if abs(value) < 1000 and value == int(value):
         return str(int(value))
     return "".join(stepped(value, COUNT_STEPS)) if abs(value) < 1e15 else three_digits(value)
+
+
+def counted(n: int, noun: str) -> str:
+    """1 device, 8 devices, 1,024 devices."""
+    return f"{n:,} {noun}" + ("" if n == 1 else "s")
 
 
 def show_bytes(value: float) -> str:

@@ -14,7 +14,7 @@ from scaleplan.machine.recipe import cache_precision, serving_format
 from scaleplan.machine.serving_memory import Serving, ServingMemory, serving_memory
 from scaleplan.model.items import Bill
 from scaleplan.plan.memory import Wishes, stack_named
-from scaleplan.units import show_bytes
+from scaleplan.units import counted, show_bytes
 
 PARTS = ("weights", "kv_cache", "workspace", "context")
 
@@ -36,7 +36,9 @@ def served(
     if room is not None:
         result |= limits(bill, layout, serving, context, room[1]) | {"fits": bool(fits(found.total_bytes, room[1]))}
     lines = lines_of(found, batch, bill)
-    notes = [f"{batch.n_seqs:,} sequence(s) of {batch.seq_len:,} tokens in the cache, on each of {layout.n_devices:,} device(s)."]
+    notes = [
+        f"{counted(batch.n_seqs, 'sequence')} of {batch.seq_len:,} tokens in the cache, on each of {counted(layout.n_devices, 'device')}."
+    ]
     notes += verdict(result, room) if room is not None else []
     return Answer(
         "memory",
