@@ -78,12 +78,17 @@ def grid(table: Table, box: rich.box.Box | None, title: str | None) -> Grid:
         show_edge=box is rich.box.MARKDOWN,
     )
     columns = [column for column in table.columns if column.unit != "hidden"]
-    for column in columns:
-        drawing.add_column(Text(column.label), justify="right" if numeric(column) else "left", no_wrap=numeric(column), overflow="fold")
-    for position, row in enumerate(table.rows, 1):
-        last = table.total and position == len(table.rows)
-        drawing.add_row(*(Text(cell(show_cell(row, column), box)) for column in columns), style="bold" if last else None)
-        if table.total and position == len(table.rows) - 1 and box is not rich.box.MARKDOWN:
+    shown = [[cell(show_cell(row, column), box) for column in columns] for row in table.rows]
+    for place, column in enumerate(columns):
+        if numeric(column):  # a number that lost a digit would be another number: where nothing wraps any more, the line grows too long
+            width = max(len(text) for text in (column.label, *(texts[place] for texts in shown)))
+            drawing.add_column(Text(column.label), justify="right", no_wrap=True, min_width=width)
+        else:
+            drawing.add_column(Text(column.label), overflow="fold")
+    for position, texts in enumerate(shown, 1):
+        last = table.total and position == len(shown)
+        drawing.add_row(*map(Text, texts), style="bold" if last else None)
+        if table.total and position == len(shown) - 1 and box is not rich.box.MARKDOWN:
             drawing.add_section()
     return drawing
 
