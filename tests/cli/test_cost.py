@@ -146,3 +146,11 @@ def test_a_flag_that_would_change_nothing_is_refused(run, line, says):
 
     assert (outcome.code, outcome.stdout) == (2, "")
     assert says in outcome.stderr
+
+
+def test_more_active_parameters_than_parameters_are_refused(run):
+    """The active parameters are some of all: swapping the two flags is caught."""
+    outcome = run("cost", "--n-params", "10B", "--n-active-params", "20B", "--tokens", "1B", "--hardware", "h100-sxm")
+
+    assert outcome.code == 2
+    assert outcome.stderr.startswith("error: --n-active-params 20.0B is more than --n-params 10.0B")

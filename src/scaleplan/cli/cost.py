@@ -36,6 +36,7 @@ from scaleplan.machine.run_time import likely_hardware_rate
 from scaleplan.model_files import Model
 from scaleplan.plan import cost as steps
 from scaleplan.plan.assumptions import power_of, price_of, rate_of, site_of, whole_run_remark
+from scaleplan.units import show_count
 
 FlopsPerS = Annotated[
     float | None, quantity("--flops-per-s-per-device", units.flops_per_s, "Rate of one device: 147T; needs --flops-kind.", metavar="RATE")
@@ -165,6 +166,11 @@ def work_line(
         raise UsageError(f"{' and '.join(given)} contradict each other" if given else "nothing to price", hint=f"give one of: {ways}")
     if n_active is not None and n_params is None:
         raise UsageError("--n-active-params goes with --n-params")
+    if n_active is not None and n_params is not None and n_active > n_params:
+        raise UsageError(
+            f"--n-active-params {show_count(n_active)} is more than --n-params {show_count(n_params)}",
+            hint="the active ones are those of all that one token uses",
+        )
     if compute is None and (hours is not None or energy is not None):
         return None
     if compute is not None:
