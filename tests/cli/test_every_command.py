@@ -212,6 +212,7 @@ def test_a_flag_has_one_meaning():
         (("params", "gpt2-xxl"), "did you mean `gpt2-xl`?"),
         (("cost", "gpt2", "--tokens", "1B", "--hardware", "a100-sxm-80g"), "did you mean `a100-sxm-80gb`?"),
         (("presets", "no-such-kind"), "no-such-kind"),
+        (("presets", "--schema"), "presets laws --schema"),
         (("presets", "hardware", "no-such-device"), "no-such-device"),
     ],
 )

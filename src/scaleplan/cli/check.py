@@ -12,7 +12,7 @@ from scaleplan.answer import Answer, Column, Table
 from scaleplan.cli.options import command_in, one_of
 from scaleplan.errors import InputError, ScaleplanError, UsageError, raise_all
 from scaleplan.limits import Judged, Limit, broken, judge, parse_limit, worst_first
-from scaleplan.units import three_digits
+from scaleplan.render.cells import show_value
 
 PERCENTILES = ("p10", "p50", "p90")
 
@@ -75,7 +75,7 @@ def verdicts(judged: list[Judged], source: str, at: str | None) -> Answer:
     """The judged limits as an answer."""
     rows = [{key: value for key, value in row._asdict().items() if key != "at_most"} for row in judged]
     shown = [
-        row | {"bound": ("<= " if limit.at_most else ">= ") + three_digits(limit.limit)} for row, limit in zip(rows, judged, strict=True)
+        row | {"bound": ("<= " if limit.at_most else ">= ") + show_value(limit.limit, "")} for row, limit in zip(rows, judged, strict=True)
     ]
     plain = {"found": "found", "p10": "p10", "p90": "p90"}
     columns = [

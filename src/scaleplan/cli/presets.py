@@ -10,7 +10,7 @@ import typer
 from scaleplan import library
 from scaleplan.answer import Answer, Column, Row, Table, unique
 from scaleplan.cli.options import command
-from scaleplan.errors import UnknownName
+from scaleplan.errors import UnknownName, UsageError
 
 Kind = Annotated[str | None, typer.Argument(metavar="[KIND]", help=", ".join(library.KINDS), show_default=False)]
 Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="One preset of that kind.", show_default=False)]
@@ -28,6 +28,8 @@ def presets(kind: Kind = None, name: Name = None, schema: Schema = False) -> Ans
       scaleplan presets models --format csv
     """
     if kind is None:
+        if schema:
+            raise UsageError("--schema of which kind?", hint="for example `scaleplan presets laws --schema`")
         return kinds()
     if kind not in library.KINDS:
         raise UnknownName("kind of preset", kind, library.KINDS)
