@@ -132,8 +132,7 @@ def formulas_of(advice: Advice, question: Question) -> Formulas:
     law, fixed = advice.law, question.fixed()
     frontier = law.frontier
     found: Formulas = {}
-    closed = isinstance(frontier, Additive | PowerFrontier) and not constrained(question)
-    if len(fixed) == 1 and closed:
+    if len(fixed) == 1 and isinstance(frontier, Additive | PowerFrontier) and not constrained(question):
         constants = constants_of(frontier)
         way = {"compute_flops": "compute", "n_tokens": "tokens", "loss_nats": "loss"}.get(fixed[0])
         if way:
