@@ -78,7 +78,8 @@ def test_columns_are_named_and_scaled(read):
         ('1e9,2e10,"2,5"', "loss `2,5` is not a number"),
         ("57,2e10,2.5", "too small to be n_params"),
         ("1e9,20,2.5", "too small to be n_tokens"),
-        ("1e9,2e10,31.5", "too large to be a loss"),
+        ("1e9,2e10,31.5", "too large to be loss"),
+        ("1e30,2e10,2.5", "too large to be n_params"),
         ("1e400,2e10,2.5", "not finite"),
     ],
 )

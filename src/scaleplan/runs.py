@@ -20,17 +20,18 @@ from scaleplan.errors import InputError, ScaleplanError, UnknownName, UsageError
 
 MOST_ERRORS = 10  # shown at once
 MOST_COLUMNS = 2000
-LARGEST_LOSS_NATS = 30.0  # above twice that of guessing among all tokens of any vocabulary
 
 Cells = Mapping[str, Any]
 
 
 class Quantity(NamedTuple):
-    """What a column may hold: other names for it, and the least value that is not a mistake of units."""
+    """What a column may hold: other names for it, the least value that is not a mistake of units, and the most that is conceivable."""
 
     aliases: tuple[str, ...]
     least: float = 0.0
     unit_hint: str = ""
+    most: float = 1e20
+    most_hint: str | None = None
 
 
 QUANTITIES = {
@@ -54,11 +55,16 @@ QUANTITIES = {
         1000,
         "if it is in billions, add `--unit n_tokens=1e9`",
     ),
-    "loss": Quantity(("loss_nats", "final_loss", "val_loss", "validation_loss", "eval_loss", "test_loss", "train_loss")),
+    "loss": Quantity(
+        ("loss_nats", "final_loss", "val_loss", "validation_loss", "eval_loss", "test_loss", "train_loss"),
+        most=30,  # above twice that of guessing among all tokens of any vocabulary
+        most_hint="a loss is in nats per token; if it is a perplexity, take its logarithm",
+    ),
     "compute_flops": Quantity(
         ("flops", "flop", "compute", "training_flop", "training_flops", "train_flops", "c"),
         1e6,
         "if it is in PF-days, add `--unit compute_flops=8.64e19`",
+        most=1e35,
     ),
     "n_steps": Quantity(("steps", "num_steps", "training_steps")),
     "unique_tokens": Quantity(("n_unique_tokens",), 1000),
@@ -261,8 +267,7 @@ def collected(
 
 def reader_of(quantity: str, heading: str, scale: float) -> Callable[[Any], float]:
     """A function that reads one cell of a column: finite, above zero, and of a size that the quantity can have."""
-    least, hint = QUANTITIES[quantity].least, QUANTITIES[quantity].unit_hint
-    most = LARGEST_LOSS_NATS if quantity == "loss" else math.inf
+    kind = QUANTITIES[quantity]
 
     def read(cell: Any) -> float:
         number = as_number(cell)
@@ -277,12 +282,10 @@ def reader_of(quantity: str, heading: str, scale: float) -> Callable[[Any], floa
             )
         if number <= 0:
             raise InputError(f"{heading} `{clipped(cell)}` is not above zero")
-        if number < least:
-            raise InputError(f"{heading} `{clipped(cell)}` is too small to be {quantity}", hint=hint)
-        if number > most:
-            raise InputError(
-                f"{heading} `{clipped(cell)}` is too large to be a loss in nats per token", hint="if it is a perplexity, take its logarithm"
-            )
+        if number < kind.least:
+            raise InputError(f"{heading} `{clipped(cell)}` is too small to be {quantity}", hint=kind.unit_hint)
+        if number > kind.most:
+            raise InputError(f"{heading} `{clipped(cell)}` is too large to be {quantity}", hint=kind.most_hint)
         return number
 
     return read

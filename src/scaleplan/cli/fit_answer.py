@@ -332,6 +332,16 @@ def law_block(fitted: Fit) -> dict[str, Any] | None:
     return {"form": "additive", **law._asdict()} if law else None
 
 
+def usable(fitted: Fit, draws: Array) -> Array:
+    """The draws that have an optimum: all constants finite and above zero."""
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        constants = np.array(additive_law(fitted.shape, draws))
+    kept: Array = draws[(np.isfinite(constants) & (constants > 0)).all(axis=0)]
+    return kept
+
+
 def files_of(table: RunTable, fitted: Fit, draws: Array | None, asked: Asked) -> dict[str, str | None]:
     """The preset and the draws that belong to it."""
     import numpy as np
@@ -346,7 +356,7 @@ def files_of(table: RunTable, fitted: Fit, draws: Array | None, asked: Asked) ->
     }
     runs = {"file": table.file, "sha256": table.digest, "n_rows": table.n_rows, "objective": fitted.objective}
     text = law_text(f"Fitted to {table.n_rows} runs", convention, range_of(table), {"loss": block, "runs": runs})
-    law = additive_law(fitted.shape, draws) if draws is not None and block.get("form") == "additive" else None
+    law = additive_law(fitted.shape, usable(fitted, draws)) if draws is not None and block.get("form") == "additive" else None
     return {
         ".toml": text,
         ".draws.csv": draws_text({name: np.asarray(values).tolist() for name, values in law._asdict().items()}) if law else None,

@@ -61,8 +61,11 @@ def extrapolation(table: RunTable, fitted: Fit, draws: Array | None, target_flop
     low = high = None
     if draws is not None:
         many = additive_law(fitted.shape, draws)
-        sizes = np.array([many.params_at_compute(flops) for flops in budgets])  # type: ignore[union-attr]  # the form that gave `law`
-        low, high = (np.percentile(sizes, p, axis=1).tolist() for p in (10, 90))
+        with np.errstate(all="ignore"):
+            sizes = np.array([many.params_at_compute(flops) for flops in budgets])  # type: ignore[union-attr]  # the form of `law`
+        sizes = sizes[:, np.isfinite(sizes).all(axis=0)]
+        if sizes.size:
+            low, high = (np.percentile(sizes, p, axis=1).tolist() for p in (10, 90))
     series = Series("N_opt", budgets.tolist(), law.params_at_compute(budgets).tolist(), low, high)
     marks = [Mark("largest run", float(compute.max()), float(law.params_at_compute(compute.max())))]
     yield Chart("The best size", Axis("C", "FLOP"), Axis("N", "params"), [series], marks)

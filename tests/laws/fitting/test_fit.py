@@ -10,6 +10,7 @@ from scaleplan.laws.fitting.fit import fit
 from scaleplan.laws.fitting.problem import DELTA, Problem
 from scaleplan.laws.fitting.repeated import fit_repeated
 from scaleplan.laws.fitting.shapes import SHAPES, shape
+from scaleplan.laws.fitting.starts import profile_starts
 from scaleplan.laws.forms import Additive
 from scaleplan.laws.repetition import Repeated
 
@@ -134,7 +135,7 @@ def test_gradient_and_curvature_are_those_of_differences(form):
     """The slopes of every form against central differences, at a point that is not a minimum."""
     columns = runs(40)
     problem = Problem(SHAPES[form], columns, additive_loss(columns, **CHINCHILLA), delta=10.0)  # inside delta everywhere: smooth
-    theta = fit(SHAPES[form], columns, additive_loss(columns, **CHINCHILLA)).theta + 1e-3
+    theta = profile_starts(problem)[0] + 1e-3
     once, step = np.ones((1, 40)), 1e-6
     shifts = step * np.eye(len(theta))
     ahead, behind = (problem.slopes(theta + sign * shifts, once) for sign in (1, -1))
@@ -260,3 +261,12 @@ def test_a_run_that_is_there_twice_counts_twice():
 
     assert twice.constants == pytest.approx(once.constants, rel=1e-6)
     assert twice.objective == pytest.approx(2 * once.objective)
+
+
+def test_a_loss_that_grows_with_size_is_refused():
+    """An exponent below zero is no law: the columns are wrong, or the runs cannot tell it."""
+    columns = runs(60)
+    with pytest.raises(InputError, match="does not fall") as refused:
+        fit(shape("additive"), columns, 2 + columns["n_params"] / 1e11)
+
+    assert refused.value.hint

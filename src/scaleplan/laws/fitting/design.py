@@ -22,6 +22,7 @@ LADDERS = (2, 3, 4, 6, 8, 12)  # numbers of runs that are tried; all runs of a l
 RATIOS = (1.0, 300.0)  # least and most tokens per parameter of a proposed run
 N_SIZES = 80
 APART = 1.25  # least ratio of two sizes of a ladder: that the form is wrong shows only between sizes
+LEAST_KNOWN = 5.0  # standard error of log N_opt above which the curvature at the minimum says nothing of what lies around
 STEP = 1e-5  # of a parameter, for the slope of the optimum
 
 
@@ -49,6 +50,10 @@ def next_runs(fitted: Fit, budget_flops: float, target_flops: float) -> Ladder:
         )
     slope = optimum_slope(fitted, target_flops)
     variance = noise_variance(fitted)
+    sd = float(np.sqrt(slope @ fitted.covariance @ slope))
+    if not 0 < sd < LEAST_KNOWN:
+        why = "the runs follow the law without noise: there is nothing to learn" if sd == 0 else "the runs so far hardly tell the optimum"
+        raise InputError(why, hint="widen the range of N and D by hand, a factor of ten in each, and fit again")
     return min((ladder(fitted, slope, variance, budget_flops, count, target_flops) for count in LADDERS), key=lambda one: one.sd_after)
 
 

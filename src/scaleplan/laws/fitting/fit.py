@@ -11,11 +11,11 @@ from scaleplan.errors import InputError
 from scaleplan.laws.convention import FLOPS_PER_PARAM_TOKEN
 from scaleplan.laws.fitting.newton import RIDGE, minimise
 from scaleplan.laws.fitting.problem import DELTA, Problem
-from scaleplan.laws.fitting.shapes import Array, Columns, Shape
+from scaleplan.laws.fitting.shapes import FALLING, Array, Columns, Shape
 from scaleplan.laws.fitting.starts import profile_starts, sample
 
 AGREEMENT = 1e-8  # relative difference of the objective within which two starts found one minimum
-EXACT = 1e-18  # the same, absolute and per run, for data without noise
+EXACT = 1e-14  # the same, absolute and per run, for data without noise
 FEWEST_VALUES = 3  # of a column, to tell an exponent from a floor
 ONE_LINE = 0.9999  # correlation of two columns above which they are one
 SAME = 1e-6  # relative difference below which two values of a column are one
@@ -73,6 +73,7 @@ def fit(shape: Shape, columns: Columns, loss: Array, delta: float = DELTA) -> Fi
     best = int(np.argmin(found.objective))
     agreeing = found.objective <= found.objective[best] * (1 + AGREEMENT) + EXACT * problem.n_rows
     theta = found.theta[best]
+    check_falling(shape, theta)
     condition, covariance = determination(problem, theta)
     return Fit(
         problem,
@@ -125,6 +126,16 @@ def check_runs(shape: Shape, columns: Mapping[str, Array], loss: Array) -> None:
             "n_tokens follows from n_params in these runs: what comes of size and what of data cannot be told apart",
             hint="add runs of some sizes on several times more and fewer tokens per parameter",
         )
+
+
+def check_falling(shape: Shape, theta: Array) -> None:
+    """Refuse a law that says the loss grows with size or data: its exponents are not told by these runs."""
+    for name, value in zip(shape.parameters, theta.tolist(), strict=True):
+        if name in FALLING and value <= 0:
+            raise InputError(
+                f"the runs do not tell {name}: the loss does not fall with what it is the exponent of ({name} = {value:.3g})",
+                hint="check that the columns are right; add runs that differ more in it, or see `--compare` for simpler forms",
+            )
 
 
 def on_one_line(x: Array, y: Array) -> bool:

@@ -41,8 +41,9 @@ def estimates(shape: Shape, theta: Array, target_flops: float) -> dict[str, floa
 
 def quantities(shape: Shape, theta: Array, target_flops: float) -> dict[str, Array]:
     """Every quantity whose interval is asked for, over draws. theta: (n_draws, n_parameters)."""
-    found = shape.constants(theta)
-    law = additive_law(shape, theta)
-    if law is not None:
-        found |= allotment(law, target_flops)
+    with np.errstate(all="ignore"):  # a draw without an optimum gives nan, which counts as run away
+        found = shape.constants(theta)
+        law = additive_law(shape, theta)
+        if law is not None:
+            found |= allotment(law, target_flops)
     return {name: np.asarray(values) for name, values in found.items()}

@@ -18,6 +18,8 @@ from scaleplan.laws.fitting.shapes import Array
 
 GROUP_SIZES = (1, 2, 3, 5, 8)
 MOST_ROWS = 10_000
+FEWEST_PER_PARAMETER = 4  # runs left, for a standard error that means something
+VISIBLE = 0.005  # relative change of an exponent that anyone would see: data without noise have intervals of nothing
 LARGEST_SHARE = 0.03  # of the runs: taking out more is fitting something else
 NEARLY = 0.8  # of the strongest pull: a smaller group that does nearly as much says more
 NOTABLE = 3.0  # standard errors: the group was chosen for its pull, and chance alone gives clean tables 2 in one case of twelve
@@ -45,7 +47,7 @@ class Pull(NamedTuple):
     @property
     def notable(self) -> bool:
         """Whether the value with all runs is clearly outside the 95 % interval of the fit without these."""
-        return self.shift > NOTABLE
+        return self.shift > NOTABLE and abs(self.after - self.before) > VISIBLE * abs(self.before)
 
 
 def strongest_pull(fitted: Fit) -> Pull | None:
@@ -80,7 +82,7 @@ def candidates(fitted: Fit) -> Iterator[tuple[int, ...]]:
         orders += [order, order[::-1]]
     for order in orders:
         for size in GROUP_SIZES:
-            if size <= max(1, LARGEST_SHARE * problem.n_rows) and problem.n_rows - size > problem.n_parameters:
+            if size <= max(1, LARGEST_SHARE * problem.n_rows) and problem.n_rows - size >= FEWEST_PER_PARAMETER * problem.n_parameters:
                 yield tuple(sorted(order[:size].tolist()))
 
 

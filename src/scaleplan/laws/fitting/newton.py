@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scaleplan.laws.fitting.problem import Problem, Slopes
+from scaleplan.laws.fitting.problem import TINY, Problem, Slopes
 from scaleplan.laws.fitting.shapes import Array
 
 MOST_STEPS = 100
@@ -21,7 +21,7 @@ LEAST_DAMPING = 1e-12
 EASED, RAISED = 0.1, 8.0
 SETTLED = 1e-13  # predicted relative fall of the objective below which a law has arrived
 NOTHING = 1e-24  # objective per run below which the data are fitted exactly
-RIDGE = 1e-12  # of the metric's diagonal: keeps equations solvable where the data do not tell parameters apart
+RIDGE = 1e-12  # of the scaled metric, whose diagonal is 1: keeps equations solvable where the data do not tell parameters apart
 LIMIT = 300.0  # of any parameter: a coefficient of e^300 has run away
 KEPT_BYTES = 2**24
 NUMBERS_PER_BLOCK = 2**16  # laws times runs worked on together: what stays in a processor's cache
@@ -73,9 +73,14 @@ def _block(problem: Problem, starts: Array, weights: Array) -> Minima:
 
 def steps(now: Slopes, damping: Array) -> tuple[Array, Array]:
     """The damped Newton step of each law, and how far the objective should fall along it (negative: it would rise)."""
-    ridge = RIDGE * np.trace(now.metric, axis1=1, axis2=2) + 1e-300
-    matrix = now.curvature + damping[:, None, None] * now.metric + ridge[:, None, None] * np.eye(now.metric.shape[1])
-    step = -np.linalg.solve(matrix, now.gradient[:, :, None])[:, :, 0]
+    scale = 1 / np.sqrt(np.maximum(np.einsum("rpp->rp", now.metric), TINY))
+    matrix = np.nan_to_num((now.curvature + damping[:, None, None] * now.metric) * scale[:, :, None] * scale[:, None, :])
+    matrix += RIDGE * np.eye(matrix.shape[1])
+    downhill = np.nan_to_num(-now.gradient * scale)[:, :, None]
+    try:
+        step = np.linalg.solve(matrix, downhill)[:, :, 0] * scale
+    except np.linalg.LinAlgError:  # some law's data tell nothing in some direction: no step along it
+        step = np.matmul(np.linalg.pinv(matrix, hermitian=True), downhill)[:, :, 0] * scale
     return step, -np.einsum("rp,rp->r", now.gradient, step)
 
 

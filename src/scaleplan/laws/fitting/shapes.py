@@ -19,6 +19,7 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 Columns = Mapping[str, Array]
 
 EXPONENTS = tuple(np.geomspace(0.04, 1.2, 12))
+FALLING = ("alpha", "beta", "eta", "alpha_n", "alpha_d", "alpha_s", "ratio")  # exponents above zero in any law of the field
 FEW_EXPONENTS = tuple(np.geomspace(0.06, 0.9, 5))
 
 

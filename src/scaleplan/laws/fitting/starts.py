@@ -31,26 +31,28 @@ def profile_starts(problem: Problem, count: int = N_STARTS) -> Array:
     theta = np.zeros((len(grid), problem.n_parameters))
     theta[:, [shape.parameters.index(name) for name in shape.starts]] = grid
     ranks = []
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):  # a start that overflows ranks last
         for block in np.array_split(np.arange(len(grid)), max(1, len(grid) * problem.n_rows // 2**16)):
             theta[block] = with_coefficients(problem, theta[block])
             ranks.append(problem.huber(problem.residuals(theta[block]), np.ones((1, problem.n_rows))))
-    order = np.argsort(np.concatenate(ranks), kind="stable")
+    order = np.argsort(np.nan_to_num(np.concatenate(ranks), nan=np.inf), kind="stable")
     return theta[order[:count]]
 
 
 def with_coefficients(problem: Problem, theta: Array) -> Array:
     """theta with the coefficients that fit best in relative error, the exponents being as they are."""
     target = problem.log_loss if problem.outer is None else problem.log_loss / theta[:, problem.outer, None]
-    values, places = [], []
+    values, places, peaks = [], [], []
     for (indices, features, offset), term in zip(problem.terms, problem.shape.terms, strict=True):
         place = problem.shape.parameters.index(term.coefficient)
-        power = offset - target
+        power = np.atleast_2d(offset - target)
         for p, feature in zip(indices, features, strict=True):
             if p != place:
                 power = power + theta[:, p, None] * feature
-        values.append(np.exp(power))
+        peak = power.max(axis=1, keepdims=True)  # taken off, so that no unit of the columns can overflow
+        values.append(np.exp(power - peak))
         places.append(place)
+        peaks.append(np.broadcast_to(peak[:, 0], len(theta)))
     basis = np.stack(np.broadcast_arrays(*values), axis=2)
     scale = np.sqrt((basis * basis).sum(axis=1))
     basis = basis / scale[:, None, :]
@@ -58,5 +60,5 @@ def with_coefficients(problem: Problem, theta: Array) -> Array:
     found = np.linalg.solve(normal, basis.sum(axis=1)[:, :, None])[:, :, 0]
     found = np.maximum(found, SMALLEST_SHARE / basis.mean(axis=1))
     theta = theta.copy()
-    theta[:, places] = np.log(found / scale)
+    theta[:, places] = np.log(found / scale) - np.stack(peaks, axis=1)
     return theta
