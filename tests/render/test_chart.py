@@ -8,7 +8,7 @@ import pytest
 
 from scaleplan.answer import Axis, Chart, Mark, Series
 from scaleplan.render.chart import draw, rounded, tick_label
-from scaleplan.render.picture import label_places
+from scaleplan.render.picture import colours_of, label_places
 
 LINE = Chart(
     "double",
@@ -68,6 +68,15 @@ def test_ticks_are_round(low, high, log, ticks):
 def test_labels_of_ticks_have_no_idle_zeros(value, unit, label):
     """`4.00M` says no more than `4M`."""
     assert tick_label(value, unit) == label
+
+
+def test_a_name_has_one_colour_in_all_charts():
+    """A series keeps its colour from chart to chart, whatever is beside it."""
+    other = LINE._replace(series=[Series("another", [1e3], [1e3]), *LINE.series])
+    colours = colours_of([LINE, other])
+
+    assert list(colours) == ["y = x", "another"]
+    assert len(set(colours.values())) == 2
 
 
 def test_names_of_marks_do_not_cover_each_other():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,11 +13,16 @@ from scaleplan.errors import InputError
 KINDS = (".svg", ".png", ".pdf", ".html")
 SIZE = {"width": 560, "height": 340}
 LETTER_WIDTH, LETTER_HEIGHT = 6, 11  # of the names of marks, in pixels
+DOT = 4  # half the width of a mark
 INKS: Sequence[dict[str, Any]] = (
     {"fontSize": LETTER_HEIGHT, "stroke": "white", "strokeWidth": 3},  # a halo, so that a name can be read across a line
     {"fontSize": LETTER_HEIGHT},
 )
 OFFSETS = (-12, 14, -26, 28, -40, 42)  # where they are tried: above, below, farther above, ...
+PALETTE = (  # ten colours that can be told apart, then lighter ones of them
+    *("#4c78a8", "#f58518", "#e45756", "#72b7b2", "#54a24b", "#eeca3b", "#b279a2", "#ff9da6", "#9d755d", "#79706e"),
+    *("#9ecae9", "#ffbf79", "#fcbfd2", "#439894", "#88d27a", "#b79a20", "#d6a5c9", "#d67195", "#d8b5a5", "#bab0ac"),
+)
 COUNTS = ("params", "tokens", "steps", "seqs", "devices")
 IN_BILLIONS = 'replace(datum.label, "G", "B")'  # as parameters and tokens are counted
 
@@ -31,7 +36,9 @@ def write_picture(charts: Sequence[Chart], path: Path) -> None:
         raise InputError(
             "drawing files needs the extra `plot`", hint="install it: pip install 'scaleplan[plot]'; --plot alone draws in the terminal"
         ) from None
-    picture = altair.vconcat(*(layers(altair, chart) for chart in charts)).configure_view(stroke=None).configure_title(anchor="start")
+    colours = colours_of(charts)
+    drawn = altair.vconcat(*(layers(altair, chart, colours) for chart in charts)).resolve_scale(color="independent")
+    picture = drawn.configure_view(stroke=None).configure_title(anchor="start")
     draft = path.with_name(f".{path.stem}.part{path.suffix}")
     options: dict[str, Any] = {"inline": True} if path.suffix == ".html" else {"scale_factor": 2} if path.suffix == ".png" else {}
     try:
@@ -41,7 +48,13 @@ def write_picture(charts: Sequence[Chart], path: Path) -> None:
         draft.unlink(missing_ok=True)
 
 
-def layers(altair: Any, chart: Chart) -> Any:
+def colours_of(charts: Sequence[Chart]) -> dict[str, str]:
+    """A colour for each name, the same in every chart."""
+    names = dict.fromkeys(series.name for chart in charts for series in chart.series)
+    return {name: PALETTE[place % len(PALETTE)] for place, name in enumerate(names)}
+
+
+def layers(altair: Any, chart: Chart, colours: Mapping[str, str]) -> Any:
     """Bands, lines and marks of one chart."""
     values = [
         {"series": s.name, "x": px, "y": py, **({"low": s.low[i], "high": s.high[i]} if s.low is not None and s.high is not None else {})}
@@ -50,8 +63,9 @@ def layers(altair: Any, chart: Chart) -> Any:
     ]
     names = [s.name for s in chart.series]
     legend = altair.Legend(symbolType="stroke", symbolOpacity=1, labelLimit=0) if len(names) > 1 else None
+    scale = altair.Scale(domain=names, range=[colours[name] for name in names])
     base = altair.Chart(altair.Data(values=values)).encode(
-        x=axis(altair, "x", chart.x), color=altair.Color("series:N", title=None, sort=names, legend=legend)
+        x=axis(altair, "x", chart.x), color=altair.Color("series:N", title=None, scale=scale, legend=legend)
     )
     single = [s.name for s in chart.series if len(s.x) == 1]
     drawn = [
@@ -94,21 +108,17 @@ class Box(NamedTuple):
 
 
 def label_places(chart: Chart) -> list[Place]:
-    """A place for the name of each mark, clear of the frame's sides and of the names before it."""
-    taken: list[Box] = []
-    found = []
+    """A place for the name of each mark, clear of the frame, of the marks, and of the names before it."""
     across, up = span(chart.x, [s.x for s in chart.series], chart.marks, "x"), span(chart.y, heights(chart), chart.marks, "y")
-    for mark in chart.marks:
-        x, y = SIZE["width"] * share(chart.x, mark.x, across), SIZE["height"] * (1 - share(chart.y, mark.y, up))
+    points = [(SIZE["width"] * share(chart.x, m.x, across), SIZE["height"] * (1 - share(chart.y, m.y, up))) for m in chart.marks]
+    taken = [Box(x - DOT, y - DOT, x + DOT, y + DOT) for x, y in points]
+    found = []
+    for mark, (x, y) in zip(chart.marks, points, strict=True):
         width = LETTER_WIDTH * len(mark.name)
         align, left = ("left", x) if x < width / 2 else ("right", x - width) if x > SIZE["width"] - width / 2 else ("center", x - width / 2)
         boxes = {down: Box(left, y + down - LETTER_HEIGHT / 2, left + width, y + down + LETTER_HEIGHT / 2) for down in OFFSETS}
-        free = (
-            down
-            for down, box in boxes.items()
-            if box.top >= 0 and box.bottom <= SIZE["height"] and not any(box.meets(other) for other in taken)
-        )
-        down = next(free, OFFSETS[0])
+        inside = {down: box for down, box in boxes.items() if box.top >= 0 and box.bottom <= SIZE["height"]}
+        down = next((down for down, box in inside.items() if not any(box.meets(other) for other in taken)), OFFSETS[0])
         taken.append(boxes[down])
         found.append(Place(down, align))
     return found
