@@ -17,7 +17,7 @@ MODULES = {
     """,
     "relatives": """
         cohere cohere2 ernie4_5 exaone4 hunyuan_v1_dense seed_oss arcee helium olmo3 ministral ministral3 vaultgemma jais2 cwm
-        hyperclovax iquestcoder nanochat apertus bitnet diffllama internlm3 gpt_neox_japanese qwen2_vl_text qwen2_5_vl_text
+        hyperclovax iquestcoder nanochat apertus bitnet internlm3 gpt_neox_japanese qwen2_vl_text qwen2_5_vl_text
         qwen3_vl_text glm4v_text persimmon
     """,
     "experts": """

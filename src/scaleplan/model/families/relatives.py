@@ -62,14 +62,6 @@ def bitnet(_: Config, words: Words) -> None:
     words["layer_tensors"] = Tensors(*(Tensor(f"{part} inner norm", "norm", (wide,), matmul=False) for part, wide in norms))
 
 
-def diff_llama(config: Config, words: Words) -> None:
-    """Four vectors a layer weigh the second softmax."""
-    n_heads = words["n_heads"]
-    wide = words.get("d_head", words["d_model"] // n_heads)
-    config.must_be("head_dim", wide)
-    words["layer_tensors"] = Tensors(*(Tensor(f"lambda {name}", "attention", (wide,), matmul=False) for name in ("q1", "k1", "q2", "k2")))
-
-
 def neox_japanese(config: Config, words: Words) -> None:
     """No biases, but for one vector on the attention of the last layer."""
     n_layers = words["n_layers"]
@@ -134,7 +126,6 @@ FAMILIES: dict[str, Family] = {
         activation="other",
     ),
     "bitnet": LLAMA.but(absent(5), finish=bitnet, mlp_bias=False, activation="relu2"),
-    "diffllama": LLAMA.but(finish=diff_llama, mlp_bias=False),
     "internlm3": LLAMA.but(absent(2, 128), only={"qkv_bias": (False,), "bias": (False,)}, attention_bias="none", mlp_bias=False),
     "gpt_neox_japanese": LLAMA.but(
         {"tied": maybe("tie_word_embeddings", default=True)},
