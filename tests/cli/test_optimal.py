@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from tests.formula import evaluate
 
 DEFAULT = ["kaplan2020", "hoffmann2022-1", "hoffmann2022-2", "hoffmann2022-3", "besiroglu2024"]
 
@@ -233,3 +234,24 @@ def test_bits_per_byte(ask):
     rows = ask("optimal", "--compute", "1e21", "--bytes-per-token", "4.2", "--law", "besiroglu2024", "--law", "minicpm2024")["laws"]
     assert rows[0]["bits_per_byte"] == pytest.approx(rows[0]["loss_nats"] / math.log(2) / 4.2)
     assert rows[1]["bits_per_byte"] is None
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("--loss", "2.1"),
+        ("--n-params", "7B"),
+        ("--tokens", "1T"),
+        ("--n-params", "7B", "--tokens", "1T", "--n-kind", "non-embedding"),
+        ("--compute", "1e21", "--n-kind", "total"),
+        ("--compute", "1e22", "--where", "n_params<=1B"),
+        ("--compute", "1e21", "--inference-tokens", "1T"),
+        ("--compute", "1e21", "--law", "all"),
+    ],
+    ids=" ".join,
+)
+def test_formulas_of_every_direction_give_their_values(run, asked):
+    """From whichever side a budget comes, each formula of -v evaluates to its value."""
+    for line in run("optimal", *asked, "-v", "--json").document["lines"]:
+        if line["formula"]:
+            assert evaluate(line["formula"], line["inputs"]) == pytest.approx(line["value"], rel=1e-9), line["key"]

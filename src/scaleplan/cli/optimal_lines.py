@@ -9,6 +9,7 @@ from scaleplan.answer import Line
 from scaleplan.laws.allocation import Question
 from scaleplan.laws.convention import EMBEDDING_SCALE, TOTAL
 from scaleplan.laws.forms import Additive, KaplanLoss
+from scaleplan.laws.law import Law
 from scaleplan.laws.power import PowerFrontier
 from scaleplan.plan import catalogue
 from scaleplan.plan.optimum import Advice, constrained
@@ -55,7 +56,7 @@ def lines_of(advice: Advice, question: Question) -> Iterator[Line]:
             found.value,
             next((unit for word, unit in UNITS_OF_RULES.items() if name.startswith(word)), ""),
             found.rule.formula(),
-            found.rule.constants() | found.inputs,
+            {**found.rule.constants(), **found.inputs},
             law.sources(name),
             "fitted",
         )
@@ -63,52 +64,66 @@ def lines_of(advice: Advice, question: Question) -> Iterator[Line]:
 
 def row_lines(advice: Advice, question: Question) -> Iterator[Line]:
     """One line a number of a law's row."""
-    law, run = advice.law, advice.run
-    fixed = question.fixed()
+    law, run, fixed = advice.law, advice.run, question.fixed()
     compute = question.compute_flops if question.compute_flops and not question.inference_tokens else run.compute_flops
     known = {"compute_flops": compute, "n_params": run.n_params, "n_tokens": run.n_tokens, "loss_nats": run.loss_nats}
-    standing = "fitted" if law.standing in ("confirmed", "recomputed", "fitted") else law.standing
-
-    def line(name: str, value: Any, formula: str | None, inputs: Mapping[str, Any], block: str, standing: str = standing) -> Line:
-        interval = (advice.intervals or {}).get(name)
-        given = formula is None and name in fixed
-        return Line(
-            f"laws.{law.name}.{name}",
-            f"{law.name} {LABELS[name]}",
-            value,
-            UNITS[name],
-            formula,
-            inputs if formula else None,
-            law.sources(block),
-            "given" if given else standing,
-            interval,
-        )
-
     block = "allocation" if "allocation" in law.data else "loss"
     formulas = formulas_of(advice, question)
-    for name in ("n_params", "n_tokens", "compute_flops"):
+
+    def line(name: str, *, key: str = "") -> Line:
         formula, constants = formulas.get(name, (None, {}))
-        inputs = constants | {key: value for key, value in known.items() if formula and key in formula}
-        own = line(name, known[name], formula, inputs, block)
-        yield (
-            own._replace(key=f"laws.{law.name}.n_{law.n_kind}_params") if name == "n_params" and advice.n_params_kind != law.n_kind else own
-        )
-    if advice.n_params_kind != law.n_kind:
+        inputs = {**constants, **{quantity: value for quantity, value in known.items() if quantity in formula}} if formula else None
+        standing = "given" if name in fixed else fitted(law)
+        cited = law.sources("loss" if name == "loss_nats" else block)
+        path, interval = f"laws.{law.name}.{key or name}", (advice.intervals or {}).get(name)
+        return Line(path, f"{law.name} {LABELS[name]}", known[name], UNITS[name], formula, inputs, cited, standing, interval)
+
+    converted = advice.n_params_kind != law.n_kind
+    yield line("n_params", key=f"n_{law.n_kind}_params" if converted else "")
+    yield line("n_tokens")
+    yield line("compute_flops")
+    if converted:
         yield converted_line(advice)
-    shown = {"n_tokens": run.n_tokens, "n_params": advice.n_params}
-    yield line("tokens_per_param", run.n_tokens / advice.n_params, "n_tokens / n_params", shown, block)
-    if run.loss_nats is None:
-        return
-    formula, constants = formulas.get("loss_nats", (None, {}))
-    yield line("loss_nats", run.loss_nats, formula, constants | {k: v for k, v in known.items() if formula and k in formula}, "loss")
-    if advice.critical_batch is None:
-        return
-    batch = catalogue.critical_batch()
-    inputs = batch.constants() | {"loss_nats": run.loss_nats}
+    yield ratio_line(advice, law.sources(block))
+    if run.loss_nats is not None:
+        yield line("loss_nats")
+    if advice.critical_batch is not None:
+        yield from batch_lines(advice)
+
+
+def fitted(law: Law) -> str:
+    """The standing of what follows from a law: its own, where that says more than that it was fitted."""
+    return "fitted" if law.standing in ("confirmed", "recomputed", "fitted") else law.standing
+
+
+def ratio_line(advice: Advice, cited: list[str]) -> Line:
+    """D / N, with the N that is shown."""
+    law, tokens = advice.law, advice.run.n_tokens
+    inputs = {"n_tokens": tokens, "n_params": advice.n_params}
+    interval = (advice.intervals or {}).get("tokens_per_param")
+    key, label = f"laws.{law.name}.tokens_per_param", f"{law.name} {LABELS['tokens_per_param']}"
+    value, unit = tokens / advice.n_params, UNITS["tokens_per_param"]
+    return Line(key, label, value, unit, "n_tokens / n_params", inputs, cited, fitted(law), interval)
+
+
+def batch_lines(advice: Advice) -> Iterator[Line]:
+    """B_crit at the loss of the run, and the steps at that batch."""
+    law, rule = advice.law, catalogue.critical_batch()
     cited = catalogue.load_law(catalogue.CRITICAL_BATCH).sources("critical_batch")
-    yield line("critical_batch_tokens", advice.critical_batch, batch.formula(), inputs, "loss")._replace(sources=cited)
-    inputs = {"n_tokens": run.n_tokens, "critical_batch_tokens": advice.critical_batch}
-    yield line("n_steps", advice.n_steps, "n_tokens / critical_batch_tokens", inputs, "loss")._replace(sources=cited)
+    made = (
+        ("critical_batch_tokens", advice.critical_batch, rule.formula(), {**rule.constants(), "loss_nats": advice.run.loss_nats}),
+        (
+            "n_steps",
+            advice.n_steps,
+            "n_tokens / critical_batch_tokens",
+            {"n_tokens": advice.run.n_tokens, "critical_batch_tokens": advice.critical_batch},
+        ),
+    )
+    for name, value, formula, inputs in made:
+        interval = (advice.intervals or {}).get(name)
+        yield Line(
+            f"laws.{law.name}.{name}", f"{law.name} {LABELS[name]}", value, UNITS[name], formula, inputs, cited, fitted(law), interval
+        )
 
 
 def converted_line(advice: Advice) -> Line:
@@ -156,7 +171,7 @@ def loss_formula(advice: Advice, question: Question) -> Formulas:
     law = advice.law
     if question.unique_tokens is not None or advice.run.loss_nats is None:
         return {}
-    if isinstance(law.frontier, PowerFrontier) and len(question.fixed()) == 1:
+    if isinstance(law.frontier, PowerFrontier) and len(question.fixed()) == 1 and question.bounds is None:
         return {"loss_nats": (PowerFrontier.FORMULAS["loss_nats"], constants_of(law.frontier))} if law.frontier.loss_of_compute else {}
     if isinstance(law.loss, KaplanLoss):
         return {"loss_nats": (KaplanLoss.FORMULAS["loss_nats"], law.loss._asdict())}
