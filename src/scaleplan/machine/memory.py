@@ -16,7 +16,7 @@ from scaleplan.machine.stack import Stack
 from scaleplan.model.arch import Size
 from scaleplan.model.blocks import Pass
 from scaleplan.model.items import Bill, Kept
-from scaleplan.numeric import ceil_div, floor_div, maximum, where
+from scaleplan.numeric import ceil_div, floor_div, maximum, minimum, where
 
 USABLE_SHARE = 0.9  # of the capacity: what an allocator can give before fragments stop it
 FLOAT32 = 4
@@ -240,7 +240,7 @@ def loss_bytes(bill: Bill, run: Training, units: Units, place: Place) -> tuple[S
 def gathered_bytes(bill: Bill, layout: Layout, run: Training, units: Units, held: Parameters, place: Place) -> tuple[Size, Size]:
     """What ZeRO 3 puts together for the products, and its gradients before they are divided.
 
-        2 (W / t) compute_bytes                    the layer at work and the next one; the tables and the head stay gathered
+        2 (W / t) compute_bytes                    the layer at work and the next one, or what the stack allows; tables and head stay
         (W / t) (2 compute_bytes + 4)              gradients of those two, and one of them in 32 bits
         all of the stage, and 4 bytes a gradient   with a pipeline: gathered and reduced once a step, not once a micro-batch
 
@@ -256,8 +256,9 @@ def gathered_bytes(bill: Bill, layout: Layout, run: Training, units: Units, held
         if layer.place != "block":
             outside = outside.plus(where_here(parameters, place.first if layer.place == "embedding" else place.last))
     width = run.precision.compute_bytes
-    gathered = where(layout.pp > 1, width * held.params, width * (2 * largest + outside.params))
-    unreduced = where(layout.pp > 1, FLOAT32 * held.trainable, largest * (2 * width + FLOAT32))
+    live = 2 * largest if run.stack.most_gathered is None else minimum(2 * largest, run.stack.most_gathered)
+    gathered = where(layout.pp > 1, width * held.params, width * (live + outside.params))
+    unreduced = where(layout.pp > 1, FLOAT32 * held.trainable, floor_div(live, 2) * (2 * width + FLOAT32))
     sharded = where((layout.zero_stage >= GATHERS_WEIGHTS) & (layout.replicas > 1), 1, 0)
     return sharded * gathered, sharded * unreduced
 

@@ -21,6 +21,7 @@ class Stack(NamedTuple):
     bytes_per_logit  bytes for each logit at the peak of the loss; None: counted tensor by tensor
     context_bytes    device memory before the first tensor: context, communicators, workspace
     bucket_copies    copies of the gradients in buckets of the plain data parallel wrapper
+    most_gathered    parameters that ZeRO 3 puts together at once at most; None: two layers
     waiting_bytes    bytes for each token of a micro-batch and unit of width, in whole tensors that wait for tensor parallel collectives:
                      without a pipeline nothing stops the host from queueing layers ahead of the device
     """
@@ -34,6 +35,7 @@ class Stack(NamedTuple):
     bytes_per_logit: int | None = 8
     context_bytes: int = 0
     bucket_copies: int = 0
+    most_gathered: int | None = None
     waiting_bytes: int = 0
     sources: tuple[str, ...] = ()
 
