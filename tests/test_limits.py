@@ -86,3 +86,12 @@ def test_what_is_not_a_limit_is_refused(text):
     """A limit is quantity, <= or >=, number, and perhaps a level."""
     with pytest.raises((InputError, UnknownName)):
         parse_limit(text)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_number_that_is_not_finite_keeps_no_limit(number):
+    """JSON as Python reads it may hold NaN: neither within a limit nor beyond it."""
+    with pytest.raises(InputError, match="no limit can be held"):
+        judge(parse_limit("usd<=1"), {"usd": number})
+    with pytest.raises(InputError, match="no limit can be held"):
+        judge(parse_limit("usd<=1"), {"usd": 1.0, "intervals": {"usd": {"p10": 0.5, "p50": 1.0, "p90": number}}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -135,10 +136,13 @@ def step(value: Any, part: str) -> Any:
 
 
 def plain_number(value: Any, path: str) -> float:
+    """The value, refused where no limit can be held against it."""
     if value is None:
         raise InputError(f"`{path}` is unknown in this answer, so no limit can be held against it")
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(f"`{path}` is not a number")
+    if not math.isfinite(value):
+        raise InputError(f"`{path}` is `{value}`, so no limit can be held against it")
     return value
 
 
@@ -148,6 +152,8 @@ def percentiles_in(value: Any) -> Interval | None:
         return None
     found = [value.get(key) for key in Interval._fields]
     numbers = [item for item in found if isinstance(item, int | float)]
+    if not all(map(math.isfinite, numbers)):
+        raise InputError(f"the percentiles {numbers} are not all numbers, so no limit can be held against them")
     return Interval(*numbers) if len(numbers) == len(found) else None
 
 
