@@ -181,6 +181,17 @@ def test_a_file_gets_what_stdout_would(run, tmp_path, line):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("form", ["json", "csv", "md"])
+def test_the_name_of_a_file_says_its_format(run, tmp_path, form):
+    """`-o answer.json` holds JSON without --json; a format that is asked for goes before the name."""
+    path = tmp_path / f"answer.{form}"
+    run("params", "gpt2", "-o", path)
+    assert path.read_text() == run("params", "gpt2", "--format", form).stdout
+
+    run("params", "gpt2", "--format", "plain", "-o", path)
+    assert path.read_text() == run("params", "gpt2", "--format", "plain").stdout
+
+
 @pytest.mark.parametrize("place", ["no-folder/out.txt", "."])
 def test_an_output_that_cannot_be_is_found_before_the_work(run, tmp_path, place):
     """A missing folder and a folder itself are refused by name."""

@@ -71,7 +71,10 @@ def format_option(formats: Sequence[str]) -> Any:
 COMMON = {
     "as_json": Annotated[bool, typer.Option("--json", help="One JSON document, base units, full digits.")],
     "format_name": None,  # differs by command
-    "output": Annotated[Path | None, typer.Option("-o", parser=output_path, metavar="FILE", help="Write the answer to a file instead.")],
+    "output": Annotated[
+        Path | None,
+        typer.Option("-o", parser=output_path, metavar="FILE", help="Write to a file instead; .json, .csv and .md say the format."),
+    ],
     "verbose": Annotated[bool, typer.Option("-v", help="Show formula, inputs, source and standing of each number.")],
     "quiet": Annotated[bool, typer.Option("-q", help="No remarks and no warnings.")],
 }
@@ -115,7 +118,8 @@ def command_in(*formats: str, charts: bool = False) -> Callable[[Returns], Calla
                 raise UsageError(f"--json and --format {format_name} contradict each other", hint="give one of them")
             picture = picture_path(plot)
             answer = function(**asked)
-            show(answer, "json" if as_json else format_name or known[0], output, verbose=verbose, quiet=quiet, plot=plot == HERE)
+            form = "json" if as_json else format_name or format_of(output) or known[0]
+            show(answer, form, output, verbose=verbose, quiet=quiet, plot=plot == HERE)
             if picture:
                 draw_file(answer, picture)
             return answer.exit_code
@@ -126,6 +130,12 @@ def command_in(*formats: str, charts: bool = False) -> Callable[[Returns], Calla
         return run
 
     return made
+
+
+def format_of(output: Path | None) -> str | None:
+    """The format that the name of a file asks for; None where it asks for none."""
+    suffix = output.suffix.removeprefix(".") if output else ""
+    return suffix if suffix in ("json", "csv", "md") else None
 
 
 HERE = "-"  # --plot without a file: in the terminal, below the tables
