@@ -119,12 +119,10 @@ def near_target(choice: Choice, target: int, style: str, layout: Any) -> Answer:
         for c in found
     ]
     shown = ["n_layers", "d_model", "n_heads", "n_kv_heads", "d_ff", "n_experts"]
-    columns = [Column(word, word.replace("_", " "), "int") for word in shown if word in rows[0]]
+    columns = [Column(word, word.removeprefix("n_").replace("_", " "), "int") for word in shown if word in rows[0]]
     columns += [Column("n_params", "parameters", "int"), Column("relative_error", "off", "fraction"), Column("aspect", "d/L", "")]
     inputs = {"target_n_params": target, "like": style, **choice.shape} | ({} if layout is None else {"layout": layout.spelled()})
-    notes = [
-        f"Heads of {D_HEAD}, divisible by the layout; d/L is usually about 100, and 5 % of size weighs as much as twice that."
-    ]
+    notes = [f"Heads of {D_HEAD}, divisible by the layout; d/L is usually about 100, and 5 % of size weighs as much as twice that."]
     return Answer("params", inputs, {"shapes": rows}, [Table("", columns, rows)], notes=notes, more_sources=("kaplan2020",))
 
 
