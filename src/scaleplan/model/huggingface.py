@@ -171,12 +171,23 @@ FLAT = ("qwen2_vl", "qwen2_5_vl")
 """Multimodal kinds whose released configs keep the keys of the text model at the top."""
 
 
+UNCOUNTED_WORK = {
+    "deberta": "products of queries and keys with relative positions",
+    "deberta-v2": "products of queries and keys with relative positions",
+    "longt5": "attention to the sums of blocks (transient-global)",
+}
+"""model_type -> work that is in no FLOP count; the parameters behind it are counted."""
+
+
 def not_counted(config: Mapping[str, Any]) -> list[str]:
-    """What lies beside the text model."""
+    """What lies beside the text model, and what of its work no FLOP count holds."""
     towers = [key for key in TOWERS if config.get(key)]
     found = [f"only the text model is counted; `{key}` is not" for key in towers]
     if isinstance(config.get("num_nextn_predict_layers"), int) and config["num_nextn_predict_layers"] > 0:
         found.append("layers that predict further tokens (`num_nextn_predict_layers`) are not counted")
+    work = UNCOUNTED_WORK.get(str(config.get("model_type")))
+    if work and config.get("encoder_attention_type", "transient-global") == "transient-global":
+        found.append(f"FLOP of {work} are not counted")
     return found
 
 
