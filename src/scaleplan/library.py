@@ -61,7 +61,7 @@ def load(kind: str, name: str) -> Preset:
     """
     if name.endswith(".toml") or "/" in name:
         return _own(kind, Path(name))
-    path = _find(kind, name)
+    path = _find(kind, name) or _find(kind, name.lower())
     if path:
         return _own(kind, path) if built_in() not in path.parents else Preset(kind, name, read_toml(path), path)
     for other in names(kind) if kind == "hardware" else []:

@@ -55,19 +55,29 @@ def parse_limit(text: str) -> Limit:
     return Limit(quantity, sign == "<=", value, level)
 
 
+ENDINGS: Sequence[tuple[str, str, Mapping[str, float]]] = (
+    ("bytes", "bytes", units.BYTES),
+    ("flops", "FLOP", units.FLOPS),
+    ("usd", "usd", units.USD),
+    ("kgco2e", "kgCO2e", units.KGCO2E),
+    ("wh", "Wh", units.WATT_HOURS),
+    ("_s", "s", units.SECONDS),
+    ("fraction", "fraction", units.FRACTION),
+    ("fu", "fraction", units.FRACTION),  # mfu, hfu
+)
+"""How a quantity's name ends -> its base unit, and the units in which a bound may be written."""
+
+
 def units_of(quantity: str) -> Mapping[str, float]:
-    """The units in which a quantity's bound may be written, from the end of its name."""
+    """The units in which a quantity's bound may be written."""
     last = quantity.rpartition(".")[2]
-    endings: Sequence[tuple[str, Mapping[str, float]]] = (
-        ("bytes", units.BYTES),
-        ("flops", units.FLOPS),
-        ("kgco2e", units.KGCO2E),
-        ("wh", units.WATT_HOURS),
-        ("_s", units.SECONDS),
-        ("fraction", units.FRACTION),
-        ("fu", units.FRACTION),  # mfu, hfu
-    )
-    return next((table for ending, table in endings if last.endswith(ending)), {})
+    return next((table for ending, _, table in ENDINGS if last.endswith(ending)), {})
+
+
+def unit_of(quantity: str) -> str:
+    """The base unit that a quantity's name ends in; empty for a plain number."""
+    last = quantity.rpartition(".")[2]
+    return next((unit for ending, unit, _ in ENDINGS if last.endswith(ending)), "")
 
 
 def judge(limit: Limit, result: Mapping[str, Any], at: str | None = None) -> Judged:
@@ -138,7 +148,10 @@ def step(value: Any, part: str) -> Any:
 def plain_number(value: Any, path: str) -> float:
     """The value, refused where no limit can be held against it."""
     if value is None:
-        raise InputError(f"`{path}` is unknown in this answer, so no limit can be held against it")
+        raise InputError(
+            f"`{path}` is unknown in this answer, so no limit can be held against it",
+            hint="the command that printed it had too little to tell it: `wall_s` needs --n-devices, `usd` a price",
+        )
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(f"`{path}` is not a number")
     if not math.isfinite(value):

@@ -15,6 +15,7 @@ from scaleplan.errors import InputError, clipped
 PF_DAY_FLOPS = 86_400 * 10**15
 SECONDS_PER_HOUR = 3600
 SECONDS_PER_DAY = 86_400
+MOST_UNITS = 10  # that a hint lists
 LARGEST_EXPONENT = 60  # nothing that is planned on Earth has more digits
 
 COUNT = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
@@ -100,7 +101,7 @@ def _unit_hint(unit: str, units: Mapping[str, float]) -> str:
     if not unit:
         return f"say the unit: {', '.join(known)}"
     same = next((u for u in known if u.lower() == unit.lower()), None)
-    return f"did you mean `{same}`?" if same else f"units: {', '.join(known)}"
+    return f"did you mean `{same}`?" if same else f"units: {', '.join(known[:MOST_UNITS])}{', ...' if len(known) > MOST_UNITS else ''}"
 
 
 def positive(value: int | float, shown: str, what: str) -> int | float:

@@ -11,8 +11,7 @@ from scaleplan import library
 from scaleplan.answer import Answer, Column, Table
 from scaleplan.cli.options import command_in, one_of
 from scaleplan.errors import InputError, ScaleplanError, UsageError, raise_all
-from scaleplan.limits import Judged, Limit, broken, judge, parse_limit, worst_first
-from scaleplan.render.cells import show_value
+from scaleplan.limits import Judged, Limit, broken, judge, parse_limit, unit_of, worst_first
 
 PERCENTILES = ("p10", "p50", "p90")
 
@@ -75,14 +74,15 @@ def verdicts(judged: list[Judged], source: str, at: str | None) -> Answer:
     """The judged limits as an answer."""
     rows = [{key: value for key, value in row._asdict().items() if key != "at_most"} for row in judged]
     shown = [
-        row | {"bound": ("<= " if limit.at_most else ">= ") + show_value(limit.limit, "")} for row, limit in zip(rows, judged, strict=True)
+        row | {"sign": "<=" if limit.at_most else ">=", "unit": unit_of(limit.quantity)} for row, limit in zip(rows, judged, strict=True)
     ]
-    plain = {"found": "found", "p10": "p10", "p90": "p90"}
     columns = [
         Column("verdict", "verdict"),
         Column("quantity", "quantity"),
-        *(Column(key, label, "") for key, label in plain.items()),
-        Column("bound", "limit"),
+        *(Column(key, key, "own") for key in ("found", "p10", "p90")),
+        Column("sign", ""),
+        Column("limit", "limit", "own"),
+        Column("unit", "", "hidden"),
         Column("used_fraction", "used", "fraction"),
         Column("level", "level"),
     ]

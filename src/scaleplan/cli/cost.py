@@ -97,6 +97,9 @@ def cost(
     """
     asked = {key: getattr(value, "label", value) for key, value in locals().items() if value is not None}
     defaults = library.defaults()
+    idle = [f"--{name.replace('_', '-')}" for name in ("batch_size_tokens", "batch_size_seqs", "seq_len") if name in asked]
+    if idle and n_steps is None:
+        raise UsageError(f"{' and '.join(idle)} say how many tokens only with --n-steps", hint="leave it out, or give --n-steps")
     n_tokens = training_tokens(tokens, n_steps, batch_size_tokens, batch_size_seqs, seq_len, text, bytes_per_token)
     work = work_line(model, n_params, n_active_params, compute, n_tokens, device_hours, energy)
     site, remarks = site_of(pue, region, grid_intensity, defaults)
@@ -108,7 +111,7 @@ def cost(
         device = device_of(hardware)
         if work:
             rate = rate_of(device, mfu, flops_per_s_per_device, flops_kind, recompute, goodput, defaults)
-            warnings = hfu_warning(rate, defaults) if flops_kind == "model" else []
+            warnings = hfu_warning(rate, defaults) if rate.flops_kind == "model" and not rate.mfu else []
             hours = steps.device_hours_line(work.value, rate)
             remarks = whole_run_remark(rate) + remarks
         else:

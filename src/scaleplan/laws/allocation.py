@@ -79,8 +79,11 @@ def allocate(law: Law, question: Question) -> Run:
     if question.loss_nats is not None:
         check_reach(law, frontier, question.loss_nats)
     n, d = locator(question)(within(frontier, question))
-    on_frontier = isinstance(frontier, Frontier) or (len(question.fixed()) == 1 and question.bounds is None)
-    return Run(n, d, frontier.loss(n, d) if on_frontier else loss_off_frontier(law, n, d))
+    if isinstance(frontier, Frontier) or (len(question.fixed()) == 1 and question.bounds is None):
+        return Run(n, d, frontier.loss(n, d))
+    # A published power law knows the loss along its frontier; beside it another fit of the same article may know L(N, D), which
+    # must not be set beside the first: a bound would seem to improve the loss.
+    return Run(n, d, None if question.bounds is not None else loss_off_frontier(law, n, d))
 
 
 def allocate_draws(law: Law, question: Question) -> list[Run]:

@@ -56,7 +56,8 @@ def whole_run_remark(rate: Rate) -> list[str]:
     if not rate.mfu:
         return []
     low, middle, high = rate.mfu
-    return [f"MFU not given: that of whole published runs, {middle:g} ({low:g} to {high:g}, 80 %). --mfu replaces it."]
+    spread = f"{middle:g} ({low:g} to {high:g}, 80 %)"
+    return [f"MFU not given: that of whole published runs, {spread}; the intervals are its spread alone. --mfu replaces it."]
 
 
 def price_of(device: library.Preset, usd_per_device_hour: float | None, defaults: Defaults) -> tuple[Price | None, list[str]]:

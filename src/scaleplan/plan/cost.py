@@ -58,7 +58,7 @@ def compute_line(n_active_params: float, n_tokens: float, sources: tuple[str, ..
     """Model FLOP of a run, 6 N D."""
     return Line(
         "training_flops",
-        "training compute",
+        "training compute, 6 N D",
         training_flops(n_active_params, n_tokens),
         "FLOP",
         "6 * n_active_params * n_tokens",

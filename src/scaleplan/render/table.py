@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from typing import Literal
 
 import rich.box
 from rich.console import Console
@@ -74,15 +75,17 @@ def grid(table: Table, box: rich.box.Box | None, title: str | None) -> Grid:
         header_style="bold",
         pad_edge=box is rich.box.MARKDOWN,
         padding=(0, 1),
-        collapse_padding=True,
+        collapse_padding=box is not None,
         show_edge=box is rich.box.MARKDOWN,
     )
     columns = [column for column in table.columns if column.unit != "hidden"]
     shown = [[cell(show_cell(row, column), box) for column in columns] for row in table.rows]
     for place, column in enumerate(columns):
-        if numeric(column):  # a number that lost a digit would be another number: where nothing wraps any more, the line grows too long
-            width = max(len(text) for text in (column.label, *(texts[place] for texts in shown)))
-            drawing.add_column(Text(column.label), justify="right", no_wrap=True, min_width=width)
+        texts = [column.label, *(row[place] for row in shown)]
+        if numeric(column) or (place == 0 and not any(" " in text for text in texts)):
+            # a number that lost a digit would be another number, and half a name is none: here nothing wraps
+            justify: Literal["left", "right"] = "right" if numeric(column) else "left"
+            drawing.add_column(Text(column.label), justify=justify, no_wrap=True, min_width=max(map(len, texts)))
         else:
             drawing.add_column(Text(column.label), overflow="fold")
     for position, texts in enumerate(shown, 1):
