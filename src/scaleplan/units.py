@@ -206,8 +206,11 @@ def fraction(text: str) -> float:
 
 
 def signed_change(text: str) -> float:
-    """A relative change: `-10%`, `-0.1`."""
-    return float(quantity(text, FRACTION, "a relative change"))
+    """A relative change: `-10%`, `-0.1`; a bare 5 is refused, because 500 % is hardly meant."""
+    value = float(quantity(text, FRACTION, "a relative change"))
+    if "%" not in text and abs(value) >= 1:
+        raise InputError(f"`{clipped(text)}` is not a relative change", hint=f"write it in percent: `{clipped(text.strip())}%`")
+    return value
 
 
 # For people.

@@ -108,3 +108,20 @@ def test_norms_that_say_nothing_are_refused(run, norms):
     outcome = run("batch", *(arg for norm in norms for arg in ("--gradient-norm2", norm)))
     assert (outcome.code, outcome.stdout) == (2, "")
     assert "a bug" not in outcome.stderr
+
+
+def test_a_loss_beyond_the_measured_one_is_doubted(run):
+    """Kaplan's largest models reached about 2.3 nats; below it the factor is said, at 2.5 nothing is."""
+    (warning,) = run("batch", "--loss", "1.5", "--json").document["warnings"]
+
+    assert warning["kind"] == "extrapolation"
+    assert warning["factor"] == pytest.approx((2.3037 / 1.5) ** (1 / 0.21), rel=0.01)
+    assert run("batch", "--loss", "2.5", "--json").document["warnings"] == []
+
+
+def test_a_loss_worse_than_guessing_is_refused(run):
+    """ln 50257 = 10.82 nats is the loss of a model that knows nothing."""
+    outcome = run("batch", "--loss", "100")
+
+    assert outcome.code == 2
+    assert "10.82" in outcome.stderr

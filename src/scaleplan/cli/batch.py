@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import log
 from typing import Annotated, Any
 
 import typer
@@ -36,6 +37,9 @@ Norms = Annotated[
         show_default=False,
     ),
 ]
+
+
+GUESSING_NATS = log(50257)  # of a model that knows nothing, on the tokens of GPT-2
 
 
 @command_in(charts=True)
@@ -118,6 +122,8 @@ def critical_lines(loss: float | None, n_params: int | None, tokens: float | Non
         yield Line("loss_nats", f"loss by {teller.name}", loss, "nats", law.FORMULAS["loss_nats"], inputs, teller.sources("loss"), "fitted")
     else:
         yield Line("loss_nats", "loss", loss, "nats", standing="given")
+    if loss > GUESSING_NATS:
+        raise InputError(f"a loss of `{loss:g}` nats is worse than guessing a token, {GUESSING_NATS:.2f} nats", hint="losses are per token")
     kaplan = catalogue.load_law(catalogue.CRITICAL_BATCH)
     cited = kaplan.sources("critical_batch")
     rule = catalogue.critical_batch()
@@ -278,8 +284,14 @@ def suggestion_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def cautions(loss: float | None, teller: ScalingLaw, advice: Sequence[Mapping[str, Any]]) -> Iterator[Caution]:
-    """A loss of another tokenizer, and what presets warn of themselves."""
-    own = catalogue.load_law(catalogue.CRITICAL_BATCH).tokenizer
+    """A loss beyond what was measured or of another tokenizer, and what presets warn of themselves."""
+    kaplan = catalogue.load_law(catalogue.CRITICAL_BATCH)
+    own = kaplan.tokenizer
+    lowest = kaplan.rules["loss_of_params"].at(n_params=kaplan.data["range"]["n_params_max"])
+    if loss is not None and loss < lowest:
+        factor = catalogue.critical_batch().at(loss_nats=loss) / catalogue.critical_batch().at(loss_nats=lowest)
+        message = f"{loss:g} nats is below {lowest:.2f}, the best model that B_crit was measured on: B_crit is {factor:.3g}x beyond"
+        yield Caution("extrapolation", message, {"factor": factor, "law": kaplan.name})
     if loss is None and teller.tokenizer != own:
         message = f"B_crit was measured with {own} tokens; {teller.name} tells the loss of {teller.tokenizer} tokens: a guide to size only"
         yield Caution("tokenizer", message, {"law": teller.name})
