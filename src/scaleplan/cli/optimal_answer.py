@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scaleplan.answer import Answer, Caution, Chart, Column, Table
 from scaleplan.cli.optimal_lines import LABELS, UNITS, lines_of
@@ -14,6 +14,9 @@ from scaleplan.plan import catalogue
 from scaleplan.plan.optimum import Advice, Growth, constrained, growth
 from scaleplan.render.cells import show_value
 from scaleplan.units import show_count, show_si, three_digits
+
+if TYPE_CHECKING:
+    from scaleplan.plan.expert_optimum import ExpertAdvice
 
 Silent = Mapping[str, ScaleplanError]
 Rows = Sequence[Mapping[str, Any]]
@@ -146,7 +149,7 @@ def growth_table(rows: Rows, growths: Sequence[Growth]) -> Table:
 # What to be careful of.
 
 
-def extrapolations(advices: Sequence[Advice]) -> Iterator[Caution]:
+def extrapolations(advices: Sequence[Advice | ExpertAdvice]) -> Iterator[Caution]:
     """A law asked outside the range it was fitted on, by its farthest quantity."""
     for advice in advices:
         if advice.beyond:
@@ -158,7 +161,7 @@ def extrapolations(advices: Sequence[Advice]) -> Iterator[Caution]:
             yield Caution("extrapolation", message, {"law": advice.law.name, "quantity": far.quantity, "factor": far.factor})
 
 
-def stock(advices: Sequence[Advice]) -> Iterator[Caution]:
+def stock(advices: Sequence[Advice | ExpertAdvice]) -> Iterator[Caution]:
     """More tokens than there is public text."""
     most = max(advices, key=lambda advice: advice.run.n_tokens)
     stock_tokens = catalogue.load_law(TOKEN_STOCK).data["stock"]["n_tokens"]
@@ -180,7 +183,7 @@ def tokenizers(advices: Sequence[Advice]) -> Iterator[Caution]:
         yield Caution("tokenizer", message, {"laws": foreign})
 
 
-def cautions(advices: Sequence[Advice]) -> Iterator[Caution]:
+def cautions(advices: Sequence[Advice | ExpertAdvice]) -> Iterator[Caution]:
     """What a preset warns of itself."""
     for advice in advices:
         if "caution" in advice.law.data:
@@ -200,7 +203,12 @@ def remarks(advices: Sequence[Advice], recommended: str, silent: Silent, n_kind:
     said += [why for name, why in WHY.items() if name in names and len(names) > 1]
     if n_kind in ("total", "non-embedding", "both"):
         said.append("N is converted by N_total = N + 47491 N^(1/3) (pearce2024), an estimate.")
+    return said + silences(silent)
+
+
+def silences(silent: Silent) -> list[str]:
+    """Who had no answer, by reason."""
     reasons: dict[str, list[str]] = {}
     for law, error in silent.items():
         reasons.setdefault(error.message.replace(f"`{law}` ", "").replace(f" under `{law}`", ""), []).append(law)
-    return said + [f"No answer from {', '.join(laws)}: {reason}." for reason, laws in reasons.items()]
+    return [f"No answer from {', '.join(laws)}: {reason}." for reason, laws in reasons.items()]
