@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,21 +19,30 @@ from scaleplan.cli.options import (
     NKind,
     NParams,
     Precision,
+    SeqLen,
     Tokens,
     UniqueTokens,
     command_in,
+    one_of,
     quantity,
 )
-from scaleplan.errors import InputError, NotSupported, ScaleplanError
+from scaleplan.errors import InputError, NotSupported, ScaleplanError, UsageError
 from scaleplan.laws.allocation import Question, check_question
 from scaleplan.laws.convention import NON_EMBEDDING, TOTAL
 from scaleplan.laws.law import Law as ScalingLaw
 from scaleplan.plan import catalogue
-from scaleplan.plan.optimum import Advice, advise
+from scaleplan.plan.optimum import Advice, Adviser, advise
+
+if TYPE_CHECKING:
+    from scaleplan.cli.optimal_exact import Shapes
 
 KINDS_OF_N = {"both": None, "total": TOTAL, "non-embedding": NON_EMBEDDING}
 KNOWS_REPETITION = ("muennighoff2023",)
 
+NExperts = Annotated[
+    int | None, quantity("--n-experts", units.count, "Experts of each layer; N is then the active size of the mixture.", metavar="E")
+]
+NExpertsPerToken = Annotated[int | None, quantity("--n-experts-per-token", units.count, "Experts that each token passes.", metavar="K")]
 
 Where = Annotated[
     list[str] | None,
@@ -51,6 +60,18 @@ LossChange = Annotated[
     quantity("--loss-change", units.signed_change, "What it takes to change the loss: -10%.", metavar="CHANGE"),
 ]
 
+ExactFlops = Annotated[bool, typer.Option("--exact-flops", help="Divide a --compute that counts attention and logits too, not 6 N D.")]
+Like = Annotated[
+    str | None,
+    typer.Option(
+        "--like",
+        parser=one_of("kind of shape", "llama", "gpt"),
+        metavar="llama|gpt",
+        help="Whose shapes --exact-flops counts.",
+        show_default=False,
+    ),
+]
+
 
 @command_in(charts=True)
 def optimal(
@@ -60,6 +81,8 @@ def optimal(
     loss: Loss = None,
     law: Law = None,
     n_kind: NKind = None,
+    n_experts: NExperts = None,
+    n_experts_per_token: NExpertsPerToken = None,
     unique_tokens: UniqueTokens = None,
     inference_tokens: InferenceTokens = None,
     tokens_per_param: TokensPerParam = None,
@@ -67,6 +90,9 @@ def optimal(
     loss_change: LossChange = None,
     precision: Precision = None,
     bytes_per_token: BytesPerToken = None,
+    exact_flops: ExactFlops = False,
+    like: Like = None,
+    seq_len: SeqLen = None,
 ) -> Answer:
     """How large a model on how many tokens, and what loss, by each scaling law?
 
@@ -80,13 +106,26 @@ def optimal(
       scaleplan optimal --loss 2.1 --inference-tokens 2T
       scaleplan optimal --compute 1e23 --where 'n_params<=13B'
       scaleplan optimal --n-params 7B --tokens 2T --loss-change -5%
+      scaleplan optimal --compute 1e21 --exact-flops --like gpt --seq-len 8192
+      scaleplan optimal --compute 1e21 --n-experts 8 --n-experts-per-token 1
       scaleplan optimal --compute 1e21 --plot
     """
     question = question_of(Question(compute, n_params, tokens, loss, unique_tokens, inference_tokens), where or [], tokens_per_param)
     check_question(question)
+    if n_experts is not None or n_experts_per_token is not None:
+        dense_only = {"--n-kind": n_kind, "--precision": precision, "--loss-change": loss_change, "--bytes-per-token": bytes_per_token}
+        dense_only |= {"--exact-flops": exact_flops or None, "--like": like, "--seq-len": seq_len}
+        return for_experts(question, n_experts, n_experts_per_token, law or [], dense_only)
+    if not exact_flops and (like is not None or seq_len is not None):
+        raise UsageError("--like and --seq-len describe what is counted exactly", hint="add --exact-flops")
+    if exact_flops and loss_change is not None:
+        raise UsageError("--loss-change counts C = 6 N D", hint="leave out --exact-flops")
+    shapes = shapes_of(question, like, seq_len) if exact_flops else None
     names = law or (KNOWS_REPETITION if unique_tokens else catalogue.DEFAULT)
-    advices, silent = ask(names, question, KINDS_OF_N.get(n_kind or ""), precision)
+    advices, silent = ask(names, question, KINDS_OF_N.get(n_kind or ""), precision, shapes.adviser() if shapes else advise)
     answer = answer_of(question, advices, silent, n_kind or "own")
+    if shapes:
+        answer = shapes.explained(answer, advices, question)
     if question.fixed() == ["n_params", "n_tokens"]:
         answer = with_training(answer, advices)
     if precision:
@@ -94,6 +133,22 @@ def optimal(
     if bytes_per_token is not None:
         answer = with_bits(answer, advices, bytes_per_token)
     return answer if loss_change is None else with_change(answer, advices, loss_change)
+
+
+def for_experts(
+    question: Question, n_experts: int | None, n_experts_per_token: int | None, laws: Sequence[str], dense_only: Mapping[str, Any]
+) -> Answer:
+    """The answer for a mixture of experts."""
+    from scaleplan.cli import optimal_experts
+
+    return optimal_experts.experts_answer(question, n_experts, n_experts_per_token, laws, dense_only)
+
+
+def shapes_of(question: Question, like: str | None, seq_len: int | None) -> Shapes:
+    """The shapes whose FLOP are counted."""
+    from scaleplan.cli.optimal_exact import shapes_asked
+
+    return shapes_asked(question, like, seq_len)
 
 
 def with_training(answer: Answer, advices: Sequence[Advice]) -> Answer:
@@ -166,7 +221,7 @@ def question_of(question: Question, where: Sequence[str], tokens_per_param: floa
 
 
 def ask(
-    names: Sequence[str], question: Question, kind: str | None, precision: str | None
+    names: Sequence[str], question: Question, kind: str | None, precision: str | None, adviser: Adviser = advise
 ) -> tuple[list[Advice], dict[str, ScaleplanError]]:
     """The answers, and by name why some laws of the default list (or of `all`) have none; a law asked for by name must answer."""
     wanted = set() if names == catalogue.DEFAULT else set(names) - {catalogue.EVERY}
@@ -177,7 +232,7 @@ def ask(
         if catalogue.EVERY in names and law.frontier is None:
             continue
         try:
-            advices.append(advise(in_precision(law, precision) if precision else law, question, yardstick, critical_batch, kind))
+            advices.append(adviser(in_precision(law, precision) if precision else law, question, yardstick, critical_batch, kind))
         except (NotSupported, InputError) as error:
             if law.name in wanted:
                 raise

@@ -154,7 +154,9 @@ def formulas_of(advice: Advice, question: Question) -> Formulas:
             found["n_params"] = (frontier.FORMULAS[f"params_at_{way}"], constants)
         if fixed[0] in ("n_params", "loss_nats"):
             found["n_tokens"] = (frontier.FORMULAS["tokens_at_params"], constants)
-    if "compute_flops" in fixed and not question.inference_tokens:
+    if advice.flops_per_token is not None:
+        found["n_tokens"] = ("compute_flops / flops_per_token", {"flops_per_token": advice.flops_per_token})
+    elif "compute_flops" in fixed and not question.inference_tokens:
         found.setdefault("n_params", ("compute_flops / (6 * n_tokens)", {}))
         found.setdefault("n_tokens", ("compute_flops / (6 * n_params)", {}))
     else:

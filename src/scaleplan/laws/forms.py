@@ -16,9 +16,9 @@ from scaleplan.laws.search import rising_root
 class Frontier:
     """The best N and D along a budget 6 N D, for any smooth loss of both.
 
-    A form gives `loss(n, d)` and `balance(n, d)`: what 1 % more parameters would save less what 1 % more tokens would
-    save, per unit of the compute they cost. It is zero at the optimum, falls with N and rises with D; so every question
-    is one root. Forms with a closed answer override these.
+    A form gives `loss(n, d)` and `savings(n, d)`: what 1 % more parameters would save, and what 1 % more tokens would. Their
+    difference, `balance(n, d)`, per unit of the compute they cost, is zero at the optimum, falls with N and rises with D; so
+    every question is one root. Forms whose costs differ override it, and forms with a closed answer the rest.
     """
 
     __slots__ = ()
@@ -26,8 +26,12 @@ class Frontier:
     def loss(self, n_params: Any, n_tokens: Any) -> Any:
         raise NotImplementedError
 
-    def balance(self, n_params: Any, n_tokens: Any) -> Any:
+    def savings(self, n_params: Any, n_tokens: Any) -> tuple[Any, Any]:
         raise NotImplementedError
+
+    def balance(self, n_params: Any, n_tokens: Any) -> Any:
+        by_params, by_tokens = self.savings(n_params, n_tokens)
+        return by_params - by_tokens
 
     def params_at_compute(self, flops: Any) -> Any:
         """N of least loss at 6 N D = C."""
@@ -90,8 +94,8 @@ class Additive(_AdditiveConstants, Frontier):
     def loss(self, n_params: Any, n_tokens: Any) -> Any:
         return self.e_nats + self.a / n_params**self.alpha + self.b / n_tokens**self.beta
 
-    def balance(self, n_params: Any, n_tokens: Any) -> Any:
-        return self.alpha * self.a / n_params**self.alpha - self.beta * self.b / n_tokens**self.beta
+    def savings(self, n_params: Any, n_tokens: Any) -> tuple[Any, Any]:
+        return self.alpha * self.a / n_params**self.alpha, self.beta * self.b / n_tokens**self.beta
 
     @property
     def exponent(self) -> Any:

@@ -63,12 +63,12 @@ class Repeated(_RepeatedConstants, Frontier):
         """U_N: the best size for one pass over the different tokens, at most N."""
         return minimum(n_params, self.fresh.params_at_tokens(minimum(n_tokens, self.unique_tokens)))
 
-    def balance(self, n_params: Any, n_tokens: Any) -> Any:
+    def savings(self, n_params: Any, n_tokens: Any) -> tuple[Any, Any]:
         """As of the additive law, each term times what 1 % more of N (of D) adds to N' (to D')."""
         more_params = marginal(n_params, self.deserved_params(n_params, n_tokens), self.r_n_star)
         more_tokens = marginal(n_tokens, minimum(n_tokens, self.unique_tokens), self.r_d_star)
         law, n, d = self.fresh, self.effective_params(n_params, n_tokens), self.effective_tokens(n_tokens)
-        return more_params * law.alpha * law.a / n**law.alpha - more_tokens * law.beta * law.b / d**law.beta
+        return more_params * law.alpha * law.a / n**law.alpha, more_tokens * law.beta * law.b / d**law.beta
 
 
 def saturated(amount: Any, base: Any, r_star: Any) -> Any:

@@ -27,6 +27,7 @@ class Advice(NamedTuple):
     rules            what else the law says of this run: batch, steps, learning rate, other losses
     intervals        80 % intervals of what is not fixed; None for a law without draws
     beyond           where the run lies outside the range in which the law was fitted
+    flops_per_token  what a token costs, where that was counted; None: 6 N
     """
 
     law: Law
@@ -40,6 +41,16 @@ class Advice(NamedTuple):
     rules: Mapping[str, Told]
     intervals: Mapping[str, Interval] | None
     beyond: Sequence[Beyond]
+    flops_per_token: float | None = None
+
+    @property
+    def compute_flops(self) -> Any:
+        """What the run costs, as its tokens are counted."""
+        return self.run.compute_flops if self.flops_per_token is None else self.flops_per_token * self.run.n_tokens
+
+
+Adviser = Callable[[Law, Question, Law, Power, str | None], Advice]
+"""What answers as `advise` does."""
 
 
 class Excess(NamedTuple):
@@ -163,7 +174,7 @@ def known(question: Question) -> set[str]:
     return fixed
 
 
-def beyond(limits: Mapping[str, float], run: Run) -> list[Beyond]:
+def beyond(limits: Mapping[str, float], run: object) -> list[Beyond]:
     """Where a run lies outside the range of a fit, farthest first."""
     found = []
     for key, bound in limits.items():
@@ -190,7 +201,7 @@ class Growth(NamedTuple):
 def growth(advice: Advice, critical_batch: Power) -> Growth:
     """Multipliers for ten times the compute of an answer: those that the law prints for batch and steps, else through its loss."""
     law, here = advice.law, advice.run
-    tenfold = allocate(law, Question(compute_flops=10 * here.compute_flops))
+    tenfold = allocate(law, Question(compute_flops=10 * advice.compute_flops))
     batch, steps = (printed_growth(law, name) for name in ("batch_of_compute", "steps_of_compute"))
     if batch is None and law.in_nats and here.loss_nats is not None and tenfold.loss_nats is not None:
         batch = critical_batch.at(loss_nats=tenfold.loss_nats) / critical_batch.at(loss_nats=here.loss_nats)
