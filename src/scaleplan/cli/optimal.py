@@ -39,10 +39,8 @@ if TYPE_CHECKING:
 KINDS_OF_N = {"both": None, "total": TOTAL, "non-embedding": NON_EMBEDDING}
 KNOWS_REPETITION = ("muennighoff2023",)
 
-NExperts = Annotated[
-    int | None, quantity("--n-experts", units.count, "Experts of each layer; N is then the active size of the mixture.", metavar="E")
-]
-NExpertsPerToken = Annotated[int | None, quantity("--n-experts-per-token", units.count, "Experts that each token passes.", metavar="K")]
+NExperts = Annotated[int | None, quantity("--n-experts", units.count, "Routed experts.", metavar="N")]
+NExpertsPerToken = Annotated[int | None, quantity("--n-experts-per-token", units.count, "Routed experts that a token passes.", metavar="N")]
 
 Where = Annotated[
     list[str] | None,
@@ -97,6 +95,7 @@ def optimal(
     """How large a model on how many tokens, and what loss, by each scaling law?
 
     Fix one of --compute, --n-params, --tokens, --loss for the best of the rest, or two of the first three for the third.
+    With --n-experts and --n-experts-per-token, N is what a token passes, and the laws that know experts answer.
 
     \b
     Examples:
