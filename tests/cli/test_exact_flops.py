@@ -132,6 +132,7 @@ def test_a_law_without_a_loss_is_named(run):
         ("--compute", "1e21", "--exact-flops", "--loss-change", "-5%"),
         ("--compute", "1e21", "--like", "gpt"),
         ("--compute", "1e21", "--seq-len", "4096"),
+        ("--compute", "1e21", "--exact-flops", "--like", "moe"),
     ],
 )
 def test_what_does_not_go_together_is_refused(run, args):

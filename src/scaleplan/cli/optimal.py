@@ -15,6 +15,7 @@ from scaleplan.cli.options import (
     Compute,
     InferenceTokens,
     Law,
+    Like,
     Loss,
     NKind,
     NParams,
@@ -23,7 +24,6 @@ from scaleplan.cli.options import (
     Tokens,
     UniqueTokens,
     command_in,
-    one_of,
     quantity,
 )
 from scaleplan.errors import InputError, NotSupported, ScaleplanError, UsageError
@@ -59,16 +59,6 @@ LossChange = Annotated[
 ]
 
 ExactFlops = Annotated[bool, typer.Option("--exact-flops", help="Divide a --compute that counts attention and logits too, not 6 N D.")]
-Like = Annotated[
-    str | None,
-    typer.Option(
-        "--like",
-        parser=one_of("kind of shape", "llama", "gpt"),
-        metavar="llama|gpt",
-        help="Whose shapes --exact-flops counts.",
-        show_default=False,
-    ),
-]
 
 
 @command_in(charts=True)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from scaleplan.answer import Answer, Chart, Column, Line, Table
-from scaleplan.errors import UsageError
+from scaleplan.errors import NotSupported, UsageError
 from scaleplan.laws.allocation import Question
 from scaleplan.plan.optimum import Advice, Adviser
 
@@ -42,6 +42,8 @@ def shapes_asked(question: Question, like: str | None, seq_len: int | None) -> S
     """The shapes to count; refused beside what only 6 N D can answer."""
     if question.fixed() != ["compute_flops"] or question.inference_tokens or question.bounds is not None:
         raise UsageError("--exact-flops divides a --compute alone, or with --unique-tokens", hint="leave out the rest, or --exact-flops")
+    if like == "moe":
+        raise NotSupported("--exact-flops counts dense shapes", hint="--like llama or gpt; or --n-experts without --exact-flops")
     return Shapes(like or USUAL_LIKE, seq_len or USUAL_SEQ_LEN)
 
 

@@ -262,6 +262,17 @@ BytesPerToken = Annotated[float | None, quantity("--bytes-per-token", units.amou
 BatchSizeTokens = Annotated[int | None, quantity("--batch-size-tokens", units.count, "Tokens in a batch.", metavar="B")]
 BatchSizeSeqs = Annotated[int | None, quantity("--batch-size-seqs", units.count, "Sequences in a batch.", metavar="B")]
 SeqLen = Annotated[int | None, quantity("--seq-len", units.count, "Tokens in a sequence.", metavar="S")]
+KINDS_OF_SHAPE = ("llama", "gpt", "moe")
+Like = Annotated[
+    str | None,
+    typer.Option(
+        "--like",
+        parser=one_of("kind of shape", *KINDS_OF_SHAPE),
+        metavar="KIND",
+        help=f"What kind of shapes: {', '.join(KINDS_OF_SHAPE)}.",
+        show_default=False,
+    ),
+]
 Loss = Annotated[float | None, quantity("--loss", units.amount, "Loss in nats per token.", metavar="L")]
 Hardware = Annotated[
     str | None, typer.Option("--hardware", metavar="DEVICE", help="A device preset or TOML file; `scaleplan presets hardware` lists them.")

@@ -9,7 +9,7 @@ import typer
 from scaleplan import units
 from scaleplan.answer import Answer, Column, Line, Table
 from scaleplan.cli.models import Choice, LoraOption, bill_with, with_model
-from scaleplan.cli.options import command, one_of, quantity
+from scaleplan.cli.options import KINDS_OF_SHAPE, Like, command, quantity
 from scaleplan.errors import UsageError
 from scaleplan.model.items import Bill
 from scaleplan.model.params import ParamCount, Part, count_params
@@ -24,7 +24,6 @@ MEANINGS = {
     "active_non_embedding": "of these, without tables and head",
     "trainable": "those that training changes",
 }
-STYLES = ("llama", "gpt", "moe")
 
 
 def layout_of(text: str) -> Any:
@@ -35,10 +34,6 @@ def layout_of(text: str) -> Any:
 
 
 Target = Annotated[int | None, quantity("--target", units.count, "Find shapes near this many parameters: 7B.", metavar="N")]
-Like = Annotated[
-    str | None,
-    typer.Option("--like", parser=one_of("kind of shape", *STYLES), metavar="KIND", help=f"What kind of shapes: {', '.join(STYLES)}."),
-]
 LayoutOption = Annotated[
     Any,
     typer.Option("--layout", parser=layout_of, metavar="LAYOUT", help="Degrees of parallelism: tp8,pp8,dp4,sp,zero1.", show_default=False),
@@ -64,7 +59,7 @@ def params(
       scaleplan params --target 7B --like llama --layout tp8
     """
     if target is not None:
-        return near_target(model, target, like or STYLES[0], layout)
+        return near_target(model, target, like or KINDS_OF_SHAPE[0], layout)
     if like is not None or layout is not None:
         raise UsageError("--like and --layout describe shapes near a size", hint="give that size: --target 7B")
     return counted(model.model(), lora, sparsity)

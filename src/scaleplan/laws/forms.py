@@ -78,7 +78,7 @@ class Additive(_AdditiveConstants, Frontier):
     Source: hoffmann2022 equations 2 to 4 and 10.
 
     >>> round(Additive(1.8172, 482.01, 2085.43, 0.3478, 0.3658).loss(70e9, 1.4e12), 4)
-    1.9749
+    1.9739
     """
 
     __slots__ = ()
@@ -155,6 +155,6 @@ class KaplanLoss(_KaplanConstants):
         """The data that keep overfitting to a share of the loss. Source: kaplan2020 equation 4.4.
 
         >>> round(KaplanLoss(6.4e13, 1.8e13, 0.076, 0.103).tokens_at_overfit(1e9, 0.02) / 1e9)
-        23
+        24
         """
         return (n_params / self.n_c) ** (self.alpha_n / self.alpha_d) * self.d_c / ((1 + overfit) ** (1 / self.alpha_d) - 1)
