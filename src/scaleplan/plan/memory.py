@@ -12,8 +12,8 @@ from scaleplan.machine.layout import Layout, check_layout, fixed_sizes
 from scaleplan.machine.memory import Stage, Training, stages
 from scaleplan.machine.recipe import optimizer_named, precision_named, serving_format
 from scaleplan.machine.stack import Stack, stack_of
-from scaleplan.model.items import Bill
 from scaleplan.model.blocks import Pass
+from scaleplan.model.items import Bill
 
 USUAL_STACK = "usual"
 USUAL_PRECISION = "bf16-mixed"
