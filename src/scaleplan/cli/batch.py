@@ -135,60 +135,59 @@ def critical_lines(loss: float | None, n_params: int | None, tokens: float | Non
 
 def extremes(kaplan: ScalingLaw, loss: float, critical: float, n_params: int | None, tokens: float | None) -> Iterator[Line]:
     """N, S_min and E_min: of a run of known tokens at the critical batch, of a model of known size, or on Kaplan's frontier."""
-    cited = kaplan.sources("critical_batch")
     if tokens is not None:
-        size, standing = (n_params, "given") if n_params is not None else (None, "unknown")
-        yield Line("n_params", "parameters", size, "params", standing=standing)
-        least = tokens / 2
-        yield Line("min_tokens", "fewest tokens E_min", least, "tokens", "n_tokens / 2", {"n_tokens": tokens}, ["mccandlish2018"], "fitted")
-        inputs = {"min_tokens": least, "critical_batch_tokens": critical}
-        yield Line(
-            "min_steps",
-            "fewest steps S_min",
-            least / critical,
-            "steps",
-            "min_tokens / critical_batch_tokens",
-            inputs,
-            ["mccandlish2018"],
-            "fitted",
-        )
+        yield from extremes_of_tokens(critical, n_params, tokens)
         return
-    if n_params is not None:
-        steps = step_loss_of(kaplan.data["loss_of_steps"])
-        floor = steps.converged(n_params)
-        if not loss > floor:
-            raise InputError(
-                f"`{n_params}` parameters never reach a loss of {loss} nats by kaplan2020: it stays above {floor:.4f}",
-                hint="a larger --n-params, or a higher --loss",
-            )
-        yield Line("n_params", "parameters", n_params, "params", standing="given")
-        fewest = steps.min_steps(n_params, loss)
-        inputs = {**steps._asdict(), "n_params": n_params, "loss_nats": loss}
-        formula = "s_c / (loss_nats - (n_c / n_params) ** alpha_n) ** (1 / alpha_s)"
-    else:
-        along, of_compute = kaplan.rules["loss_of_compute"], kaplan.rules["steps_of_compute"]
-        assert isinstance(along, Power) and isinstance(of_compute, Power), "both are powers of compute"
-        least_compute = along.solve(loss)
-        allocation = power_of(kaplan.data["allocation"])
-        yield Line(
-            "min_compute_flops",
-            "least compute C_min",
-            least_compute,
-            "FLOP",
-            "unit * loss_nats ** (1 / exponent)",
-            {"unit": along.units["compute_flops"], "loss_nats": loss, "exponent": along.exponents["compute_flops"]},
-            cited,
-            "fitted",
-        )
-        size, inputs = allocation.at(compute_flops=least_compute), allocation.constants() | {"compute_flops": least_compute}
-        yield Line("n_params", "parameters, best size", size, "params", allocation.formula(), inputs, cited, "fitted")
-        fewest = of_compute.at(compute_flops=least_compute)
-        inputs, formula = {**of_compute.constants(), "compute_flops": least_compute}, of_compute.formula()
-    yield Line("min_steps", "fewest steps S_min", fewest, "steps", formula, inputs, cited, "fitted")
+    lines = list(frontier_steps(kaplan, loss) if n_params is None else steps_of_size(kaplan, loss, n_params))
+    yield from lines
+    fewest = lines[-1].value
     inputs = {"critical_batch_tokens": critical, "min_steps": fewest}
-    yield Line(
-        "min_tokens", "fewest tokens E_min", critical * fewest, "tokens", "critical_batch_tokens * min_steps", inputs, cited, "fitted"
-    )
+    formula = "critical_batch_tokens * min_steps"
+    yield Line("min_tokens", "fewest tokens E_min", critical * fewest, "tokens", formula, inputs, lines[-1].sources, "fitted")
+
+
+def extremes_of_tokens(critical: float, n_params: int | None, tokens: float) -> Iterator[Line]:
+    """At the critical batch a run takes twice the fewest tokens."""
+    yield Line("n_params", "parameters", n_params, "params", standing="unknown" if n_params is None else "given")
+    least, cited = tokens / 2, ["mccandlish2018"]
+    yield Line("min_tokens", "fewest tokens E_min", least, "tokens", "n_tokens / 2", {"n_tokens": tokens}, cited, "fitted")
+    inputs = {"min_tokens": least, "critical_batch_tokens": critical}
+    formula = "min_tokens / critical_batch_tokens"
+    yield Line("min_steps", "fewest steps S_min", least / critical, "steps", formula, inputs, cited, "fitted")
+
+
+def steps_of_size(kaplan: ScalingLaw, loss: float, n_params: int) -> Iterator[Line]:
+    """The fewest steps in which a model of this size reaches the loss, by L(N, S_min)."""
+    steps = step_loss_of(kaplan.data["loss_of_steps"])
+    floor = steps.converged(n_params)
+    if not loss > floor:
+        raise InputError(
+            f"`{n_params}` parameters never reach a loss of {loss} nats by kaplan2020: it stays above {floor:.4f}",
+            hint="a larger --n-params, or a higher --loss",
+        )
+    yield Line("n_params", "parameters", n_params, "params", standing="given")
+    inputs = {**steps._asdict(), "n_params": n_params, "loss_nats": loss}
+    formula = "s_c / (loss_nats - (n_c / n_params) ** alpha_n) ** (1 / alpha_s)"
+    cited = kaplan.sources("critical_batch")
+    yield Line("min_steps", "fewest steps S_min", steps.min_steps(n_params, loss), "steps", formula, inputs, cited, "fitted")
+
+
+def frontier_steps(kaplan: ScalingLaw, loss: float) -> Iterator[Line]:
+    """Least compute, best size and fewest steps of a run that reaches the loss, along Kaplan's frontier."""
+    cited = kaplan.sources("critical_batch")
+    along, steps = kaplan.rules["loss_of_compute"], kaplan.rules["steps_of_compute"]
+    assert isinstance(along, Power) and isinstance(steps, Power), "both are powers of compute"
+    least = along.solve(loss)
+    inputs = {"unit": along.units["compute_flops"], "loss_nats": loss, "exponent": along.exponents["compute_flops"]}
+    formula = "unit * loss_nats ** (1 / exponent)"
+    yield Line("min_compute_flops", "least compute C_min", least, "FLOP", formula, inputs, cited, "fitted")
+    size = power_of(kaplan.data["allocation"])
+    for key, label, unit, rule in (
+        ("n_params", "parameters, best size", "params", size),
+        ("min_steps", "fewest steps S_min", "steps", steps),
+    ):
+        inputs = rule.constants() | {"compute_flops": least}
+        yield Line(key, label, rule.at(compute_flops=least), unit, rule.formula(), inputs, cited, "fitted")
 
 
 def chosen_lines(curve: Tradeoff, batch_tokens: int) -> list[Line]:

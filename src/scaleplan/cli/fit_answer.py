@@ -165,15 +165,14 @@ def optimum_lines(fitted: Fit, optimum: Mapping[str, float], found: Mapping[str,
     law = additive_law(fitted.shape, fitted.theta)
     if law is None:
         return
-    n_params = "(alpha * a / (beta * b)) ** (1 / (alpha + beta)) * (flops / 6) ** (beta / (alpha + beta))"
     formulas = {
         "n_opt_exponent": "beta / (alpha + beta)",
-        "n_params_at_target": n_params,
-        "n_tokens_at_target": "flops / 6 / n_params",
+        "n_params_at_target": law.FORMULAS["params_at_compute"],
+        "n_tokens_at_target": "compute_flops / 6 / n_params",
         "tokens_per_param_at_target": "n_tokens / n_params",
-        "loss_nats_at_target": "e_nats + a / n_params ** alpha + b / n_tokens ** beta",
+        "loss_nats_at_target": law.FORMULAS["loss_nats"],
     }
-    known = {name: float(value) for name, value in law._asdict().items()} | {"flops": target}
+    known = {name: float(value) for name, value in law._asdict().items()} | {"compute_flops": target}
     known |= {"n_params": optimum["n_params_at_target"], "n_tokens": optimum["n_tokens_at_target"]}
     for name, formula in formulas.items():
         label, unit = LABELS[name]

@@ -24,10 +24,10 @@ class Frontier:
     __slots__ = ()
 
     def loss(self, n_params: Any, n_tokens: Any) -> Any:
-        raise NotImplementedError
+        raise NotImplementedError  # each form gives its own
 
     def savings(self, n_params: Any, n_tokens: Any) -> tuple[Any, Any]:
-        raise NotImplementedError
+        raise NotImplementedError  # each form gives its own
 
     def balance(self, n_params: Any, n_tokens: Any) -> Any:
         by_params, by_tokens = self.savings(n_params, n_tokens)
