@@ -19,7 +19,7 @@ HELLO = "import typer\napp = typer.Typer()\n@app.command()\ndef main(name: str, 
 MILLION = """
 import time
 from scaleplan.laws.allocation import Question, allocate
-from scaleplan.plan.catalogue import load_law
+from scaleplan.chain.catalogue import load_law
 import numpy as np
 law = load_law("besiroglu2024")
 budgets = np.logspace(18, 26, 1_000_000)

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "laws": BASE | {"laws"},
     "machine": BASE | {"machine", "model"},
     "footprint": BASE | {"footprint"},
-    "plan": BASE | {"plan", "footprint", "machine", "laws", "model", "library", "limits"},
+    "chain": BASE | {"chain", "footprint", "machine", "laws", "model", "library", "limits"},
     "render": BASE | {"render"},
 }
 """Room -> rooms it may import from. `cli` may import all; nothing may import `cli`."""
@@ -63,7 +63,7 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_imports_point_one_way(path):
-    """cli -> render -> answer; cli -> plan -> footprint, machine, laws; machine -> model; all -> units, numeric, errors, answer."""
+    """cli -> render -> answer; cli -> chain -> footprint, machine, laws; machine -> model; all -> units, numeric, errors, answer."""
     room = room_of(path)
     if room in ("cli", "__main__", "__init__"):  # the command line and the package's face
         return

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from scaleplan.model.params import count_params as count_params
     from scaleplan.model.shape import arch_of_shape as arch_of_shape
     from scaleplan.model_files import read_model as read_model
-    from scaleplan.plan.catalogue import load_law as load_law
+    from scaleplan.chain.catalogue import load_law as load_law
 
 __version__ = "0.1.0"
 
@@ -39,7 +39,7 @@ NAMES = {
     "bill_of": "scaleplan.model.bill",
     "count_flops": "scaleplan.model.flops",
     "count_params": "scaleplan.model.params",
-    "load_law": "scaleplan.plan.catalogue",
+    "load_law": "scaleplan.chain.catalogue",
     "read_model": "scaleplan.model_files",
 }
 """What a notebook needs, and where it lives."""

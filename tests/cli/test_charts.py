@@ -9,9 +9,9 @@ from scaleplan.cli.batch_charts import pareto_chart
 from scaleplan.cli.optimal_charts import charts_of
 from scaleplan.laws.allocation import Question
 from scaleplan.laws.batch import Tradeoff
-from scaleplan.plan import catalogue
-from scaleplan.plan.catalogue import RECOMMENDED
-from scaleplan.plan.optimum import advise
+from scaleplan.chain import catalogue
+from scaleplan.chain.catalogue import RECOMMENDED
+from scaleplan.chain.optimum import advise
 
 
 def charts(question: Question, *laws: str) -> list[Chart]:

@@ -9,8 +9,8 @@ from scaleplan.model.flops import count_flops
 from scaleplan.model.params import count_params
 from scaleplan.model.shape import arch_of_shape
 from scaleplan.model.synthesis import shapes_near
-from scaleplan.plan.catalogue import load_law
-from scaleplan.plan.exact_flops import size_rules
+from scaleplan.chain.catalogue import load_law
+from scaleplan.chain.exact_flops import size_rules
 
 LAWS = ("hoffmann2022-3", "besiroglu2024")
 

@@ -12,7 +12,7 @@ from scaleplan.errors import InputError, NotSupported, UsageError
 from scaleplan.laws.allocation import Question, allocate, allocate_draws, check_question
 from scaleplan.laws.forms import Additive
 from scaleplan.laws.law import Law, stacked
-from scaleplan.plan.catalogue import load_law
+from scaleplan.chain.catalogue import load_law
 
 LAWS = [law for law in map(load_law, library.names("laws")) if law.frontier is not None]
 BESIROGLU = load_law("besiroglu2024")

@@ -12,7 +12,7 @@ from scaleplan.errors import NotSupported
 from scaleplan.laws.experts import JointExperts, SparseExperts, expert_law_of
 from scaleplan.laws.forms import Frontier
 from scaleplan.laws.mixture import Mixture, with_experts
-from scaleplan.plan.catalogue import load_law
+from scaleplan.chain.catalogue import load_law
 
 JOINT, SPARSE, FINE = "ludziejewski2025-table3", "abnar2025", "krajewski2024"
 

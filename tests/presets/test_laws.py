@@ -8,7 +8,7 @@ from scaleplan import library
 from scaleplan.laws.experts import FORMS, expert_law_of
 from scaleplan.laws.forms import Additive
 from scaleplan.laws.precision import precision_of, sparse_of
-from scaleplan.plan.catalogue import load_law
+from scaleplan.chain.catalogue import load_law
 from scaleplan.schema import validate
 
 NAMES = library.names("laws")

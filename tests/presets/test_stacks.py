@@ -10,7 +10,7 @@ from scaleplan.machine.activations import ATTENTION_KERNELS
 from scaleplan.machine.pipeline import PLACEMENTS
 from scaleplan.machine.recipe import RECIPES
 from scaleplan.machine.stack import stack_of
-from scaleplan.plan.memory import stack_named
+from scaleplan.chain.memory import stack_named
 
 MOST_FITTED = 5
 

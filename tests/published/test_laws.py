@@ -35,8 +35,8 @@ from scaleplan.model.flops import Lengths, count_flops
 from scaleplan.model.params import count_params
 from scaleplan.model.shape import arch_of_shape
 from scaleplan.model_files import read_model
-from scaleplan.plan.catalogue import load_law
-from scaleplan.plan.uncertainty import interval
+from scaleplan.chain.catalogue import load_law
+from scaleplan.chain.uncertainty import interval
 from scaleplan.units import PF_DAY_FLOPS
 
 TABLE = Path(__file__).with_name("laws.csv")

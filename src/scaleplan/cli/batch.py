@@ -19,7 +19,7 @@ from scaleplan.laws.batch import Tradeoff, step_loss_of
 from scaleplan.laws.convention import training_flops
 from scaleplan.laws.law import Law as ScalingLaw
 from scaleplan.laws.power import Power, power_of
-from scaleplan.plan import catalogue
+from scaleplan.chain import catalogue
 
 MULTIPLES = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)  # of the critical batch
 

@@ -34,8 +34,8 @@ from scaleplan.cli.tokens import training_tokens
 from scaleplan.errors import UsageError
 from scaleplan.machine.run_time import likely_hardware_rate
 from scaleplan.model_files import Model
-from scaleplan.plan import cost as steps
-from scaleplan.plan.assumptions import power_of, price_of, rate_of, site_of, whole_run_remark
+from scaleplan.chain import cost as steps
+from scaleplan.chain.assumptions import power_of, price_of, rate_of, site_of, whole_run_remark
 from scaleplan.units import show_count
 
 FlopsPerS = Annotated[

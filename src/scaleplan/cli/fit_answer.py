@@ -13,7 +13,7 @@ from scaleplan.laws.fitting.frontier import additive_law, allotment, estimates, 
 from scaleplan.laws.fitting.influence import Pull, strongest_pull
 from scaleplan.laws.fitting.newton import Minima
 from scaleplan.laws.fitting.shapes import Array
-from scaleplan.plan.law_file import SOURCE, draws_text, law_text
+from scaleplan.chain.law_file import SOURCE, draws_text, law_text
 from scaleplan.runs import RunTable, duplicates
 from scaleplan.units import three_digits
 

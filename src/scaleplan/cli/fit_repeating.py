@@ -8,7 +8,7 @@ from scaleplan.answer import Answer, Caution, Line, quantities
 from scaleplan.cli.fit_answer import Asked, farthest_table, predictors, range_of, residual_rows
 from scaleplan.errors import InputError
 from scaleplan.laws.fitting.repeated import RepeatedFit, fit_repeated
-from scaleplan.plan.law_file import SOURCE, law_text
+from scaleplan.chain.law_file import SOURCE, law_text
 from scaleplan.runs import RunTable
 
 LABELS = {

@@ -11,7 +11,7 @@ from scaleplan.errors import InputError
 from scaleplan.laws.fitting.bootstrap import summary
 from scaleplan.laws.fitting.fit import completed
 from scaleplan.laws.fitting.isoflop import Growth, by_envelope, by_slices
-from scaleplan.plan.law_file import SOURCE, law_text
+from scaleplan.chain.law_file import SOURCE, law_text
 from scaleplan.runs import RunTable
 from scaleplan.units import three_digits
 

@@ -10,7 +10,7 @@ import typer
 
 from scaleplan.answer import Answer, Column, Table
 from scaleplan.cli.options import command
-from scaleplan.plan.layout_table import ADDED, LayoutTable, price_table
+from scaleplan.chain.layout_table import ADDED, LayoutTable, price_table
 
 TableFile = Annotated[
     str,

@@ -20,8 +20,8 @@ from scaleplan.machine.layout import Layout, parse_layout
 from scaleplan.machine.memory import OFFLOADS
 from scaleplan.machine.pipeline import SCHEDULES
 from scaleplan.model_files import Model
-from scaleplan.plan.memory import USUAL_OPTIMIZER, USUAL_PRECISION, USUAL_STACK, Wishes, capacity_of, layout_on
-from scaleplan.plan.memory_inverse import FEWEST, LARGEST
+from scaleplan.chain.memory import USUAL_OPTIMIZER, USUAL_PRECISION, USUAL_STACK, Wishes, capacity_of, layout_on
+from scaleplan.chain.memory_inverse import FEWEST, LARGEST
 
 
 def share_or_none(text: str) -> float:

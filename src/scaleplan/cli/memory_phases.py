@@ -12,9 +12,9 @@ from scaleplan.machine.layout import Layout
 from scaleplan.machine.memory import USABLE_SHARE, Phase, Stage, fits, stage_parameters, units_of
 from scaleplan.machine.pipeline import in_flight, places
 from scaleplan.model.items import Bill
-from scaleplan.plan.levers import levers
-from scaleplan.plan.memory import Setup, Wishes, training_setup
-from scaleplan.plan.memory_inverse import find
+from scaleplan.chain.levers import levers
+from scaleplan.chain.memory import Setup, Wishes, training_setup
+from scaleplan.chain.memory_inverse import find
 from scaleplan.units import counted, show_bytes
 
 

@@ -13,7 +13,7 @@ from scaleplan.machine.memory import USABLE_SHARE, fits
 from scaleplan.machine.recipe import cache_precision, serving_format
 from scaleplan.machine.serving_memory import Serving, ServingMemory, serving_memory
 from scaleplan.model.items import Bill
-from scaleplan.plan.memory import Wishes, stack_named
+from scaleplan.chain.memory import Wishes, stack_named
 from scaleplan.units import counted, show_bytes
 
 PARTS = ("weights", "kv_cache", "workspace", "context")

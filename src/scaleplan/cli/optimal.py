@@ -30,8 +30,8 @@ from scaleplan.errors import InputError, NotSupported, ScaleplanError, UsageErro
 from scaleplan.laws.allocation import Question, check_question
 from scaleplan.laws.convention import NON_EMBEDDING, TOTAL
 from scaleplan.laws.law import Law as ScalingLaw
-from scaleplan.plan import catalogue
-from scaleplan.plan.optimum import Advice, Adviser, advise
+from scaleplan.chain import catalogue
+from scaleplan.chain.optimum import Advice, Adviser, advise
 
 if TYPE_CHECKING:
     from scaleplan.cli.optimal_exact import Shapes

@@ -10,13 +10,13 @@ from scaleplan.cli.optimal_lines import LABELS, UNITS, lines_of
 from scaleplan.errors import ScaleplanError
 from scaleplan.laws.allocation import Question
 from scaleplan.laws.convention import NON_EMBEDDING, TOTAL, converted_params
-from scaleplan.plan import catalogue
-from scaleplan.plan.optimum import Advice, Growth, constrained, growth
+from scaleplan.chain import catalogue
+from scaleplan.chain.optimum import Advice, Growth, constrained, growth
 from scaleplan.render.cells import show_value
 from scaleplan.units import show_count, show_si, three_digits
 
 if TYPE_CHECKING:
-    from scaleplan.plan.expert_optimum import ExpertAdvice
+    from scaleplan.chain.expert_optimum import ExpertAdvice
 
 Silent = Mapping[str, ScaleplanError]
 Rows = Sequence[Mapping[str, Any]]

@@ -9,7 +9,7 @@ from scaleplan.answer import Column, Table
 from scaleplan.errors import NotSupported
 from scaleplan.laws.change import change_of
 from scaleplan.laws.forms import Additive
-from scaleplan.plan.optimum import Advice
+from scaleplan.chain.optimum import Advice
 
 
 def change_rows(advices: Sequence[Advice], relative: float) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from scaleplan.answer import Answer, Chart, Column, Line, Table
 from scaleplan.errors import NotSupported, UsageError
 from scaleplan.laws.allocation import Question
-from scaleplan.plan.optimum import Advice, Adviser
+from scaleplan.chain.optimum import Advice, Adviser
 
 USUAL_LIKE = "llama"
 USUAL_SEQ_LEN = 2048  # tokens in a sequence of hoffmann2022
@@ -23,7 +23,7 @@ class Shapes(NamedTuple):
 
     def adviser(self) -> Adviser:
         """How laws answer when these shapes are counted."""
-        from scaleplan.plan.exact_flops import advise_exactly, size_rules
+        from scaleplan.chain.exact_flops import advise_exactly, size_rules
 
         return partial(advise_exactly, size_rules(self.like, self.seq_len))
 
@@ -63,7 +63,7 @@ def with_exact(answer: Answer, advices: Sequence[Advice], question: Question, sh
 
 def comparison(advice: Advice, question: Question) -> dict[str, Any]:
     """What a token costs, and the run against that of the same law along C = 6 N D."""
-    from scaleplan.plan.exact_flops import relative_to_six_n, six_nd_run
+    from scaleplan.chain.exact_flops import relative_to_six_n, six_nd_run
 
     run, plain = advice.run, six_nd_run(advice, question.compute_flops)
     return {

@@ -12,7 +12,7 @@ from scaleplan.errors import InputError, NotSupported, UsageError
 from scaleplan.laws.allocation import Question
 from scaleplan.laws.forms import Additive
 from scaleplan.laws.mixture import Mixture, TwoTerms
-from scaleplan.plan.expert_optimum import ExpertAdvice, ask_experts
+from scaleplan.chain.expert_optimum import ExpertAdvice, ask_experts
 
 
 def experts_answer(

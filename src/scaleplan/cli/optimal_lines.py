@@ -11,8 +11,8 @@ from scaleplan.laws.convention import EMBEDDING_SCALE, TOTAL
 from scaleplan.laws.forms import Additive, KaplanLoss
 from scaleplan.laws.law import Law
 from scaleplan.laws.power import PowerFrontier
-from scaleplan.plan import catalogue
-from scaleplan.plan.optimum import Advice, constrained
+from scaleplan.chain import catalogue
+from scaleplan.chain.optimum import Advice, constrained
 
 UNITS = {
     "n_params": "params",

@@ -10,7 +10,7 @@ from scaleplan.laws.allocation import Question, Run, allocate, allocate_draws
 from scaleplan.laws.convention import TOTAL, converted_params, training_flops
 from scaleplan.laws.law import Law
 from scaleplan.laws.power import Power
-from scaleplan.plan.uncertainty import interval
+from scaleplan.chain.uncertainty import interval
 
 NOTHING = 1e-9  # relative: what is as narrow as this is fixed by the bounds
 

@@ -10,8 +10,8 @@ from scaleplan.laws.allocation import Question, Run, allocate
 from scaleplan.laws.convention import TOTAL
 from scaleplan.laws.law import Law
 from scaleplan.laws.mixture import Mixture, share_of, with_experts
-from scaleplan.plan import catalogue
-from scaleplan.plan.optimum import Beyond, beyond
+from scaleplan.chain import catalogue
+from scaleplan.chain.optimum import Beyond, beyond
 
 KNOW_EXPERTS = ("ludziejewski2025-table3", "abnar2025", "krajewski2024")
 

@@ -18,7 +18,7 @@ from scaleplan.machine.stack import Stack
 from scaleplan.model.arch import Arch
 from scaleplan.model.bill import bill_of
 from scaleplan.model.shape import arch_of_shape
-from scaleplan.plan.memory import USUAL_OPTIMIZER, Wishes, capacity_of, pass_of, stack_named
+from scaleplan.chain.memory import USUAL_OPTIMIZER, Wishes, capacity_of, pass_of, stack_named
 
 SIZES = (
     "d_model", "n_layers", "n_heads", "n_kv_heads", "d_head", "d_ff", "n_vocab", "seq_len", "n_devices", "tp", "pp", "cp", "dp", "ep",

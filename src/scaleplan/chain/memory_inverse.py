@@ -12,7 +12,7 @@ from scaleplan.machine.memory import fits
 from scaleplan.model.arch import Arch
 from scaleplan.model.bill import bill_of
 from scaleplan.model.items import Bill
-from scaleplan.plan.memory import Setup, Wishes, training_setup
+from scaleplan.chain.memory import Setup, Wishes, training_setup
 
 LARGEST = ("micro-batch-size-seqs", "seq-len", "n-layers")
 FEWEST = ("n-devices",)

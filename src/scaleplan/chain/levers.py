@@ -8,7 +8,7 @@ from typing import NamedTuple
 from scaleplan.errors import ScaleplanError
 from scaleplan.machine.layout import Layout
 from scaleplan.model.flops import count_flops, recomputed_flops
-from scaleplan.plan.memory import Setup, Wishes, training_setup
+from scaleplan.chain.memory import Setup, Wishes, training_setup
 
 
 class Lever(NamedTuple):
