@@ -22,10 +22,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from scaleplan.machine.memory import USABLE_SHARE
-from scaleplan.machine.stack import Stack
 from scaleplan.chain.layout_table import price_arrays
 from scaleplan.chain.memory import stack_named
+from scaleplan.machine.memory import USABLE_SHARE
+from scaleplan.machine.stack import Stack
 
 COLUMNS = {
     "d_model": "h", "n_layers": "L", "n_heads": "a", "n_kv_heads": "kv", "d_head": "dh", "d_ff": "ff", "gated": "gated", "n_vocab": "V",

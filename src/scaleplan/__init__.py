@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from scaleplan.chain.catalogue import load_law as load_law
     from scaleplan.errors import ScaleplanError as ScaleplanError
     from scaleplan.laws.allocation import Question as Question
     from scaleplan.laws.allocation import allocate as allocate
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from scaleplan.model.params import count_params as count_params
     from scaleplan.model.shape import arch_of_shape as arch_of_shape
     from scaleplan.model_files import read_model as read_model
-    from scaleplan.chain.catalogue import load_law as load_law
 
 __version__ = "0.1.0"
 

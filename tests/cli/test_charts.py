@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from scaleplan.answer import Chart
+from scaleplan.chain import catalogue
+from scaleplan.chain.catalogue import RECOMMENDED
+from scaleplan.chain.optimum import advise
 from scaleplan.cli.batch_charts import pareto_chart
 from scaleplan.cli.optimal_charts import charts_of
 from scaleplan.laws.allocation import Question
 from scaleplan.laws.batch import Tradeoff
-from scaleplan.chain import catalogue
-from scaleplan.chain.catalogue import RECOMMENDED
-from scaleplan.chain.optimum import advise
 
 
 def charts(question: Question, *laws: str) -> list[Chart]:

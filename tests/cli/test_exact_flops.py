@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from scaleplan.chain.catalogue import load_law
+from scaleplan.chain.exact_flops import size_rules
 from scaleplan.model.bill import bill_of
 from scaleplan.model.flops import count_flops
 from scaleplan.model.params import count_params
 from scaleplan.model.shape import arch_of_shape
 from scaleplan.model.synthesis import shapes_near
-from scaleplan.chain.catalogue import load_law
-from scaleplan.chain.exact_flops import size_rules
 
 LAWS = ("hoffmann2022-3", "besiroglu2024")
 

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaleplan import library
+from scaleplan.chain.catalogue import load_law
 from scaleplan.errors import InputError, NotSupported, UsageError
 from scaleplan.laws.allocation import Question, allocate, allocate_draws, check_question
 from scaleplan.laws.forms import Additive
 from scaleplan.laws.law import Law, stacked
-from scaleplan.chain.catalogue import load_law
 
 LAWS = [law for law in map(load_law, library.names("laws")) if law.frontier is not None]
 BESIROGLU = load_law("besiroglu2024")

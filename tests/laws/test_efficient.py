@@ -7,10 +7,10 @@ from decimal import Decimal
 import pytest
 from tests.laws.minimum import place_of_least
 
+from scaleplan.chain.catalogue import load_law
 from scaleplan.laws.batch import step_loss_of
 from scaleplan.laws.efficient import EfficientFrontier, contradiction
 from scaleplan.laws.power import Power, power_of
-from scaleplan.chain.catalogue import load_law
 from scaleplan.units import PF_DAY_FLOPS
 
 KAPLAN = load_law("kaplan2020")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaleplan.laws.experts import FineGrainedExperts, JointExperts, RoutedExperts, SparseExperts, effective_experts, expert_law_of
 from scaleplan.chain.catalogue import load_law
+from scaleplan.laws.experts import FineGrainedExperts, JointExperts, RoutedExperts, SparseExperts, effective_experts, expert_law_of
 
 S_BASE, FINE, JOINT, SPARSE = (
     expert_law_of(load_law(name).data["loss"]) for name in ("clark2022-s-base", "krajewski2024", "ludziejewski2025", "abnar2025")

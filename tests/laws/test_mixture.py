@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scaleplan.chain.catalogue import load_law
 from scaleplan.errors import NotSupported
 from scaleplan.laws.experts import JointExperts, SparseExperts, expert_law_of
 from scaleplan.laws.forms import Frontier
 from scaleplan.laws.mixture import Mixture, with_experts
-from scaleplan.chain.catalogue import load_law
 
 JOINT, SPARSE, FINE = "ludziejewski2025-table3", "abnar2025", "krajewski2024"
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
+from scaleplan.chain.catalogue import load_law
 from scaleplan.laws.forms import Additive
 from scaleplan.laws.precision import best_bits_over_gamma, kept_share, precision_of, sparse_of, with_effective_share
-from scaleplan.chain.catalogue import load_law
 
 LAW = Additive(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
 PRECISION = precision_of(load_law("kumar2024").data["precision"])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from scaleplan import library
+from scaleplan.chain.catalogue import load_law
 from scaleplan.laws.experts import FORMS, expert_law_of
 from scaleplan.laws.forms import Additive
 from scaleplan.laws.precision import precision_of, sparse_of
-from scaleplan.chain.catalogue import load_law
 from scaleplan.schema import validate
 
 NAMES = library.names("laws")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from scaleplan import library
+from scaleplan.chain.memory import stack_named
 from scaleplan.errors import UnknownName
 from scaleplan.machine.activations import ATTENTION_KERNELS
 from scaleplan.machine.pipeline import PLACEMENTS
 from scaleplan.machine.recipe import RECIPES
 from scaleplan.machine.stack import stack_of
-from scaleplan.chain.memory import stack_named
 
 MOST_FITTED = 5
 

@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 from scaleplan import library
+from scaleplan.chain.catalogue import load_law
+from scaleplan.chain.uncertainty import interval
 from scaleplan.laws import batch, experts, precision, repetition
 from scaleplan.laws.allocation import Question, allocate, allocate_draws
 from scaleplan.laws.convention import training_flops
@@ -35,8 +37,6 @@ from scaleplan.model.flops import Lengths, count_flops
 from scaleplan.model.params import count_params
 from scaleplan.model.shape import arch_of_shape
 from scaleplan.model_files import read_model
-from scaleplan.chain.catalogue import load_law
-from scaleplan.chain.uncertainty import interval
 from scaleplan.units import PF_DAY_FLOPS
 
 TABLE = Path(__file__).with_name("laws.csv")

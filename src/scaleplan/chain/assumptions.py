@@ -10,12 +10,12 @@ from typing import Any
 
 from scaleplan import library, units
 from scaleplan.answer import Interval, unique
+from scaleplan.chain.cost import Price, Rate, Site
 from scaleplan.errors import InputError, UsageError
 from scaleplan.footprint.carbon import find_zone
 from scaleplan.footprint.energy import Power, given_power, site_pue, training_power
 from scaleplan.footprint.price import market_price
 from scaleplan.machine.run_time import FLOPS_KINDS, peak_of
-from scaleplan.chain.cost import Price, Rate, Site
 
 Defaults = Mapping[str, Any]
 

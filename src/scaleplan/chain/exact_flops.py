@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from scaleplan.chain.optimum import Advice, Excess, advise
 from scaleplan.errors import NotSupported
 from scaleplan.laws.allocation import Question, Run
 from scaleplan.laws.convention import NON_EMBEDDING, TOTAL, training_flops
@@ -29,7 +30,6 @@ from scaleplan.model.flops import count_flops
 from scaleplan.model.params import count_params
 from scaleplan.model.shape import arch_of_shape
 from scaleplan.model.synthesis import ASPECT, D_HEAD, STYLES, widths
-from scaleplan.chain.optimum import Advice, Excess, advise
 
 UNIT_HEADS = 16  # the width that is counted first; its double and triple have as many key and value heads
 COUNTED = ("n_params", "n_non_embedding_params", "flops_per_token")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from scaleplan.chain import catalogue
+from scaleplan.chain.optimum import Beyond, beyond
 from scaleplan.errors import InputError, NotSupported, ScaleplanError
 from scaleplan.laws.allocation import Question, Run, allocate
 from scaleplan.laws.convention import TOTAL
 from scaleplan.laws.law import Law
 from scaleplan.laws.mixture import Mixture, share_of, with_experts
-from scaleplan.chain import catalogue
-from scaleplan.chain.optimum import Beyond, beyond
 
 KNOW_EXPERTS = ("ludziejewski2025-table3", "abnar2025", "krajewski2024")
 

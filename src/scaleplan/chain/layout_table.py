@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from scaleplan import library
+from scaleplan.chain.memory import USUAL_OPTIMIZER, Wishes, capacity_of, pass_of, stack_named
 from scaleplan.errors import InputError, ScaleplanError, UsageError, clipped
 from scaleplan.machine.activations import ATTENTION_KERNELS, RECOMPUTATIONS
 from scaleplan.machine.held import Formats
@@ -18,7 +19,6 @@ from scaleplan.machine.stack import Stack
 from scaleplan.model.arch import Arch
 from scaleplan.model.bill import bill_of
 from scaleplan.model.shape import arch_of_shape
-from scaleplan.chain.memory import USUAL_OPTIMIZER, Wishes, capacity_of, pass_of, stack_named
 
 SIZES = (
     "d_model", "n_layers", "n_heads", "n_kv_heads", "d_head", "d_ff", "n_vocab", "seq_len", "n_devices", "tp", "pp", "cp", "dp", "ep",

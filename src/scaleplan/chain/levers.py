@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from scaleplan.chain.memory import Setup, Wishes, training_setup
 from scaleplan.errors import ScaleplanError
 from scaleplan.machine.layout import Layout
 from scaleplan.model.flops import count_flops, recomputed_flops
-from scaleplan.chain.memory import Setup, Wishes, training_setup
 
 
 class Lever(NamedTuple):

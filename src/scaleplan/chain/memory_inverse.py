@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from scaleplan.chain.memory import Setup, Wishes, training_setup
 from scaleplan.errors import NotSupported
 from scaleplan.machine.inverse import best_of, divisors, largest, smallest
 from scaleplan.machine.layout import Layout
@@ -12,7 +13,6 @@ from scaleplan.machine.memory import fits
 from scaleplan.model.arch import Arch
 from scaleplan.model.bill import bill_of
 from scaleplan.model.items import Bill
-from scaleplan.chain.memory import Setup, Wishes, training_setup
 
 LARGEST = ("micro-batch-size-seqs", "seq-len", "n-layers")
 FEWEST = ("n-devices",)

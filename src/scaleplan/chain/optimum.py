@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from scaleplan.answer import Interval
+from scaleplan.chain.uncertainty import interval
 from scaleplan.laws.allocation import Question, Run, allocate, allocate_draws
 from scaleplan.laws.convention import TOTAL, converted_params, training_flops
 from scaleplan.laws.law import Law
 from scaleplan.laws.power import Power
-from scaleplan.chain.uncertainty import interval
 
 NOTHING = 1e-9  # relative: what is as narrow as this is fixed by the bounds
 

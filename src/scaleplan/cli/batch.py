@@ -10,6 +10,7 @@ import typer
 
 from scaleplan import units
 from scaleplan.answer import Answer, Caution, Column, Line, Table, quantities
+from scaleplan.chain import catalogue
 from scaleplan.cli.batch_charts import pareto_chart, schedule_chart
 from scaleplan.cli.batch_more import noise_answer, schedule_for, schedule_result, schedule_table, time_lines, timed
 from scaleplan.cli.options import BatchSizeTokens, Law, Loss, NParams, Tokens, command_in, quantity
@@ -19,7 +20,6 @@ from scaleplan.laws.batch import Tradeoff, step_loss_of
 from scaleplan.laws.convention import training_flops
 from scaleplan.laws.law import Law as ScalingLaw
 from scaleplan.laws.power import Power, power_of
-from scaleplan.chain import catalogue
 
 MULTIPLES = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)  # of the critical batch
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from scaleplan.answer import Answer, Column, Line, Table, quantities
+from scaleplan.chain import catalogue
 from scaleplan.errors import InputError, UsageError, clipped
 from scaleplan.laws.batch import Tradeoff, noise_scale, step_loss_of
 from scaleplan.laws.convention import training_flops
 from scaleplan.laws.schedule import Schedule, growing_batch
-from scaleplan.chain import catalogue
 
 SHOWN = (0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)  # of the stretches of a schedule
 

@@ -9,6 +9,8 @@ import typer
 
 from scaleplan import library, units
 from scaleplan.answer import Answer, Caution, Line, intervals, quantities
+from scaleplan.chain import cost as steps
+from scaleplan.chain.assumptions import power_of, price_of, rate_of, site_of, whole_run_remark
 from scaleplan.cli.models import with_model
 from scaleplan.cli.options import (
     BatchSizeSeqs,
@@ -34,8 +36,6 @@ from scaleplan.cli.tokens import training_tokens
 from scaleplan.errors import UsageError
 from scaleplan.machine.run_time import likely_hardware_rate
 from scaleplan.model_files import Model
-from scaleplan.chain import cost as steps
-from scaleplan.chain.assumptions import power_of, price_of, rate_of, site_of, whole_run_remark
 from scaleplan.units import show_count
 
 FlopsPerS = Annotated[

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from scaleplan.answer import Answer, Caution, Column, Interval, Line, Row, Table
+from scaleplan.chain.law_file import SOURCE, draws_text, law_text
 from scaleplan.cli.fit_charts import charts_of
 from scaleplan.laws.fitting.bootstrap import rounded, summary
 from scaleplan.laws.fitting.fit import Fit, completed
@@ -13,7 +14,6 @@ from scaleplan.laws.fitting.frontier import additive_law, allotment, estimates, 
 from scaleplan.laws.fitting.influence import Pull, strongest_pull
 from scaleplan.laws.fitting.newton import Minima
 from scaleplan.laws.fitting.shapes import Array
-from scaleplan.chain.law_file import SOURCE, draws_text, law_text
 from scaleplan.runs import RunTable, duplicates
 from scaleplan.units import three_digits
 

@@ -6,13 +6,13 @@ import math
 
 from scaleplan import library
 from scaleplan.answer import Answer, Caution, Column, Line, Table, quantities
+from scaleplan.chain.assumptions import price_of, rate_of, whole_run_remark
+from scaleplan.chain.cost import device_hours_line, money_line
+from scaleplan.chain.law_file import SOURCE
 from scaleplan.cli.fit_answer import BEYOND, largest_compute
 from scaleplan.errors import ScaleplanError
 from scaleplan.laws.fitting.design import RATIOS, Ladder, next_runs
 from scaleplan.laws.fitting.fit import Fit
-from scaleplan.chain.assumptions import price_of, rate_of, whole_run_remark
-from scaleplan.chain.cost import device_hours_line, money_line
-from scaleplan.chain.law_file import SOURCE
 from scaleplan.runs import RunTable
 
 HALF_80 = 1.2816  # standard errors from the middle to either end of an 80 % interval

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scaleplan.answer import Answer, Caution, Line, quantities
+from scaleplan.chain.law_file import SOURCE, law_text
 from scaleplan.cli.fit_answer import Asked, farthest_table, predictors, range_of, residual_rows
 from scaleplan.errors import InputError
 from scaleplan.laws.fitting.repeated import RepeatedFit, fit_repeated
-from scaleplan.chain.law_file import SOURCE, law_text
 from scaleplan.runs import RunTable
 
 LABELS = {

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from scaleplan.answer import Answer, Axis, Caution, Chart, Column, Interval, Line, Series, Table, quantities
+from scaleplan.chain.law_file import SOURCE, law_text
 from scaleplan.cli.fit_answer import Asked, largest_compute, predictors, range_of
 from scaleplan.errors import InputError
 from scaleplan.laws.fitting.bootstrap import summary
 from scaleplan.laws.fitting.fit import completed
 from scaleplan.laws.fitting.isoflop import Growth, by_envelope, by_slices
-from scaleplan.chain.law_file import SOURCE, law_text
 from scaleplan.runs import RunTable
 from scaleplan.units import three_digits
 

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from scaleplan.answer import Answer, Column, Table
-from scaleplan.cli.options import command
 from scaleplan.chain.layout_table import ADDED, LayoutTable, price_table
+from scaleplan.cli.options import command
 
 TableFile = Annotated[
     str,

@@ -8,6 +8,8 @@ import typer
 
 from scaleplan import library, units
 from scaleplan.answer import Answer
+from scaleplan.chain.memory import USUAL_OPTIMIZER, USUAL_PRECISION, USUAL_STACK, Wishes, capacity_of, layout_on
+from scaleplan.chain.memory_inverse import FEWEST, LARGEST
 from scaleplan.cli.flops import chosen_length, length_cautions
 from scaleplan.cli.memory_phases import by_phase
 from scaleplan.cli.memory_served import served
@@ -20,8 +22,6 @@ from scaleplan.machine.layout import Layout, parse_layout
 from scaleplan.machine.memory import OFFLOADS
 from scaleplan.machine.pipeline import SCHEDULES
 from scaleplan.model_files import Model
-from scaleplan.chain.memory import USUAL_OPTIMIZER, USUAL_PRECISION, USUAL_STACK, Wishes, capacity_of, layout_on
-from scaleplan.chain.memory_inverse import FEWEST, LARGEST
 
 
 def share_or_none(text: str) -> float:

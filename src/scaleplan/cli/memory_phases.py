@@ -6,15 +6,15 @@ import math
 from typing import Any
 
 from scaleplan.answer import Answer, Caution, Column, Line, Table
+from scaleplan.chain.levers import levers
+from scaleplan.chain.memory import Setup, Wishes, training_setup
+from scaleplan.chain.memory_inverse import find
 from scaleplan.cli.memory_tables import FORMULA_SOURCES, PARTS, Room
 from scaleplan.machine.activations import Split, block_layers, layer_bytes
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.memory import USABLE_SHARE, Phase, Stage, fits, stage_parameters, units_of
 from scaleplan.machine.pipeline import in_flight, places
 from scaleplan.model.items import Bill
-from scaleplan.chain.levers import levers
-from scaleplan.chain.memory import Setup, Wishes, training_setup
-from scaleplan.chain.memory_inverse import find
 from scaleplan.units import counted, show_bytes
 
 

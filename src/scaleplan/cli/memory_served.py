@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from scaleplan.answer import Answer, Line, quantities
+from scaleplan.chain.memory import Wishes, stack_named
 from scaleplan.cli.memory_tables import Room
 from scaleplan.machine.activations import Batch
 from scaleplan.machine.inverse import largest
@@ -13,7 +14,6 @@ from scaleplan.machine.memory import USABLE_SHARE, fits
 from scaleplan.machine.recipe import cache_precision, serving_format
 from scaleplan.machine.serving_memory import Serving, ServingMemory, serving_memory
 from scaleplan.model.items import Bill
-from scaleplan.chain.memory import Wishes, stack_named
 from scaleplan.units import counted, show_bytes
 
 PARTS = ("weights", "kv_cache", "workspace", "context")

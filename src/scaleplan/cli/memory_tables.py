@@ -7,13 +7,13 @@ from typing import Any
 
 from scaleplan import library
 from scaleplan.answer import Answer, Column, Line, Table
+from scaleplan.chain.memory import Setup, Wishes, capacity_of, stack_named, training_setup
 from scaleplan.machine.activations import block_layers, layer_bytes
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.memory import USABLE_SHARE, fits
 from scaleplan.machine.recipe import SERVING_FORMATS, Precision, optimizer_bytes, optimizer_named, precision_named, served_weights_bytes
 from scaleplan.machine.stack import Stack
 from scaleplan.model.items import Bill
-from scaleplan.chain.memory import Setup, Wishes, capacity_of, stack_named, training_setup
 from scaleplan.units import show_bytes
 
 SIDE_BY_SIDE = ("fp32", "fp16-mixed", "bf16-mixed", "fp8")

@@ -9,6 +9,8 @@ import typer
 
 from scaleplan import units
 from scaleplan.answer import Answer, Caution, Column
+from scaleplan.chain import catalogue
+from scaleplan.chain.optimum import Advice, Adviser, advise
 from scaleplan.cli.optimal_answer import answer_of
 from scaleplan.cli.options import (
     BytesPerToken,
@@ -30,8 +32,6 @@ from scaleplan.errors import InputError, NotSupported, ScaleplanError, UsageErro
 from scaleplan.laws.allocation import Question, check_question
 from scaleplan.laws.convention import NON_EMBEDDING, TOTAL
 from scaleplan.laws.law import Law as ScalingLaw
-from scaleplan.chain import catalogue
-from scaleplan.chain.optimum import Advice, Adviser, advise
 
 if TYPE_CHECKING:
     from scaleplan.cli.optimal_exact import Shapes

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.answer import Answer, Caution, Chart, Column, Table
+from scaleplan.chain import catalogue
+from scaleplan.chain.optimum import Advice, Growth, constrained, growth
 from scaleplan.cli.optimal_lines import LABELS, UNITS, lines_of
 from scaleplan.errors import ScaleplanError
 from scaleplan.laws.allocation import Question
 from scaleplan.laws.convention import NON_EMBEDDING, TOTAL, converted_params
-from scaleplan.chain import catalogue
-from scaleplan.chain.optimum import Advice, Growth, constrained, growth
 from scaleplan.render.cells import show_value
 from scaleplan.units import show_count, show_si, three_digits
 

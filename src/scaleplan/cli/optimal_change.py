@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scaleplan.answer import Column, Table
+from scaleplan.chain.optimum import Advice
 from scaleplan.errors import NotSupported
 from scaleplan.laws.change import change_of
 from scaleplan.laws.forms import Additive
-from scaleplan.chain.optimum import Advice
 
 
 def change_rows(advices: Sequence[Advice], relative: float) -> list[dict[str, Any]]:

@@ -7,12 +7,12 @@ from functools import partial
 from typing import Any
 
 from scaleplan.answer import Axis, Chart, Mark, Series
+from scaleplan.chain.optimum import Advice
 from scaleplan.laws.allocation import Question, frontier_for
 from scaleplan.laws.convention import TOTAL, converted_params, inference_flops
 from scaleplan.laws.forms import Frontier
 from scaleplan.laws.law import Law, stacked
 from scaleplan.laws.power import PowerFrontier
-from scaleplan.chain.optimum import Advice
 from scaleplan.units import show_si
 
 REACH_OF_SIZE = 8  # the loss is drawn from the smallest best size / 8 to the largest x 8

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from scaleplan.answer import Answer, Chart, Column, Line, Table
+from scaleplan.chain.optimum import Advice, Adviser
 from scaleplan.errors import NotSupported, UsageError
 from scaleplan.laws.allocation import Question
-from scaleplan.chain.optimum import Advice, Adviser
 
 USUAL_LIKE = "llama"
 USUAL_SEQ_LEN = 2048  # tokens in a sequence of hoffmann2022

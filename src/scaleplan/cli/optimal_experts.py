@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from scaleplan.answer import Answer, Caution, Column, Line, Table
+from scaleplan.chain.expert_optimum import ExpertAdvice, ask_experts
 from scaleplan.cli.optimal_answer import cautions, extrapolations, inputs_of, silences, stock
 from scaleplan.cli.optimal_lines import LABELS, UNITS
 from scaleplan.errors import InputError, NotSupported, UsageError
 from scaleplan.laws.allocation import Question
 from scaleplan.laws.forms import Additive
 from scaleplan.laws.mixture import Mixture, TwoTerms
-from scaleplan.chain.expert_optimum import ExpertAdvice, ask_experts
 
 
 def experts_answer(

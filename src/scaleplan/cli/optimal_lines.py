@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from scaleplan.answer import Line
+from scaleplan.chain import catalogue
+from scaleplan.chain.optimum import Advice, constrained
 from scaleplan.laws.allocation import Question
 from scaleplan.laws.convention import EMBEDDING_SCALE, TOTAL
 from scaleplan.laws.forms import Additive, KaplanLoss
 from scaleplan.laws.law import Law
 from scaleplan.laws.power import PowerFrontier
-from scaleplan.chain import catalogue
-from scaleplan.chain.optimum import Advice, constrained
 
 UNITS = {
     "n_params": "params",

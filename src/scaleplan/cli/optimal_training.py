@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from scaleplan.answer import Answer, Axis, Chart, Column, Line, Mark, Series, Table, quantities
+from scaleplan.chain.optimum import Advice
 from scaleplan.laws.allocation import Run
 from scaleplan.laws.batch import StepLoss, step_loss_of
 from scaleplan.laws.forms import KaplanLoss
 from scaleplan.laws.law import Law
 from scaleplan.laws.power import Power, power_of
 from scaleplan.laws.training import ENDLESS, Moment, contradiction_flops, moment, stopping_steps
-from scaleplan.chain.optimum import Advice
 
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)  # of the tokens
 POINTS = 41  # of the curve that is drawn, from the first share to the end
