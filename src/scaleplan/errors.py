@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+
+from scaleplan.wording import keyword, spelled
 
 
 class ScaleplanError(Exception):
@@ -32,11 +34,18 @@ class ScaleplanError(Exception):
         self.line = self.line if self.line is not None else line
         return self
 
-    def report(self) -> str:
-        """The lines for stderr: `error: ...`, then `hint: ...`."""
-        place = f"{self.file}:{self.line}: " if self.file and self.line is not None else f"{self.file}: " if self.file else ""
+    def __str__(self) -> str:
+        """What is wrong, as Python spells it: fields by keyword."""
+        return spelled(f"{self.place()}{self.message}", keyword)
+
+    def place(self) -> str:
+        """The file and line that the value came from, before the message; empty where there is none."""
+        return f"{self.file}:{self.line}: " if self.file and self.line is not None else f"{self.file}: " if self.file else ""
+
+    def report(self, spell: Callable[[str], str] = keyword) -> str:
+        """The lines for stderr: `error: ...`, then `hint: ...`; `spell` says how a field is named (flag, keyword, plan key)."""
         hint = f"\nhint: {self.hint}" if self.hint else ""
-        return f"error: {place}{self.message}{hint}"
+        return spelled(f"error: {self.place()}{self.message}{hint}", spell)
 
 
 class UsageError(ScaleplanError):
@@ -74,8 +83,11 @@ class SeveralErrors(ScaleplanError):
             error.located(file, line)
         return self
 
-    def report(self) -> str:
-        return "\n".join(error.report() for error in self.errors)
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.errors))
+
+    def report(self, spell: Callable[[str], str] = keyword) -> str:
+        return "\n".join(error.report(spell) for error in self.errors)
 
 
 def raise_all(errors: Sequence[ScaleplanError]) -> None:

@@ -18,6 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from scaleplan import __version__
 from scaleplan.errors import ScaleplanError
+from scaleplan.wording import flag
 
 COMMANDS = {
     "params": "How many parameters, of which kind, in which convention?",
@@ -115,7 +116,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     try:
         sys.exit(app(arguments, prog_name="scaleplan", standalone_mode=False) or 0)
     except ScaleplanError as error:
-        refuse(error.report())
+        refuse(error.report(flag))
     except ClickException as error:
         refuse(usage_report(error))
     except (KeyboardInterrupt, typer.Abort):

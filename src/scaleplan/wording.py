@@ -1,0 +1,68 @@
+"""How a text names a field of a question or shows a question: by a mark, which whoever shows the text spells.
+
+    field("seq_len")                        -> --seq-len on a command line, seq_len in Python, [training] seq_len in a plan file
+    question("params", "gpt2", lora="rank=8")  -> scaleplan params gpt2 --lora rank=8, or sp.params("gpt2", lora="rank=8")
+
+The marks are private-use characters, which `errors.clipped` never lets through from what a user typed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+OPEN, CLOSE = "\ue000", "\ue001"
+ASK, END = "\ue002", "\ue003"
+FIELD = re.compile(f"{OPEN}([a-z0-9_]+){CLOSE}")
+QUESTION = re.compile(f"{ASK}([^{END}]*){END}")
+
+
+def field(name: str) -> str:
+    """The mark of a field, to be put into a message, hint or note."""
+    return f"{OPEN}{name}{CLOSE}"
+
+
+def fields(*names: str, joined: str = " and ") -> str:
+    """The marks of several fields in a row."""
+    return joined.join(map(field, names))
+
+
+def question(command: str, *subject: str, **given: str | bool) -> str:
+    """The mark of a question that the reader may ask; True stands for a switch that is on."""
+    import json
+
+    return ASK + json.dumps([command, list(subject), given]) + END
+
+
+def flag(name: str) -> str:
+    """A field as the command line spells it."""
+    return "--" + name.replace("_", "-")
+
+
+def keyword(name: str) -> str:
+    """A field as Python spells it."""
+    return name
+
+
+def spelled(text: str, spell: Callable[[str], str]) -> str:
+    """The text with each mark spelled by `spell`; questions are shown as a call where `spell` is `keyword`, else as a command line."""
+    if ASK in text:
+        text = QUESTION.sub(lambda found: shown(found[1], spell), text)
+    return FIELD.sub(lambda found: spell(found[1]), text) if OPEN in text else text
+
+
+def shown(mark: str, spell: Callable[[str], str]) -> str:
+    """A question as it is asked in Python or in a shell."""
+    import json
+
+    command, subject, given = json.loads(mark)
+    if spell is keyword:
+        values = [json.dumps(word) for word in subject]
+        values += [f"{name}={value if value is True else json.dumps(value)}" for name, value in given.items()]
+        return f"sp.{command}({', '.join(values)})"
+    from shlex import quote
+
+    words = [quote(word) for word in subject]
+    for name, value in given.items():
+        words += [flag(name)] if value is True else [flag(name), quote(value)]
+    return " ".join(["scaleplan", command, *words])

@@ -1,0 +1,27 @@
+"""A text names a field once; whoever shows it spells it."""
+
+from __future__ import annotations
+
+from scaleplan.errors import InputError, clipped
+from scaleplan.wording import field, flag, keyword, question, spelled
+
+
+def test_a_field_is_spelled_by_who_asked():
+    """One message, a flag in a shell and a keyword in Python."""
+    error = InputError(f"{field('seq_len')}: too long", hint=f"see {field('n_kv_heads')}")
+
+    assert error.report(flag) == "error: --seq-len: too long\nhint: see --n-kv-heads"
+    assert str(error) == "seq_len: too long"
+
+
+def test_a_question_is_shown_as_it_is_asked():
+    """A command line that a shell reads back, or a call."""
+    mark = question("memory", "my model", layout="tp2,dp4", inference=True)
+
+    assert spelled(mark, flag) == "scaleplan memory 'my model' --layout tp2,dp4 --inference"
+    assert spelled(mark, keyword) == 'sp.memory("my model", layout="tp2,dp4", inference=True)'
+
+
+def test_what_a_user_typed_cannot_pass_for_a_field():
+    """A mark in a file name or a value is shown, not spelled."""
+    assert spelled(f"no model named `{clipped(field('tokens'))}`", flag) == r"no model named `\ue000tokens\ue001`"
