@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from scaleplan.errors import ScaleplanError, SeveralErrors
-from scaleplan.model.shape import MIXER_READERS, arch_of_shape
-from scaleplan.model.words import MIXERS, WORDS, Words
+from scaleplan.model.mixers import MIXERS, mixer_type
+from scaleplan.model.shape import arch_of_shape
+from scaleplan.model.words import WORDS, Words
 
 GPT = {"n_layers": 4, "d_model": 64, "n_heads": 4, "n_vocab": 1000}
 
@@ -61,9 +62,12 @@ def test_equal_layers_are_one_kind():
     assert arch_of_shape(GPT | {"d_ff": [100] * 4}).stacks == arch_of_shape(GPT | {"d_ff": 100}).stacks
 
 
-def test_every_mixer_has_a_reader():
-    """The vocabulary names no mixer that cannot be built."""
-    assert set(MIXERS) == set(MIXER_READERS)
+@pytest.mark.parametrize("word", MIXERS)
+def test_every_mixer_is_a_file_with_its_class(word):
+    """The vocabulary names no mixer that cannot be read, counted and cached."""
+    mixer = mixer_type(word)
+
+    assert all(callable(getattr(mixer, part)) for part in ("read", "parts", "cache"))
 
 
 def test_every_word_says_what_it_means():

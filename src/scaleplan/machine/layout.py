@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from scaleplan.errors import InputError, ScaleplanError, UsageError, clipped, raise_all
-from scaleplan.model.arch import Arch, Attention, FeedForward, LatentAttention, Size
+from scaleplan.model.arch import Arch, FeedForward, Size
 from scaleplan.model.items import total
+from scaleplan.model.mixers.attention import Attention
+from scaleplan.model.mixers.latent import LatentAttention
 
 
 class Layout(NamedTuple):

@@ -6,7 +6,11 @@ present or absent (a bias, experts, a second stream) is always plain Python, so 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from scaleplan.model.mixers import Mixer
+    from scaleplan.model.mixers.attention import Attention
 
 Size: TypeAlias = Any  # an int, or a numpy array of ints
 
@@ -45,163 +49,6 @@ class Span(NamedTuple):
     masked: bool = True
     chunked: bool = False
 
-
-# ------------------------------------------------------------------------------------------------------------------ mixers
-
-
-class Attention(NamedTuple):
-    """Softmax attention with `n_heads` queries and `n_kv_heads` keys and values."""
-
-    n_heads: Size
-    n_kv_heads: Size
-    d_head: Size
-    d_value: Size  # width of one value head
-    qkv_bias: bool = False
-    out_bias: bool = False
-    fused: bool = False  # Q, K and V are one tensor in the reference code
-    qk_norm: str | None = None  # `head`: one scale for all heads; `heads`: one a head; `width`: over all heads together
-    qk_norm_vectors: int = 1
-    v_norm: bool = False  # values are normalised by a scale of their own
-    gate: str | None = None  # `head`: a scalar for each head; `width`: as wide as the queries
-    sinks: bool = False  # one learned logit a head that takes attention away
-    relative: bool = False  # a projection of relative positions (Transformer-XL)
-    share_keys_values: str | None = None  # `layer`: those of an earlier layer are used; `same`: K is also V
-    span: Span | None = None
-    causal: bool = True
-    keys: str | None = None  # stream that keys and values come from, where it is not the layer's own
-    d_rotary: Size = 0  # how much of a head is rotated by position
-
-
-class LatentAttention(NamedTuple):
-    """Multi-head latent attention: keys and values are expanded from a narrow latent vector (deepseek2024-v2)."""
-
-    n_heads: Size
-    q_rank: Size | None
-    kv_rank: Size
-    d_nope: Size
-    d_rope: Size
-    d_value: Size
-    bias: bool = False
-    indexer: Indexer | None = None
-    causal: bool = True
-
-
-class Indexer(NamedTuple):
-    """Picks the keys that sparse attention looks at (deepseek2025-v3.2)."""
-
-    n_heads: Size
-    d_head: Size
-    n_keys: Size
-
-
-class CompressedAttention(NamedTuple):
-    """Attention of DeepSeek V4: one key that is also the value for all heads, a window, and farther keys in compressed blocks.
-
-    rate     tokens that one compressed key stands for; 0: the window is all there is
-    indexer  picks compressed keys; without one all of them are seen
-    """
-
-    n_heads: Size
-    d_head: Size
-    q_rank: Size
-    n_output_groups: Size
-    output_rank: Size
-    window: Size
-    rate: Size = 0
-    indexer: Indexer | None = None
-
-
-class LinearAttention(NamedTuple):
-    """Attention with a kernel in place of the softmax: the state is d_head x d_value a head (katharopoulos2020)."""
-
-    n_heads: Size
-    d_head: Size
-    d_value: Size
-    gate: bool = False
-    norm: bool = False
-    bias: bool = False
-    decay: bool = False
-    fused: bool = False
-
-
-class HashedAttention(NamedTuple):
-    """Attention among keys of the same hash: queries are keys too, and each round sees two chunks (kitaev2020)."""
-
-    n_heads: Size
-    d_head: Size
-    chunk: Size
-    rounds: int
-    n_buckets: Size
-    bias: bool = False
-
-
-class Mamba(NamedTuple):
-    """Selective state space of gu2023: every channel has a state of its own."""
-
-    d_inner: Size
-    d_state: Size
-    d_conv: Size
-    dt_rank: Size
-    bias: bool = False
-    conv_bias: bool = True
-    inner_norms: bool = False  # dt, B and C are normalised
-
-
-class Mamba2(NamedTuple):
-    """State space of dao2024: channels come in heads; B and C are shared by groups."""
-
-    n_heads: Size
-    d_head: Size
-    d_state: Size
-    n_groups: Size
-    d_conv: Size
-    bias: bool = False
-    conv_bias: bool = True
-    gate_norm: bool = True
-
-
-class Rwkv(NamedTuple):
-    """Time mixing of RWKV-4 (peng2023): receptance, key, value, output and a decay for each channel."""
-
-    d_attention: Size
-
-
-class GatedDelta(NamedTuple):
-    """Gated delta rule (yang2024): a d_key x d_value state for each value head, after a short convolution."""
-
-    n_key_heads: Size
-    n_value_heads: Size
-    d_key: Size
-    d_value: Size
-    d_conv: Size
-    fused: bool = True  # Q, K, V, Z in one tensor and beta, alpha in another
-
-
-class ShortConv(NamedTuple):
-    """Gated depthwise convolution between two projections."""
-
-    d_conv: Size
-    bias: bool = False
-
-
-class RgLru(NamedTuple):
-    """Recurrent block of griffin (de2024): a gated linear recurrence beside a GELU branch."""
-
-    d_inner: Size
-    n_heads: Size
-    d_conv: Size
-
-
-class Lstm(NamedTuple):
-    """One LSTM layer: four gates of the input and of the state before (hochreiter1997)."""
-
-    n_biases: int = 2
-
-
-Mixer: TypeAlias = (
-    Attention | LatentAttention | CompressedAttention | LinearAttention | HashedAttention
-    | Mamba | Mamba2 | Rwkv | GatedDelta | ShortConv | RgLru | Lstm
-)  # fmt: skip
 
 # ------------------------------------------------------------------------------------------------------------ feed-forward
 

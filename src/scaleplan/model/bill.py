@@ -8,7 +8,6 @@ from __future__ import annotations
 from scaleplan.model.arch import SEQUENCE, Arch, Block, Head, Size, Stack, Tensor
 from scaleplan.model.feed_forward import feed_forward_weights
 from scaleplan.model.items import Bill, Layer, Weight, linear, norm_weights, total
-from scaleplan.model.mixers import mixer_parts
 
 
 def bill_of(arch: Arch) -> Bill:
@@ -84,10 +83,9 @@ def block_layers(stack: Stack) -> list[Layer]:
     layers = []
     for kind, block in enumerate(stack.blocks):
         count = total(n for index, n in stack.order if index == kind)
-        weights, operations = mixer_parts(block.mixer, block.d_model, stack.stream)
-        for other in (block.beside, block.cross):
-            more_weights, more_operations = mixer_parts(other, block.d_model, stack.stream)
-            weights, operations = weights + more_weights, operations + more_operations
+        mixers = [mixer.parts(block.d_model, stack.stream) for mixer in (block.mixer, block.beside, block.cross) if mixer is not None]
+        weights = [weight for parts, _ in mixers for weight in parts]
+        operations = [operation for _, parts in mixers for operation in parts]
         weights = weights + feed_forward_weights(block.feed_forward, block.d_model, stack.stream)
         for number in range(block.n_norms):
             weights += norm_weights(f"norm {number + 1}", block.norm, block.d_model, stack.stream)

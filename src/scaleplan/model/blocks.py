@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from scaleplan.model.arch import Attention, Block, Experts, FeedForward, LatentAttention, Norm, Size
+from scaleplan.model.arch import Block, Experts, FeedForward, Norm, Size
 from scaleplan.model.items import Bill, Kept, Layer, total
+from scaleplan.model.mixers.attention import Attention
+from scaleplan.model.mixers.latent import LatentAttention
 from scaleplan.model.words import same
 
 

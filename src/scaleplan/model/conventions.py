@@ -11,7 +11,8 @@ from typing import NamedTuple
 from scaleplan.model.arch import Size
 from scaleplan.model.flops import Counting, FlopCount, Lengths, count_flops
 from scaleplan.model.items import Bill, Layer, Weight, total
-from scaleplan.model.params import EMBEDDINGS, ParamCount, attention_width, mixer_matrices
+from scaleplan.model.mixers import attention_width
+from scaleplan.model.params import EMBEDDINGS, ParamCount, mixer_matrices
 from scaleplan.numeric import floats, minimum
 
 

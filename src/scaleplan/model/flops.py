@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from scaleplan.model.arch import DECODER, ENCODER, SEQUENCE, HashedAttention, LinearAttention, Size, Span
+from scaleplan.model.arch import DECODER, ENCODER, SEQUENCE, Size, Span
 from scaleplan.model.items import Bill, Layer, Operation, Weight, total
+from scaleplan.model.mixers import dense_pair_flops
 from scaleplan.numeric import ceil_div, floats, minimum
 
 
@@ -176,17 +177,11 @@ def share_of_dense(bill: Bill, lengths: Lengths) -> float | None:
         if operation.per_pair:
             sparse += layer.runs * operation.per_pair * seen_pairs(queries, keys, operation, WINDOWED)
             dense += layer.runs * operation.per_pair * queries * keys
-        elif layer.block is not None and isinstance(layer.block.mixer, LinearAttention | HashedAttention):
+        elif (pair := None if layer.block is None else dense_pair_flops(layer.block.mixer)) is not None:
             sparse += layer.runs * operation.per_token * queries
             if operation.name in ("state", "attention scores"):
-                dense += layer.runs * pair_flops(layer.block.mixer) * queries * keys
+                dense += layer.runs * pair * queries * keys
     return sparse / dense if dense else None
-
-
-def pair_flops(mixer: LinearAttention | HashedAttention) -> Size:
-    """What a pair of query and key would cost the same heads in dense attention."""
-    d_value = mixer.d_value if isinstance(mixer, LinearAttention) else mixer.d_head
-    return 2 * mixer.n_heads * (mixer.d_head + d_value)
 
 
 class ServingFlops(NamedTuple):

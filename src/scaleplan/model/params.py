@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from scaleplan.model.arch import Attention, Block, CompressedAttention, HashedAttention, LatentAttention, Size
+from scaleplan.model.arch import Block, Size
 from scaleplan.model.items import Bill, Layer, Weight, total
+from scaleplan.model.mixers import attention_width
 
 EMBEDDINGS = ("token_embedding", "position_embedding", "token_type_embedding", "relative_bias")
 HEADS = ("head_matrix", "head_bias")
@@ -144,15 +145,6 @@ def kaplan_params(layer: Layer) -> Size:
 def attention_kaplan(block: Block) -> Size:
     """4 d_model d_attn: Q, K, V and output, all of one width."""
     return 4 * block.d_model * attention_width(block.mixer)
-
-
-def attention_width(mixer: object) -> Size | None:
-    """d_attn, the width of all query heads together; None for a mixer that is no attention."""
-    if isinstance(mixer, Attention | CompressedAttention | HashedAttention):
-        return mixer.n_heads * mixer.d_head
-    if isinstance(mixer, LatentAttention):
-        return mixer.n_heads * (mixer.d_nope + mixer.d_rope)
-    return None
 
 
 def mixer_matrices(layer: Layer) -> Size:

@@ -13,31 +13,18 @@ from scaleplan.model.arch import (
     DECODER,
     ENCODER,
     Arch,
-    Attention,
     Block,
-    CompressedAttention,
     Experts,
     FeedForward,
-    GatedDelta,
-    HashedAttention,
     Head,
-    Indexer,
-    LatentAttention,
-    LinearAttention,
-    Lstm,
-    Mamba,
-    Mamba2,
-    Mixer,
     Norm,
-    RgLru,
-    Rwkv,
-    ShortConv,
     Size,
-    Span,
     Stack,
     Tensor,
 )
-from scaleplan.model.words import NORMS, Words, backticks, is_zero, same
+from scaleplan.model.mixers import mixer_of
+from scaleplan.model.mixers.attention import Attention
+from scaleplan.model.words import NORMS, Words, backticks, same
 
 
 def arch_of_shape(words: Mapping[str, Any], name: str = "", spell: Callable[[str], str] = backticks) -> Arch:
@@ -149,11 +136,10 @@ def listed_layers(words: Words, lists: Mapping[str, Sequence[Any]], n_layers: in
 
 def block_of(words: Words, norm: Norm, *, crossing: bool) -> Block:
     """One kind of layer; by default each of its parts has one norm, but for an LSTM, which bounds its own state."""
-    mixer = MIXER_READERS[words.get("mixer", "attention")](words)
+    mixer = mixer_of(words, words.get("mixer", "attention"))
     feed_forward = feed_forward_of(words)
-    cross = attention_of(words.but(window=0))._replace(keys=ENCODER, qk_norm=None, causal=False) if crossing else None
-    n_parts = (mixer is not None and not isinstance(mixer, Lstm)) + (feed_forward is not None)
-    beside = words.choice("mixer_beside")
+    cross = Attention.read(words.but(window=0))._replace(keys=ENCODER, qk_norm=None, causal=False) if crossing else None
+    n_parts = (mixer is not None and words.get("mixer") != "lstm") + (feed_forward is not None)
     return Block(
         d_model=words["d_model"],
         mixer=mixer,
@@ -163,7 +149,7 @@ def block_of(words: Words, norm: Norm, *, crossing: bool) -> Block:
         cross=cross,
         parallel=words.get("parallel", False),
         post_norm=words.get("post_norm", False),
-        beside=None if beside is None else MIXER_READERS[beside](words),
+        beside=mixer_of(words, words.get("mixer_beside", "none")),
         tensors=tensors_of(words, "layer_tensors"),
     )
 
@@ -171,165 +157,6 @@ def block_of(words: Words, norm: Norm, *, crossing: bool) -> Block:
 def tensors_of(words: Words, word: str) -> tuple[Tensor, ...]:
     """Tensors that a reader of configs has added."""
     return words[word].tensors if word in words else ()
-
-
-# ------------------------------------------------------------------------------------------------------------------ mixers
-
-
-def heads_of(words: Words) -> tuple[Size, Size]:
-    """Query heads and the width of one; the width is a whole share of the model's unless it is given."""
-    n_heads, d_model = words.need("n_heads", "attention"), words["d_model"]
-    if "d_head" in words:
-        return n_heads, words["d_head"]
-    hint = f"give {words.spell('d_head')}, or a width that {n_heads} heads divide"
-    return n_heads, words.divide("d_model", "n_heads", d_model, n_heads, hint)
-
-
-def attention_of(words: Words) -> Attention:
-    """Softmax attention; sizes that are not given are those of the query heads."""
-    n_heads, d_head = heads_of(words)
-    n_kv_heads = words.get("n_kv_heads", n_heads)
-    words.divide("n_heads", "n_kv_heads", n_heads, n_kv_heads)
-    bias = words.get("attention_bias", "none" if words.get("gated") else "all")
-    return Attention(
-        n_heads=n_heads,
-        n_kv_heads=n_kv_heads,
-        d_head=d_head,
-        d_value=words.get("d_value", d_head),
-        qkv_bias=bias in ("qkv", "all"),
-        out_bias=bias in ("out", "all"),
-        fused=words.get("fused_qkv", False),
-        qk_norm=words.choice("qk_norm"),
-        qk_norm_vectors=words.get("qk_norm_vectors", 1),
-        gate=words.choice("attention_gate"),
-        sinks=words.get("sinks", False),
-        relative=words.get("relative_projection", False),
-        share_keys_values=words.choice("share_keys_values"),
-        span=span_of(words),
-        causal=not words.get("bidirectional", False),
-        d_rotary=words.get("d_rotary", 0 if words.has_position_table else d_head),
-    )
-
-
-def span_of(words: Words) -> Span | None:
-    """The keys that a query sees, where the words say that it does not see all.
-
-    A pattern that is only a window or only blocks is masked by reference code; the sparse ones are computed as such.
-    """
-    window, chunk = words.present("window"), words.present("chunk")
-    local = chunk if window is None else window
-    stride, n_global, n_random = words.present("stride"), words.get("n_global", 0), words.get("n_random", 0)
-    sparse = stride is not None or not is_zero(n_global) or not is_zero(n_random)
-    if local is None and not sparse:
-        return None
-    return Span(local=local, stride=stride, n_random=n_random, n_global=n_global, masked=not sparse, chunked=window is None)
-
-
-def latent_of(words: Words) -> LatentAttention:
-    """Multi-head latent attention, with an indexer where the words give it heads."""
-    sizes = {word: words.need(word, "latent attention") for word in ("n_heads", "kv_rank", "d_nope", "d_rope", "d_value")}
-    indexer = None
-    if words.present("n_indexer_heads") is not None:
-        more = {word: words.need(word, "an indexer") for word in ("d_indexer", "n_indexer_keys", "q_rank")}
-        indexer = Indexer(words["n_indexer_heads"], more["d_indexer"], more["n_indexer_keys"])
-    bias = words.get("attention_bias", "none") != "none"
-    return LatentAttention(
-        **sizes, q_rank=words.present("q_rank"), bias=bias, indexer=indexer, causal=not words.get("bidirectional", False)
-    )
-
-
-def compressed_of(words: Words) -> CompressedAttention:
-    """A window and compressed keys; an indexer where the words give it heads."""
-    names = ("n_heads", "d_head", "q_rank", "n_output_groups", "output_rank", "window")
-    sizes = {word: words.need(word, "compressed attention") for word in names}
-    indexer = None
-    if words.present("n_indexer_heads") is not None:
-        indexer = Indexer(*(words.need(word, "an indexer") for word in ("n_indexer_heads", "d_indexer", "n_indexer_keys")))
-    words.divide("n_heads", "n_output_groups", sizes["n_heads"] * sizes["d_head"], sizes["n_output_groups"])
-    return CompressedAttention(**sizes, rate=words.get("compression", 0), indexer=indexer)
-
-
-def linear_attention_of(words: Words) -> LinearAttention:
-    """Attention without a softmax."""
-    n_heads, d_head = heads_of(words)
-    gate = words.choice("attention_gate") is not None
-    return LinearAttention(
-        n_heads,
-        d_head,
-        words.get("d_value", d_head),
-        gate=gate,
-        norm=words.get("inner_norms", False),
-        bias=words.get("attention_bias", "none") != "none",
-        fused=words.get("fused_qkv", False),
-    )
-
-
-def hashed_attention_of(words: Words) -> HashedAttention:
-    """Attention within hash buckets."""
-    n_heads, d_head = heads_of(words)
-    chunk, rounds, buckets = (words.need(word, "hashed attention") for word in ("chunk", "n_hashes", "n_buckets"))
-    return HashedAttention(n_heads, d_head, chunk, rounds, buckets, bias=words.get("attention_bias", "none") != "none")
-
-
-def mamba_of(words: Words) -> Mamba:
-    """Mamba's first state space; the step size has a rank of d_model / 16 unless given."""
-    d_model = words["d_model"]
-    return Mamba(
-        d_inner=words.get("d_inner", 2 * d_model),
-        d_state=words.get("d_state", 16),
-        d_conv=words.get("d_conv", 4),
-        dt_rank=words.get("dt_rank", -(-d_model // 16)),
-        bias=words.get("mixer_bias", False),
-        conv_bias=words.get("conv_bias", True),
-        inner_norms=words.get("inner_norms", False),
-    )
-
-
-def mamba2_of(words: Words) -> Mamba2:
-    """Mamba's second state space, in heads."""
-    sizes = {word: words.need(word, "a mamba2 mixer") for word in ("d_inner", "n_value_heads", "d_state", "n_groups", "d_conv")}
-    n_heads = sizes["n_value_heads"]
-    return Mamba2(
-        n_heads=n_heads,
-        d_head=words.divide("d_inner", "n_value_heads", sizes["d_inner"], n_heads),
-        d_state=sizes["d_state"],
-        n_groups=sizes["n_groups"],
-        d_conv=sizes["d_conv"],
-        bias=words.get("mixer_bias", False),
-        conv_bias=words.get("conv_bias", True),
-        gate_norm=words.get("inner_norms", True),
-    )
-
-
-def gated_delta_of(words: Words) -> GatedDelta:
-    """The gated delta rule."""
-    sizes = {word: words.need(word, "the delta rule") for word in ("n_key_heads", "n_value_heads", "d_key", "d_value", "d_conv")}
-    return GatedDelta(**sizes, fused=words.get("fused_qkv", True))
-
-
-def rg_lru_of(words: Words) -> RgLru:
-    """Griffin's recurrent block."""
-    d_inner = words.get("d_inner", words["d_model"])
-    n_heads = words.need("n_heads", "a recurrent block")
-    words.divide("d_inner", "n_heads", d_inner, n_heads)
-    return RgLru(d_inner, n_heads, words.get("d_conv", 4))
-
-
-MIXER_READERS: dict[str, Callable[[Words], Mixer | None]] = {
-    "attention": attention_of,
-    "latent": latent_of,
-    "compressed": compressed_of,
-    "linear-attention": linear_attention_of,
-    "hashed-attention": hashed_attention_of,
-    "mamba": mamba_of,
-    "mamba2": mamba2_of,
-    "rwkv": lambda words: Rwkv(words.get("d_inner", words["d_model"])),
-    "gated-delta": gated_delta_of,
-    "short-conv": lambda words: ShortConv(words.need("d_conv", "a short convolution"), words.get("conv_bias", False)),
-    "rg-lru": rg_lru_of,
-    "lstm": lambda words: Lstm(words.get("n_biases", 2)),
-    "none": lambda _: None,
-}
 
 
 # ------------------------------------------------------------------------------------------------------------ feed-forward

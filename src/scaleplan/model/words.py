@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from scaleplan.errors import InputError, ScaleplanError, UnknownName, clipped, raise_all
 from scaleplan.model.arch import Norm, Size, Tensors
+from scaleplan.model.mixers import MIXERS
 
 LARGEST = 10**9  # of any size: larger ones are mistakes, and would only make numbers that no machine could hold
 MOST_LAYERS = 100_000
@@ -29,10 +30,7 @@ class Word(NamedTuple):
     about: str = "layer"
 
 
-MIXERS = (
-    "attention", "latent", "compressed", "linear-attention", "hashed-attention", "mamba", "mamba2", "rwkv", "gated-delta", "short-conv",
-    "rg-lru", "lstm", "none",
-)  # fmt: skip
+MIXER_CHOICES = (*MIXERS, "none")
 BIASES = ("none", "qkv", "out", "all")
 
 WORDS: dict[str, Word] = {
@@ -66,8 +64,8 @@ WORDS: dict[str, Word] = {
     "n_dense_layers": Word("count", "first layers that have no experts", "model"),
     "n_extra_params": Word("count", "parameters of a tower that is added as a number", "model"),
     "max_seq_len": Word("size", "the longest sequence that the model takes", "model"),
-    "mixer": Word(MIXERS, "what mixes the tokens"),
-    "mixer_beside": Word(MIXERS, "a second mixer that reads the same input"),
+    "mixer": Word(MIXER_CHOICES, "what mixes the tokens"),
+    "mixer_beside": Word(MIXER_CHOICES, "a second mixer that reads the same input"),
     "n_heads": Word("size", "query heads"),
     "n_kv_heads": Word("size", "key and value heads"),
     "d_head": Word("size", "width of a query and key head"),
