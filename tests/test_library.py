@@ -32,7 +32,7 @@ def test_every_table_of_a_built_in_file_has_a_source_and_a_date(kind):
     known = library.sources()
     for preset in library.all_of(kind):
         for name, block in preset.data.items():
-            if isinstance(block, dict):
+            if isinstance(block, dict) and (kind, name) != ("laws", "role"):  # what a law is for is this project's choice
                 cited = library.citations(block)
                 assert cited, f"{preset.path.name}: [{name}] has no source"
                 assert set(cited) <= set(known), f"{preset.path.name}: [{name}]"

@@ -131,6 +131,9 @@ class Law(BaseModel):
     name: Text | None = None  # that of the file, unless it says otherwise
     title: Text | None = None
     standing: Text | None = None
+    aliases: list[Text] = []
+    remark: Text | None = None  # how it differs, said beside other laws
+    role: dict[str, Positive] = {}  # topic -> rank: default, recommended, repetition, experts, precision, ...
     draws: Text | None = None
     convention: Block
     range: Block = {}

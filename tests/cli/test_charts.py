@@ -6,7 +6,6 @@ import pytest
 
 from scaleplan.answer import Chart
 from scaleplan.chain import catalogue
-from scaleplan.chain.catalogue import RECOMMENDED
 from scaleplan.chain.optimum import advise
 from scaleplan.cli.batch_charts import pareto_chart
 from scaleplan.cli.optimal_charts import charts_of
@@ -15,9 +14,9 @@ from scaleplan.laws.batch import Tradeoff
 
 
 def charts(question: Question, *laws: str) -> list[Chart]:
-    yardstick, critical_batch = catalogue.load_law(RECOMMENDED), catalogue.critical_batch()
-    advices = [advise(law, question, yardstick, critical_batch) for law in catalogue.load_laws(laws or catalogue.DEFAULT)]
-    return charts_of(question, advices, RECOMMENDED)
+    yardstick, critical_batch = catalogue.load_law(catalogue.recommended()), catalogue.critical_batch()
+    advices = [advise(law, question, yardstick, critical_batch) for law in catalogue.load_laws(laws or catalogue.default_laws())]
+    return charts_of(question, advices, catalogue.recommended())
 
 
 def named(chart: Chart, name: str):
@@ -40,13 +39,14 @@ def test_losses_of_different_tokenizers_are_drawn_apart():
     drawn = [chart for chart in charts(Question(compute_flops=1e21)) if chart.title.startswith("Loss")]
 
     assert [[series.name for series in chart.series] for chart in drawn] == [["hoffmann2022-3", "besiroglu2024"]]
-    assert len([c for c in charts(Question(compute_flops=1e21), RECOMMENDED, "muennighoff2023") if c.title.startswith("Loss")]) == 2
+    both = charts(Question(compute_flops=1e21), catalogue.recommended(), "muennighoff2023")
+    assert len([chart for chart in both if chart.title.startswith("Loss")]) == 2
 
 
 def test_the_band_is_that_of_the_draws():
     """At 5.76e23 FLOP the 80 % interval of N is 57.5 to 98.6 billion (bootstrap of besiroglu2024's points)."""
     sizes = charts(Question(compute_flops=5.76e23))[1]
-    series = named(sizes, RECOMMENDED)
+    series = named(sizes, catalogue.recommended())
     here = min(range(len(series.x)), key=lambda i: abs(series.x[i] / 5.76e23 - 1))
 
     assert (series.low[here], series.high[here]) == pytest.approx((57.5e9, 98.6e9), rel=0.04)
@@ -58,7 +58,7 @@ def test_sizes_and_tokens_make_the_budget():
 
     assert sizes.series[0].x[0] == pytest.approx(1e19)
     assert sizes.series[0].x[-1] == pytest.approx(1e23)
-    for law in ("hoffmann2022-1", "hoffmann2022-3", RECOMMENDED):
+    for law in ("hoffmann2022-1", "hoffmann2022-3", catalogue.recommended()):
         n, d = named(sizes, law), named(tokens, law)
         assert [6 * a * b for a, b in zip(n.y, d.y, strict=True)] == pytest.approx(n.x)
 

@@ -13,6 +13,7 @@ from scaleplan.errors import InputError, NotSupported, UsageError
 from scaleplan.laws.allocation import Question, allocate, allocate_draws, check_question
 from scaleplan.laws.forms import Additive
 from scaleplan.laws.law import Law, stacked
+from scaleplan.wording import field, fields
 
 LAWS = [law for law in map(load_law, library.names("laws")) if law.frontier is not None]
 BESIROGLU = load_law("besiroglu2024")
@@ -122,14 +123,14 @@ def test_draws_that_cannot_reach_a_loss_are_left_out():
 @pytest.mark.parametrize(
     ("question", "named"),
     [
-        (Question(), "--compute"),
-        (Question(compute_flops=1e21, loss_nats=2.0), "--compute and --loss"),
-        (Question(n_params=1e9, loss_nats=2.0), "--n-params and --loss"),
-        (Question(1e21, 1e9, 1e12), "--compute and --n-params and --tokens"),
+        (Question(), field("compute")),
+        (Question(compute_flops=1e21, loss_nats=2.0), fields("compute", "loss")),
+        (Question(n_params=1e9, loss_nats=2.0), fields("n_params", "loss")),
+        (Question(1e21, 1e9, 1e12), fields("compute", "n_params", "tokens")),
     ],
 )
 def test_a_question_fixes_one_or_two_things(question: Question, named: str):
-    """Nothing, too much, and a loss beside anything are refused with the flags that were given."""
+    """Nothing, too much, and a loss beside anything are refused with the fields that were given."""
     with pytest.raises(UsageError) as refused:
         check_question(question)
     assert named in refused.value.message + str(refused.value.hint)

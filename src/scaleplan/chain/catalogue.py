@@ -1,54 +1,164 @@
-"""The laws by name: built in, of a project or a user, or from a TOML file."""
+"""The laws by name: built in, of a project or a user, or from a TOML file; and what each is there for.
+
+A law's own file says what it is for: `[role]` holds its rank among the laws that are shown by default, that know repetition,
+experts, few bits, ..., and `aliases` the names that people use. Those of the built-in laws are gathered in
+`presets/law_index.toml`, which a test holds to them, so that no question reads every law.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from typing import Any, NamedTuple
 
 from scaleplan import library
-from scaleplan.errors import NotSupported
-from scaleplan.laws.law import Law, law_of
+from scaleplan.errors import NotSupported, ScaleplanError, UnknownName
+from scaleplan.laws.law import Law, TopicUnknown, law_of
 from scaleplan.laws.power import Power
+from scaleplan.wording import field, question
 
-RECOMMENDED = "besiroglu2024"
-DEFAULT = ("kaplan2020", "hoffmann2022-1", "hoffmann2022-2", "hoffmann2022-3", RECOMMENDED)
 EVERY = "all"
-CRITICAL_BATCH = "kaplan2020"  # whose B_crit(L) is shown beside every law
-UNCONFIRMED = {
-    "lstm": "losses of LSTMs",
-    "per-position": "losses by position in the context",
-    "distillation": "losses of distilled models",
-    "busbridge2025": "losses of distilled models",
-}
-"""What no law here covers, because no confirmed constants exist; asked for by name, it is refused by name."""
+INDEX = "law_index.toml"
+ABSENT = "absent_laws.toml"
+
+
+class Index(NamedTuple):
+    """Topic -> laws in their order, and other names of laws -> the laws meant."""
+
+    topics: Mapping[str, Sequence[str]]
+    aliases: Mapping[str, Sequence[str]]
+
+
+def index_of(presets: Iterable[tuple[str, Mapping[str, Any]]]) -> Index:
+    """What law files say of themselves, gathered; `presets` in alphabetical order."""
+    ranked: dict[str, list[tuple[float, str]]] = {}
+    aliases: dict[str, list[str]] = {}
+    for name, data in presets:
+        for topic, rank in data.get("role", {}).items():
+            ranked.setdefault(topic, []).append((rank, name))
+        for alias in data.get("aliases", ()):
+            aliases.setdefault(alias, []).append(name)
+    return Index({topic: [name for _, name in sorted(ranked[topic])] for topic in sorted(ranked)}, dict(sorted(aliases.items())))
+
+
+@cache
+def index() -> Index:
+    """That of the built-in laws, changed by laws of the project and the user, which are few."""
+    data = library.read_toml(library.built_in() / INDEX)
+    built_in = Index(data["topics"], data["aliases"])
+    own = {path.stem: path for folder in reversed(library.folders()[:-1]) for path in sorted((folder / "laws").glob("*.toml"))}
+    return merged(built_in, index_of((name, library.read_toml(path)) for name, path in sorted(own.items())), set(own)) if own else built_in
+
+
+def merged(built_in: Index, own: Index, names: set[str]) -> Index:
+    """The built-in index with the user's laws first; a file of the user's replaces the built-in law of its name."""
+
+    def joined(theirs: Mapping[str, Sequence[str]], mine: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+        """The user's laws of each key, then the built-in ones that are not replaced."""
+        kept = {key: [law for law in laws if law not in names] for key, laws in theirs.items()}
+        return {key: [*mine.get(key, ()), *kept.get(key, ())] for key in {**kept, **mine}}
+
+    aliases = {alias: laws for alias, laws in {**joined(built_in.aliases, {}), **own.aliases}.items() if alias not in names}
+    return Index(joined(built_in.topics, own.topics), aliases)
+
+
+def knowing(topic: str) -> tuple[str, ...]:
+    """The laws with a role: `default`, `repetition`, `experts`, `routed_experts`, `precision`, `weight_decay`, ..., best first."""
+    return tuple(index().topics.get(topic, ()))
+
+
+def first_knowing(topic: str) -> str:
+    """The law that answers for a topic."""
+    return knowing(topic)[0]
+
+
+def default_laws() -> tuple[str, ...]:
+    """The laws that are shown where none is asked for."""
+    return knowing("default")
+
+
+def recommended() -> str:
+    """The law by which answers are compared."""
+    return first_knowing("recommended")
+
+
+def meant(name: str) -> Sequence[str]:
+    """The laws that a name stands for: itself, or those that have it as an alias."""
+    return index().aliases.get(name.lower(), (name,))
 
 
 @cache
 def load_law(name: str) -> Law:
-    """A law and its draws: the table that its preset names, or the one beside it (`NAME.draws.csv`)."""
-    if name in UNCONFIRMED:
-        raise NotSupported(
-            f"no confirmed constants exist for {UNCONFIRMED[name]} (`{name}`)", hint="`scaleplan presets laws` lists the laws"
-        )
-    preset = library.load("laws", name)
+    """A law and its draws: the table that its preset names, or the one beside it (`NAME.draws.csv`).
+
+    Of several laws that share an alias, the last: the one with a loss of N and D, where the article has one.
+    """
+    preset = preset_of(name)
     table = preset.path.with_name(str(preset.data.get("draws", f"{preset.path.stem}.draws.csv")))
     draws = library.read_draws(table) if "draws" in preset.data or table.is_file() else None
     return law_of({"name": preset.name, **preset.data}, draws)
 
 
+def preset_of(name: str) -> library.Preset:
+    """The file of a law by name, alias or path; a law that has no confirmed constants is refused by name."""
+    try:
+        return library.load("laws", name)
+    except UnknownName:
+        known = meant(name)
+        if known != (name,):
+            return library.load("laws", known[-1])
+        absent = library.read_toml(library.built_in() / ABSENT)
+        if name not in absent:
+            raise
+        raise NotSupported(f"no confirmed constants exist for {absent[name]} (`{name}`)", hint=f"list the laws: {listing()}") from None
+
+
+def listing(*names: str) -> str:
+    """The question that shows laws."""
+    return f"`{question('presets', 'laws', *names)}`"
+
+
 def load_laws(names: Sequence[str]) -> list[Law]:
-    """Each law once, in the order given; `all` stands for the whole catalogue."""
-    wanted = [name for asked in names for name in (library.names("laws") if asked == EVERY else [asked])]
+    """Each law once, in the order given; `all` stands for the whole catalogue, an alias for every law that has it."""
+    wanted = [name for asked in names for name in (library.names("laws") if asked == EVERY else meant(asked))]
     return [load_law(name) for name in dict.fromkeys(wanted)]
+
+
+def asked_by_name(names: Sequence[str]) -> set[str]:
+    """The laws that must answer: those asked for one by one, not by `all`; of several under one alias, that of `load_law`."""
+    return {load_law(name).name for name in names if name != EVERY}
+
+
+@cache
+def critical_batch_law() -> Law:
+    """The law whose B_crit(L) is shown beside every law."""
+    return load_law(first_knowing("critical_batch"))
 
 
 def critical_batch() -> Power:
     """B_crit as a function of the loss."""
-    rule = load_law(CRITICAL_BATCH).rules["critical_batch"]
+    rule = critical_batch_law().rules["critical_batch"]
     assert isinstance(rule, Power), "B_crit is a power of the loss"
     return rule
+
+
+def token_stock() -> Law:
+    """The law that says how much public text there is: `data["stock"]`."""
+    return load_law(first_knowing("token_stock"))
 
 
 def laws_with(*blocks: str) -> list[Law]:
     """Every law of the catalogue that has one of these blocks, in alphabetical order."""
     return [load_law(preset.name) for preset in library.all_of("laws") if any(block in preset.data for block in blocks)]
+
+
+def remarks_on(names: Sequence[str]) -> list[str]:
+    """What the laws' files say of them beside others: why they differ."""
+    return [f"{name} {load_law(name).data['remark']}." for name in names if "remark" in load_law(name).data]
+
+
+def with_hint(error: ScaleplanError) -> ScaleplanError:
+    """An error of a law that does not know a topic, with the name of one that does."""
+    if isinstance(error, TopicUnknown) and error.hint is None and knowing(error.topic):
+        error.hint = f"{field('law')} {first_knowing(error.topic)} does"
+    return error

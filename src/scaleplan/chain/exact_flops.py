@@ -16,12 +16,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from scaleplan.chain import catalogue
 from scaleplan.chain.optimum import Advice, Excess, advise
 from scaleplan.errors import NotSupported
 from scaleplan.laws.allocation import Question, Run
 from scaleplan.laws.convention import NON_EMBEDDING, TOTAL, training_flops
 from scaleplan.laws.forms import Additive, Frontier
-from scaleplan.laws.law import Law
+from scaleplan.laws.law import Law, TopicUnknown
 from scaleplan.laws.power import Power
 from scaleplan.laws.repetition import Repeating
 from scaleplan.laws.search import rising_root
@@ -30,6 +31,7 @@ from scaleplan.model.flops import count_flops
 from scaleplan.model.params import count_params
 from scaleplan.model.shape import arch_of_shape
 from scaleplan.model.synthesis import ASPECT, D_HEAD, STYLES, widths
+from scaleplan.wording import field
 
 UNIT_HEADS = 16  # the width that is counted first; its double and triple have as many key and value heads
 COUNTED = ("n_params", "n_non_embedding_params", "flops_per_token")
@@ -175,12 +177,13 @@ def loss_of(law: Law, question: Question) -> Frontier:
     """The loss to make least, with or without repetition."""
     if question.unique_tokens is not None:
         if not isinstance(law.loss, Repeating):
-            raise NotSupported(f"`{law.name}` does not know what repeated data are worth", hint="`--law muennighoff2023` does")
+            raise TopicUnknown(f"`{law.name}` does not know what repeated data are worth", "repetition")
         return law.loss.on(question.unique_tokens)
     if isinstance(law.loss, Additive | Repeating):
         return law.additive
     raise NotSupported(
-        f"`{law.name}` has no loss that could be least along exact FLOP, only an optimum along its own C", hint="`--law besiroglu2024` has"
+        f"`{law.name}` has no loss that could be least along exact FLOP, only an optimum along its own C",
+        hint=f"{field('law')} {catalogue.recommended()} has",
     )
 
 

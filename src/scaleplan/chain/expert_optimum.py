@@ -13,8 +13,6 @@ from scaleplan.laws.convention import TOTAL
 from scaleplan.laws.law import Law
 from scaleplan.laws.mixture import Mixture, share_of, with_experts
 
-KNOW_EXPERTS = ("ludziejewski2025-table3", "abnar2025", "krajewski2024")
-
 
 class ExpertAdvice(NamedTuple):
     """One law's answer for one mixture.
@@ -52,15 +50,15 @@ def advise_experts(law: Law, question: Question, mixture: Mixture) -> ExpertAdvi
 
 def ask_experts(names: Sequence[str], question: Question, mixture: Mixture) -> tuple[list[ExpertAdvice], dict[str, ScaleplanError]]:
     """The answers, and by name why others have none; without names, the laws that know experts. A law asked for by name must answer."""
-    wanted = set(names) - {catalogue.EVERY}
+    wanted = catalogue.asked_by_name(names)
     advices: list[ExpertAdvice] = []
     silent: dict[str, ScaleplanError] = {}
-    for law in catalogue.load_laws(names or KNOW_EXPERTS):
+    for law in catalogue.load_laws(names or catalogue.knowing("experts")):
         try:
             advices.append(advise_experts(law, question, mixture))
         except (NotSupported, InputError) as error:
             if law.name in wanted:
-                raise
+                raise catalogue.with_hint(error) from None
             silent[law.name] = error
     if not advices:
         raise next(iter(silent.values()))

@@ -72,7 +72,7 @@ def batch(
         raise UsageError("at which loss?", hint="give --loss, or --n-params and --tokens to have a law tell it")
     if law and len(law) > 1:
         raise UsageError("one --law tells the loss", hint="give one")
-    teller = catalogue.load_law(law[0] if law else catalogue.RECOMMENDED)
+    teller = catalogue.load_law(law[0] if law else catalogue.recommended())
     lines = list(critical_lines(loss, n_params, tokens, teller))
     found = {line.key: line.value for line in lines}
     curve = Tradeoff(found["min_tokens"], found["min_steps"])
@@ -124,7 +124,7 @@ def critical_lines(loss: float | None, n_params: int | None, tokens: float | Non
         yield Line("loss_nats", "loss", loss, "nats", standing="given")
     if loss > GUESSING_NATS:
         raise InputError(f"a loss of `{loss:g}` nats is worse than guessing a token, {GUESSING_NATS:.2f} nats", hint="losses are per token")
-    kaplan = catalogue.load_law(catalogue.CRITICAL_BATCH)
+    kaplan = catalogue.critical_batch_law()
     cited = kaplan.sources("critical_batch")
     rule = catalogue.critical_batch()
     critical = rule.at(loss_nats=loss)
@@ -284,7 +284,7 @@ def suggestion_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 def cautions(loss: float | None, teller: ScalingLaw, advice: Sequence[Mapping[str, Any]]) -> Iterator[Caution]:
     """A loss beyond what was measured or of another tokenizer, and what presets warn of themselves."""
-    kaplan = catalogue.load_law(catalogue.CRITICAL_BATCH)
+    kaplan = catalogue.critical_batch_law()
     own = kaplan.tokenizer
     lowest = kaplan.rules["loss_of_params"].at(n_params=kaplan.data["range"]["n_params_max"])
     if loss is not None and loss < lowest:

@@ -17,7 +17,7 @@ SHOWN = (0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)  # of the stretches of a schedul
 
 def schedule_for(n_params: float, loss_nats: float) -> Schedule:
     """The growing batch by which N reaches a loss."""
-    law = step_loss_of(catalogue.load_law(catalogue.CRITICAL_BATCH).data["loss_of_steps"])
+    law = step_loss_of(catalogue.critical_batch_law().data["loss_of_steps"])
     floor = law.converged(n_params)
     if not loss_nats > floor:
         raise InputError(

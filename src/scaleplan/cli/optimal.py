@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from scaleplan.cli.optimal_exact import Shapes
 
 KINDS_OF_N = {"both": None, "total": TOTAL, "non-embedding": NON_EMBEDDING}
-KNOWS_REPETITION = ("muennighoff2023",)
 
 NExperts = Annotated[int | None, quantity("--n-experts", units.count, "Routed experts.", metavar="N")]
 NExpertsPerToken = Annotated[int | None, quantity("--n-experts-per-token", units.count, "Routed experts that a token passes.", metavar="N")]
@@ -110,7 +109,7 @@ def optimal(
     if exact_flops and loss_change is not None:
         raise UsageError("--loss-change counts C = 6 N D", hint="leave out --exact-flops")
     shapes = shapes_of(question, like, seq_len) if exact_flops else None
-    names = law or (KNOWS_REPETITION if unique_tokens else catalogue.DEFAULT)
+    names = law or (catalogue.knowing("repetition") if unique_tokens else catalogue.default_laws())
     advices, silent = ask(names, question, KINDS_OF_N.get(n_kind or ""), precision, shapes.adviser() if shapes else advise)
     answer = answer_of(question, advices, silent, n_kind or "own")
     if shapes:
@@ -147,9 +146,6 @@ def with_training(answer: Answer, advices: Sequence[Advice]) -> Answer:
     return optimal_training.with_training(answer, advices)
 
 
-FEW_BITS = "kumar2024"
-
-
 def in_precision(law: ScalingLaw, name: str) -> ScalingLaw:
     """A law for training in another precision; one whose loss is not additive refuses."""
     from scaleplan.laws.forms import Additive
@@ -160,14 +156,17 @@ def in_precision(law: ScalingLaw, name: str) -> ScalingLaw:
     if not isinstance(law.loss, Additive):
         raise NotSupported(f"`{law.name}` has no loss in which --precision could be counted", hint="`--law besiroglu2024` has")
     bits = 8 * min(recipe.compute_bytes, recipe.weight_bytes)
-    return in_bits(law, precision_of(catalogue.load_law(FEW_BITS).data["precision"]), bits)
+    return in_bits(law, precision_of(catalogue.load_law(catalogue.first_knowing("precision")).data["precision"]), bits)
 
 
 def with_precision(answer: Answer, name: str) -> Answer:
     """The answer, marked as an estimate."""
-    caution = catalogue.load_law(FEW_BITS).data["caution"]
-    warning = Caution("estimate", f"--precision {name}: N counts as the effective parameters of {FEW_BITS}; {caution}", {"law": FEW_BITS})
-    sources = [*answer.more_sources, FEW_BITS]
+    few_bits = catalogue.load_law(catalogue.first_knowing("precision"))
+    caution = few_bits.data["caution"]
+    warning = Caution(
+        "estimate", f"--precision {name}: N counts as the effective parameters of {few_bits.name}; {caution}", {"law": few_bits.name}
+    )
+    sources = [*answer.more_sources, *few_bits.sources("precision")]
     return answer._replace(inputs={**answer.inputs, "precision": name}, warnings=[*answer.warnings, warning], more_sources=sources)
 
 
@@ -213,8 +212,8 @@ def ask(
     names: Sequence[str], question: Question, kind: str | None, precision: str | None, adviser: Adviser = advise
 ) -> tuple[list[Advice], dict[str, ScaleplanError]]:
     """The answers, and by name why some laws of the default list (or of `all`) have none; a law asked for by name must answer."""
-    wanted = set() if names == catalogue.DEFAULT else set(names) - {catalogue.EVERY}
-    yardstick, critical_batch = catalogue.load_law(catalogue.RECOMMENDED), catalogue.critical_batch()
+    wanted = set() if names == catalogue.default_laws() else catalogue.asked_by_name(names)
+    yardstick, critical_batch = catalogue.load_law(catalogue.recommended()), catalogue.critical_batch()
     advices: list[Advice] = []
     silent: dict[str, ScaleplanError] = {}
     for law in catalogue.load_laws(names):
@@ -224,7 +223,7 @@ def ask(
             advices.append(adviser(in_precision(law, precision) if precision else law, question, yardstick, critical_batch, kind))
         except (NotSupported, InputError) as error:
             if law.name in wanted:
-                raise
+                raise catalogue.with_hint(error) from None
             silent[law.name] = error
     if not advices:
         raise next((error for error in silent.values() if isinstance(error, InputError)), next(iter(silent.values())))

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 Silent = Mapping[str, ScaleplanError]
 Rows = Sequence[Mapping[str, Any]]
 
-TOKEN_STOCK = "villalobos2024"
-
 
 def answer_of(question: Question, advices: Sequence[Advice], silent: Silent, n_kind: str) -> Answer:
     """Everything about one question."""
@@ -31,7 +29,7 @@ def answer_of(question: Question, advices: Sequence[Advice], silent: Silent, n_k
     for row, multipliers in zip(rows, growths, strict=False):  # all rows, or none
         row["per_decade"] = growth_row(multipliers)
     names = [advice.law.name for advice in advices]
-    recommended = names[0] if question.unique_tokens else catalogue.RECOMMENDED
+    recommended = names[0] if question.unique_tokens else catalogue.recommended()
     return Answer(
         "optimal",
         inputs=inputs_of(question) | {"law": names, "n_kind": n_kind},
@@ -142,7 +140,7 @@ def growth_table(rows: Rows, growths: Sequence[Growth]) -> Table:
         return Table("Ten times the compute multiplies", [Column("law", "law"), *headings], shown)
     wasted = [line | {"wasted_compute_fraction": row["wasted_compute_fraction"]} for line, row in zip(shown, rows, strict=True)]
     columns = [Column("law", "law"), *headings, Column("wasted_compute_fraction", "wasted", "fraction")]
-    note = f"wasted: compute that the best run by {catalogue.RECOMMENDED} would not need for the same loss."
+    note = f"wasted: compute that the best run by {catalogue.recommended()} would not need for the same loss."
     return Table("Ten times the compute multiplies", columns, wasted, [note])
 
 
@@ -164,19 +162,20 @@ def extrapolations(advices: Sequence[Advice | ExpertAdvice]) -> Iterator[Caution
 def stock(advices: Sequence[Advice | ExpertAdvice]) -> Iterator[Caution]:
     """More tokens than there is public text."""
     most = max(advices, key=lambda advice: advice.run.n_tokens)
-    stock_tokens = catalogue.load_law(TOKEN_STOCK).data["stock"]["n_tokens"]
+    stock_law = catalogue.token_stock()
+    stock_tokens = stock_law.data["stock"]["n_tokens"]
     if most.run.n_tokens > stock_tokens:
         factor = float(most.run.n_tokens / stock_tokens)
         message = (
             f"{most.law.name}: {show_count(most.run.n_tokens)} tokens is {three_digits(factor)}x the stock of public human text "
-            f"({show_count(stock_tokens)}, {TOKEN_STOCK})"
+            f"({show_count(stock_tokens)}, {stock_law.name})"
         )
         yield Caution("token-stock", message, {"law": most.law.name, "factor": factor})
 
 
 def tokenizers(advices: Sequence[Advice]) -> Iterator[Caution]:
     """B_crit was measured under one tokenizer; the losses of others mean something else."""
-    own = catalogue.load_law(catalogue.CRITICAL_BATCH).tokenizer
+    own = catalogue.critical_batch_law().tokenizer
     foreign = [advice.law.name for advice in advices if advice.critical_batch is not None and advice.law.tokenizer != own]
     if foreign:
         message = f"B_crit was measured with {own} tokens; for {', '.join(foreign)}, whose tokens differ, it is a guide to size only"
@@ -190,17 +189,11 @@ def cautions(advices: Sequence[Advice | ExpertAdvice]) -> Iterator[Caution]:
             yield Caution("law", f"{advice.law.name}: {advice.law.data['caution']}", {"law": advice.law.name})
 
 
-WHY = {
-    "kaplan2020": "kaplan2020 counts neither embeddings nor the last layer's FLOP and tuned less: too large a model on too few tokens.",
-    "hoffmann2022-3": "hoffmann2022-3 stopped its fit early; besiroglu2024 refits the same points and meets approaches 1 and 2.",
-}
-
-
 def remarks(advices: Sequence[Advice], recommended: str, silent: Silent, n_kind: str) -> list[str]:
     """Which law to follow, why they differ, and who had no answer."""
     names = [advice.law.name for advice in advices]
     said = [f"Recommended: {recommended}."] if recommended in names and len(names) > 1 else []
-    said += [why for name, why in WHY.items() if name in names and len(names) > 1]
+    said += catalogue.remarks_on(names) if len(names) > 1 else []
     if n_kind in ("total", "non-embedding", "both"):
         said.append("N is converted by N_total = N + 47491 N^(1/3) (pearce2024), an estimate.")
     return said + silences(silent)

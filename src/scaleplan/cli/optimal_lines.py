@@ -109,7 +109,7 @@ def ratio_line(advice: Advice, cited: list[str]) -> Line:
 def batch_lines(advice: Advice) -> Iterator[Line]:
     """B_crit at the loss of the run, and the steps at that batch."""
     law, rule = advice.law, catalogue.critical_batch()
-    cited = catalogue.load_law(catalogue.CRITICAL_BATCH).sources("critical_batch")
+    cited = catalogue.critical_batch_law().sources("critical_batch")
     made = (
         ("critical_batch_tokens", advice.critical_batch, rule.formula(), {**rule.constants(), "loss_nats": advice.run.loss_nats}),
         (

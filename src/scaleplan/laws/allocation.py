@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from scaleplan.errors import InputError, NotSupported, UsageError
 from scaleplan.laws.convention import FLOPS_PER_PARAM_TOKEN, training_flops
 from scaleplan.laws.forms import Additive, Frontier, KaplanLoss
-from scaleplan.laws.law import Law
+from scaleplan.laws.law import Law, TopicUnknown
 from scaleplan.laws.power import PowerFrontier
+from scaleplan.wording import field, fields
+from scaleplan.wording import question as ask
 
 if TYPE_CHECKING:
     from scaleplan.laws.constraints import Bounds
 
 ENDLESS = 1e30
-FLAGS = {"compute_flops": "--compute", "n_params": "--n-params", "n_tokens": "--tokens", "loss_nats": "--loss"}
+FIELDS = {"compute_flops": "compute", "n_params": "n_params", "n_tokens": "tokens", "loss_nats": "loss"}
+"""What a question fixes -> the field that gives it."""
 
 
 class Question(NamedTuple):
@@ -40,7 +43,7 @@ class Question(NamedTuple):
 
     def fixed(self) -> list[str]:
         """The names of what is fixed among compute, N, D and the loss."""
-        return [name for name in FLAGS if getattr(self, name) is not None]
+        return [name for name in FIELDS if getattr(self, name) is not None]
 
 
 class Run(NamedTuple):
@@ -62,15 +65,19 @@ class Run(NamedTuple):
 def check_question(question: Question) -> None:
     """Refuse what is fixed twice, or not at all."""
     fixed = question.fixed()
-    flags = " and ".join(FLAGS[name] for name in fixed)
+    given = fields(*(FIELDS[name] for name in fixed))
     if not fixed:
-        raise UsageError("what is the budget?", hint="give one of --compute, --n-params, --tokens, --loss")
+        raise UsageError("what is the budget?", hint=f"give one of {fields(*FIELDS.values(), joined=', ')}")
     if "loss_nats" in fixed and len(fixed) > 1:
-        raise UsageError(f"{flags} contradict each other", hint="--loss asks for the cheapest run that reaches it; leave out the rest")
+        raise UsageError(
+            f"{given} contradict each other", hint=f"{field('loss')} asks for the cheapest run that reaches it; leave out the rest"
+        )
     if question.bounds is not None and fixed not in (["compute_flops"], ["loss_nats"]):
-        raise UsageError(f"bounds do not go with {flags}", hint="they narrow what --compute or --loss alone leaves open")
+        raise UsageError(
+            f"bounds do not go with {given}", hint=f"they narrow what {fields('compute', 'loss', joined=' or ')} alone leaves open"
+        )
     if len(fixed) > 2:
-        raise UsageError(f"{flags}: two of them fix the third", hint="leave one out")
+        raise UsageError(f"{given}: two of them fix the third", hint="leave one out")
 
 
 def allocate(law: Law, question: Question) -> Run:
@@ -117,7 +124,7 @@ def frontier_for(law: Law, question: Question) -> Frontier | PowerFrontier:
         return Served(law.additive, question.inference_tokens)
     if law.frontier is None:
         raise NotSupported(
-            f"`{law.name}` does not say how to divide a budget", hint=f"`scaleplan presets laws {law.name}` shows what it says"
+            f"`{law.name}` does not say how to divide a budget", hint=f"`{ask('presets', 'laws', law.name)}` shows what it says"
         )
     return law.frontier
 
@@ -136,7 +143,7 @@ def frontier_of_repetition(law: Law, question: Question) -> Frontier:
     from scaleplan.laws.repetition import Repeating
 
     if not isinstance(law.loss, Repeating):
-        raise NotSupported(f"`{law.name}` does not know what repeated data are worth", hint="`--law muennighoff2023` does")
+        raise TopicUnknown(f"`{law.name}` does not know what repeated data are worth", "repetition")
     if question.inference_tokens:
         raise NotSupported("no law here covers repeated data and inference together", hint="leave out one of them")
     return law.loss.on(question.unique_tokens)
@@ -184,7 +191,8 @@ def check_reach(law: Law, frontier: Frontier | PowerFrontier, loss_nats: Any) ->
     """Refuse a loss that no budget reaches under this law, and name the limit."""
     if isinstance(frontier, PowerFrontier):
         if frontier.loss_of_compute is None:
-            raise NotSupported(f"`{law.name}` says nothing of the loss", hint="fix --compute, --n-params or --tokens, or ask another law")
+            others = fields("compute", "n_params", "tokens", joined=", ")
+            raise NotSupported(f"`{law.name}` says nothing of the loss", hint=f"fix one of {others}, or ask another law")
         return
     limit = lowest_loss(frontier, law)
     if not loss_nats > limit:

@@ -14,6 +14,7 @@ from scaleplan.laws.convention import FLOPS_PER_PARAM_TOKEN
 from scaleplan.laws.forms import Additive, Frontier
 from scaleplan.laws.search import LARGEST, SMALLEST, rising_root
 from scaleplan.numeric import maximum, minimum
+from scaleplan.wording import field
 
 BOUNDED = ("n_params", "n_tokens", "tokens_per_param")
 
@@ -61,7 +62,7 @@ class Bounded(_BoundedConstants, Frontier):
         """The N of least compute that reaches the loss within the bounds."""
         law = self.inner
         if not isinstance(law, Additive):
-            raise NotSupported("bounds with a loss need a law of the form E + A / N^alpha + B / D^beta", hint="bound a --compute")
+            raise NotSupported("bounds with a loss need a law of the form E + A / N^alpha + B / D^beta", hint=f"bound a {field('compute')}")
         (n_low, n_high), (d_low, d_high), (r_low, r_high) = self.bounds
         reducible = loss_nats - law.e_nats
         endless = (law.a / reducible) ** (1 / law.alpha)  # the N that needs endless data

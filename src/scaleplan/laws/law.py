@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 Block = Mapping[str, Any]
 
 
+class TopicUnknown(NotSupported):
+    """A law asked about something that it does not know, and others do: `topic` is a role of theirs."""
+
+    def __init__(self, message: str, topic: str) -> None:
+        super().__init__(message)
+        self.topic = topic
+
+
 class Law(NamedTuple):
     """What one law says.
 
@@ -61,7 +69,7 @@ class Law(NamedTuple):
 
     def sources(self, block: str) -> list[str]:
         """Citation keys of one block, or of the whole preset where the block has none of its own."""
-        cited = self.data.get(block, {}).get("source") or self.data["convention"]["source"]
+        cited = self.data.get(block, {}).get("source") or self.data.get("convention", {}).get("source", [])
         return [cited] if isinstance(cited, str) else list(cited)
 
 

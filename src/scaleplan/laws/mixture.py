@@ -11,7 +11,8 @@ from typing import Any, ClassVar, NamedTuple
 from scaleplan.errors import NotSupported
 from scaleplan.laws.experts import FORMS, ExpertLaw, FineGrainedExperts, JointExperts, SparseExperts, expert_law_of
 from scaleplan.laws.forms import Additive, Frontier
-from scaleplan.laws.law import Law
+from scaleplan.laws.law import Law, TopicUnknown
+from scaleplan.wording import field
 
 EXPERT_SHARE = 2 / 3  # feed-forward 8 d^2 of the 12 d^2 of a usual layer, every layer with experts, embeddings left out
 SAME_RATIO = 1e-9  # relative: E / K of a mixture is that of a fit
@@ -75,10 +76,12 @@ def share_of(law: Law) -> float:
 def with_experts(law: Law, mixture: Mixture) -> Law:
     """The law of active N and of D with these experts, or a refusal that names the law."""
     if law.data.get("loss", {}).get("form") not in FORMS:
-        raise NotSupported(f"`{law.name}` does not know experts", hint="`--law ludziejewski2025-table3` does")
+        raise TopicUnknown(f"`{law.name}` does not know experts", "experts")
     if "superseded_by" in law.data:
         better = law.data["superseded_by"]
-        raise NotSupported(f"`{law.name}` has signs that the article's own table contradicts", hint=f"`--law {better}` has those printed")
+        raise NotSupported(
+            f"`{law.name}` has signs that the article's own table contradicts", hint=f"{field('law')} {better} has those printed"
+        )
     frontier = frontier_of(expert_law_of(law.data["loss"]), law, mixture)
     return law._replace(frontier=frontier, loss=frontier if isinstance(frontier, Additive) else None)
 
@@ -100,7 +103,7 @@ def at_granularity(loss: FineGrainedExperts, law: Law, mixture: Mixture, to_tota
     fitted = law.data["loss"]["n_experts"]
     if abs(mixture.expansion / fitted - 1) > SAME_RATIO:
         raise NotSupported(
-            f"`{law.name}` knows E / K = {fitted} alone", hint=f"it answers --n-experts {fitted * mixture.n_experts_per_token}"
+            f"`{law.name}` knows E / K = {fitted} alone", hint=f"it answers {field('n_experts')} {fitted * mixture.n_experts_per_token}"
         )
     at = loss.at(mixture.n_experts_per_token)
     return at._replace(a=at.a / to_total**at.alpha)

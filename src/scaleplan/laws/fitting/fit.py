@@ -13,6 +13,7 @@ from scaleplan.laws.fitting.newton import RIDGE, minimise
 from scaleplan.laws.fitting.problem import DELTA, Problem
 from scaleplan.laws.fitting.shapes import FALLING, Array, Columns, Shape
 from scaleplan.laws.fitting.starts import profile_starts, sample
+from scaleplan.wording import field
 
 AGREEMENT = 1e-8  # relative difference of the objective within which two starts found one minimum
 EXACT = 1e-14  # the same, absolute and per run, for data without noise
@@ -104,7 +105,7 @@ def check_runs(shape: Shape, columns: Mapping[str, Array], loss: Array) -> None:
     """Refuse what cannot be fitted: too few runs, columns that do not vary, a loss that does not."""
     for name in shape.columns:
         if name not in columns:
-            raise InputError(f"the form `{shape.name}` needs a column `{name}`", hint=f"name it with `--column {name}=...`")
+            raise InputError(f"the form `{shape.name}` needs a column `{name}`", hint=f"name it with {field('column')} {name}=...")
     needed = len(shape.parameters) + 1
     if len(loss) < needed:
         raise InputError(
@@ -134,7 +135,7 @@ def check_falling(shape: Shape, theta: Array) -> None:
         if name in FALLING and value <= 0:
             raise InputError(
                 f"the runs do not tell {name}: the loss does not fall with what it is the exponent of ({name} = {value:.3g})",
-                hint="check that the columns are right; add runs that differ more in it, or see `--compare` for simpler forms",
+                hint=f"check that the columns are right; add runs that differ more in it, or see {field('compare')} for simpler forms",
             )
 
 

@@ -16,6 +16,7 @@ from scaleplan.laws.fitting.frontier import additive_law
 from scaleplan.laws.fitting.problem import DELTA
 from scaleplan.laws.fitting.shapes import SHAPES, Array, Columns
 from scaleplan.laws.repetition import Repeated, Repeating
+from scaleplan.wording import field
 
 ONCE = 1.001  # epochs up to which data count as seen once
 FEWEST_REPEATING = 3  # runs; two constants
@@ -40,7 +41,7 @@ def fit_repeated(columns: Columns, loss: Array, tied: bool = False) -> RepeatedF
     columns = completed(columns)
     for name in ("n_params", "n_tokens", "unique_tokens"):
         if name not in columns:
-            raise InputError(f"the form `repeating` needs a column `{name}`", hint=f"name it with `--column {name}=...`")
+            raise InputError(f"the form `repeating` needs a column `{name}`", hint=f"name it with {field('column')} {name}=...")
     once = columns["n_tokens"] <= ONCE * columns["unique_tokens"]
     if (~once).sum() < FEWEST_REPEATING:
         raise InputError(
