@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from scaleplan.errors import ScaleplanError, UsageError
 from scaleplan.machine.layout import Layout, check_layout, fixed_sizes, nearest_divisors, parse_layout, rules
-from scaleplan.machine.pipeline import PLACEMENTS, head_stage, in_flight, layers_before
+from scaleplan.machine.pipeline import PLACEMENTS, head_stage, layers_before
+from scaleplan.machine.schedules import in_flight
 from scaleplan.model.shape import arch_of_shape
 
 GPT3 = fixed_sizes(arch_of_shape({"n_layers": 96, "d_model": 12288, "n_heads": 96, "n_vocab": 50257, "n_positions": 2048}))

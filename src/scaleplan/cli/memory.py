@@ -20,7 +20,7 @@ from scaleplan.errors import UsageError
 from scaleplan.machine.activations import ATTENTION_KERNELS
 from scaleplan.machine.layout import Layout, parse_layout
 from scaleplan.machine.memory import OFFLOADS
-from scaleplan.machine.pipeline import SCHEDULES
+from scaleplan.machine.schedules import SCHEDULES
 from scaleplan.model_files import Model
 
 

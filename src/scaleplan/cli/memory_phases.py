@@ -13,7 +13,8 @@ from scaleplan.cli.memory_tables import FORMULA_SOURCES, PARTS, Room
 from scaleplan.machine.activations import Split, block_layers, layer_bytes
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.memory import USABLE_SHARE, Phase, Stage, fits, stage_parameters, units_of
-from scaleplan.machine.pipeline import in_flight, places
+from scaleplan.machine.pipeline import places
+from scaleplan.machine.schedules import in_flight
 from scaleplan.model.items import Bill
 from scaleplan.units import counted, show_bytes
 

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from scaleplan.machine.activations import Batch, Split, kept_bytes, layer_bytes, outside_bytes
 from scaleplan.machine.held import Formats, Parameters, State, added, is_zero, parameters_of, state_of
 from scaleplan.machine.layout import Layout
-from scaleplan.machine.pipeline import Place, in_flight, places
+from scaleplan.machine.pipeline import Place, places
 from scaleplan.machine.recipe import Precision
+from scaleplan.machine.schedules import in_flight
 from scaleplan.machine.stack import Stack
 from scaleplan.model.arch import Size
 from scaleplan.model.blocks import Pass

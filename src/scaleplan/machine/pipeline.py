@@ -1,4 +1,4 @@
-"""Which layers a pipeline stage holds, and how many micro-batches wait on it for their backward pass."""
+"""Which layers a pipeline stage holds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from scaleplan.model.arch import Size
 from scaleplan.model.items import Bill, Layer, total
 from scaleplan.numeric import floor_div, maximum, minimum, where
 
-SCHEDULES = ("1f1b", "gpipe", "zb1p", "dualpipe")
 PLACEMENTS = ("even", "balanced")
 
 
@@ -39,26 +38,6 @@ def head_stage(layout: Layout, n_layers: Size, head_layers: Any, placement: str)
 def whole(x: Any) -> Any:
     """Rounded down, an int or an array of ints."""
     return (x // 1).astype("int64") if hasattr(x, "astype") else int(x // 1)
-
-
-def in_flight(stage: Size, layout: Layout, n_micro_batches: Size, schedule: str = "1f1b") -> Size:
-    """Micro-batches that wait on a stage for their backward pass, times the virtual stages: each waits with 1/v of the stage's layers.
-
-    v min(m, p - i)                      one forward, one backward (narayanan2021)
-    min(v m, 2 (p - i - 1) + (v - 1) p + 1)    the same, interleaved: p (1 + (p - 1) / (p v)) on the first stage
-    v m                                  GPipe
-    v min(m, p)                          zero bubble ZB1P (qi2024)
-    v min(m, p + 1)                      DualPipe (deepseek2024-v3); both by their papers' formulas
-    """
-    p, v, m = layout.pp, layout.n_virtual_stages, n_micro_batches
-    if schedule == "gpipe":
-        return v * m
-    if schedule == "zb1p":
-        return v * minimum(m, p)
-    if schedule == "dualpipe":
-        return v * minimum(m, p + 1)
-    interleaved = 2 * (p - stage - 1) + (v - 1) * p + 1
-    return where(v > 1, minimum(v * m, interleaved), v * minimum(m, p - stage))
 
 
 # ------------------------------------------------------------------------------------------------------------------ stages
