@@ -40,7 +40,7 @@ def test_what_is_no_layout_is_refused(text: str):
         ("tp5,pp8", "tp 5 does not divide the 96 attention heads", "tp4 or tp6"),
         ("tp8,pp97", "pp 97 is more stages than the 96 layers", "pp96"),
         ("cp3", "cp 3 does not divide the sequence of 2048", "cp2 or cp4"),
-        ("ep2,dp2", "ep 2 needs experts", None),
+        ("ep2,dp2", "`ep2` needs experts", None),
         ("vpp2", "vpp 2 needs a pipeline", None),
         ("dp3", "a global batch of 64 sequences is not a whole number", None),
     ],

@@ -89,7 +89,7 @@ class Parameters(NamedTuple):
 def parameters_of(layer: Layer, layout: Layout, formats: Formats) -> Parameters:
     """One set of a layer's weights on one device."""
     dense = held_by(layer, (w for w in layer.weights if not is_expert(w)), layout, formats)
-    experts = held_by(layer, (w for w in layer.weights if is_expert(w)), layout, formats)
+    experts = held_by(layer, (w for w in layer.weights if is_expert(w)), layout._replace(tp=layout.expert_tp), formats)
     return Parameters(dense, experts.each(lambda n: ceil_div(n, layout.ep)))
 
 
@@ -151,7 +151,7 @@ def state_of(held: Parameters, layout: Layout, formats: Formats) -> State:
     dense = sharded(held.dense, layout, formats, shards)
     if is_zero(held.experts.params):
         return dense
-    experts = sharded(held.experts, layout, formats, maximum(1, shards // layout.ep))
+    experts = sharded(held.experts, layout, formats, maximum(1, shards * layout.tp // (layout.ep * layout.expert_tp)))
     return State(*(a + b for a, b in zip(dense, experts, strict=True)))
 
 

@@ -11,6 +11,7 @@ from scaleplan.model.arch import Arch, FeedForward, Size
 from scaleplan.model.items import total
 from scaleplan.model.mixers.attention import Attention
 from scaleplan.model.mixers.latent import LatentAttention
+from scaleplan.wording import field
 
 
 class Layout(NamedTuple):
@@ -21,6 +22,8 @@ class Layout(NamedTuple):
     zero_stage          what the data parallel ranks divide: 1 optimizer, 2 and gradients, 3 and weights (FSDP)
     sequence_parallel   norms and dropout are divided by tokens over the tensor parallel ranks
     n_shards            ranks over which ZeRO divides, where that is fewer than there are (HSDP)
+    etp                 tensor parallel of the routed experts, where it is not that of the rest
+    stage_layers        layers of each of the pp x vpp stages, in the order of the model, where they are not spread evenly
 
     Ranks count innermost first: tp, cp, dp, pp.
     """
@@ -34,6 +37,8 @@ class Layout(NamedTuple):
     zero_stage: Size = 0
     sequence_parallel: Any = False
     n_shards: Size | None = None
+    etp: Size | None = None
+    stage_layers: tuple[int, ...] | None = None
 
     @property
     def n_devices(self) -> Size:
@@ -44,6 +49,11 @@ class Layout(NamedTuple):
         """Ranks that hold the same weights before ZeRO divides them: data parallel times context parallel."""
         return self.dp * self.cp
 
+    @property
+    def expert_tp(self) -> Size:
+        """Tensor parallel ranks that share a routed expert."""
+        return self.tp if self.etp is None else self.etp
+
     def spelled(self) -> str:
         """As it is typed: `tp8,pp8,dp4,sp,zero1`."""
         degrees = [f"{part}{getattr(self, field)}" for part, field in PARTS.items() if field in ALWAYS or not is_default(self, field)]
@@ -52,6 +62,7 @@ class Layout(NamedTuple):
 
 PARTS = {
     "tp": "tp", "pp": "pp", "cp": "cp", "dp": "dp", "ep": "ep", "vpp": "n_virtual_stages", "zero": "zero_stage", "shard": "n_shards",
+    "etp": "etp",
 }  # fmt: skip
 ALWAYS = ("tp", "pp", "dp")
 WORDS: dict[str, dict[str, Any]] = {"sp": {"sequence_parallel": True}, "fsdp": {"zero_stage": 3}}
@@ -146,6 +157,7 @@ class Fixed(NamedTuple):
     n_kv_heads: Size | None
     d_ff: Size | None
     n_experts: Size | None
+    d_expert: Size | None = None
 
 
 def fixed_sizes(arch: Arch) -> Fixed:
@@ -161,6 +173,7 @@ def fixed_sizes(arch: Arch) -> Fixed:
         n_kv_heads=first.n_kv_heads if isinstance(first, Attention) else None,
         d_ff=next((f.d_ff for f in dense if f.d_ff is not None), routed[0].d_ff if routed else None),
         n_experts=routed[0].n_experts if routed else None,
+        d_expert=routed[0].d_ff if routed else None,
     )
 
 
@@ -191,21 +204,48 @@ def rules(layout: Layout, sizes: Fixed, seq_len: Size, micro: Size, in_all: Size
     yield Rule(
         "cp", seq_len % layout.cp == 0, "cp {cp} does not divide the sequence of {whole} tokens", n | {"whole": seq_len}, ("cp", "whole")
     )
+    yield from stage_rules(layout, layers, n)
     yield Rule("ep", *expert_rule(layout, sizes, n))
+    yield from expert_tensor_rules(layout, sizes, n)
     replicas = layout.dp * micro
     reason = "a global batch of {whole} sequences is not a whole number of micro-batches of {micro} on dp {dp}"
     yield Rule("dp", in_all % replicas == 0, reason, n | {"whole": in_all, "micro": micro, "step": replicas})
     yield Rule("shard", *shard_rule(layout, n))
 
 
+def stage_rules(layout: Layout, n_layers: Size, n: dict[str, Any]) -> Iterator[Rule]:
+    """Layers given stage by stage: one number for each stage, at least 1, that add up to the layers."""
+    if layout.stage_layers is None:
+        return
+    n = n | {"count": len(layout.stage_layers), "least": min(layout.stage_layers, default=0), "sum": sum(layout.stage_layers)}
+    n |= {"whole": n_layers, "stages": layout.pp * layout.n_virtual_stages}
+    where = field("stage_layers")
+    yield Rule("stages", n["count"] == n["stages"], f"{where} has {{count}} numbers; the layout has {{stages}} stages", n)
+    yield Rule("stages", n["least"] > 0, f"{where} has a stage of `{{least}}` layers; a stage holds at least 1", n)
+    yield Rule("stages", n["sum"] == n_layers, f"{where} adds up to {{sum}} layers; the model has {{whole}}", n)
+
+
 def expert_rule(layout: Layout, sizes: Fixed, n: dict[str, Any]) -> tuple[Any, str, dict[str, Any], tuple[str, str] | None]:
     """Expert parallelism divides the experts, and its ranks are data, context and tensor parallel ones."""
     if sizes.n_experts is None:
-        return layout.ep == 1, "ep {ep} needs experts; this model has none", n, None
+        return layout.ep == 1, "`ep{ep}` needs experts; this model has none", n, None
     ranks = layout.replicas * layout.tp
     fits = (sizes.n_experts % layout.ep == 0) & (ranks % layout.ep == 0)
-    reason = "ep {ep} must divide the {whole} experts, and the {ranks} ranks of dp, cp and tp"
+    reason = "`ep{ep}` must divide the {whole} experts, and the {ranks} ranks of dp, cp and tp"
     return fits, reason, n | {"whole": sizes.n_experts, "ranks": ranks}, ("ep", "whole")
+
+
+def expert_tensor_rules(layout: Layout, sizes: Fixed, n: dict[str, Any]) -> Iterator[Rule]:
+    """Tensor parallelism of the experts divides their width, and with ep the ranks of tp, cp and dp."""
+    if layout.etp is None:
+        return
+    if sizes.n_experts is None:
+        yield Rule("etp", layout.etp == layout.tp, "`etp{etp}` needs experts; this model has none", n)
+        return
+    n = n | {"whole": sizes.d_expert, "ranks": layout.replicas * layout.tp, "both": layout.ep * layout.etp}
+    yield Rule("etp", sizes.d_expert % layout.etp == 0, "`etp{etp}` does not divide the experts' width {whole}", n, ("etp", "whole"))
+    reason = "`ep{ep}` times `etp{etp}` does not divide the {ranks} ranks of tp, cp and dp"
+    yield Rule("etp", n["ranks"] % n["both"] == 0, reason, n)
 
 
 def shard_rule(layout: Layout, n: dict[str, Any]) -> tuple[Any, str, dict[str, Any]]:

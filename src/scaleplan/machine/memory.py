@@ -166,8 +166,10 @@ def stages(bill: Bill, layout: Layout, run: Training) -> list[Stage]:
 
 def peak_bytes(bill: Bill, layout: Layout, run: Training) -> Size:
     """The most that any device needs at any moment of a step, for one layout or for arrays of them."""
-    peaks = [stage.peak_bytes for stage in stages(bill, layout, run)]
-    return peaks[0] if len(peaks) == 1 else maximum(*peaks)
+    peak: Any = 0
+    for stage in stages(bill, layout, run):
+        peak = maximum(peak, stage.peak_bytes)
+    return peak
 
 
 def fits(peak: Size, capacity_bytes: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from scaleplan.machine.layout import Layout
@@ -60,6 +61,8 @@ class Place(NamedTuple):
 def places(bill: Bill, layout: Layout, placement: str) -> list[Place]:
     """The stages that can be the fullest: the first, with the most micro-batches waiting, and the last, with head and loss."""
     runs = [(index, count) for index, count in bill.order if bill.layers[index].place == "block"]
+    if layout.stage_layers is not None:
+        return listed_places(runs, layout, layout.stage_layers)
     n_layers, head = total(count for _, count in runs), head_in_layers(bill)
     last = head_stage(layout, n_layers, head, placement)
     if isinstance(last, int) and last == 0:
@@ -71,6 +74,70 @@ def places(bill: Bill, layout: Layout, placement: str) -> list[Place]:
         Place("first", 0 * last, tuple(counts_between(runs, 0 * last, end)), True, alone),
         Place("last", last, tuple(counts_between(runs, start, n_layers)), alone, True, last > 0),
     ]
+
+
+def listed_places(runs: list[tuple[int, Size]], layout: Layout, stage_layers: tuple[int, ...]) -> list[Place]:
+    """Every rank of the pipeline, where the layers of each stage are given; rank i holds stages i, i + p, i + 2p, ..."""
+    starts = [sum(stage_layers[:stage]) for stage in range(len(stage_layers))]
+    found = []
+    for rank in range(layout.pp):
+        held: dict[int, Size] = {}
+        for stage in range(rank, len(stage_layers), layout.pp):
+            for index, count in counts_between(runs, starts[stage], starts[stage] + stage_layers[stage]):
+                held[index] = held.get(index, 0) + count
+        first, last = rank == 0, rank == layout.pp - 1
+        name = "first" if first else "last" if last else f"stage {rank}"
+        found.append(Place(name, rank, tuple(held.items()), first, last, last and not first))
+    return found
+
+
+class StageShare(NamedTuple):
+    """What one pipeline rank has of the model.
+
+    n_layers  layers on it
+    work      its matrix products in units of the model's average layer; the head counts as `head_in_layers`
+    n_params  weights before tensor parallelism divides them; a tied head on another rank than the table is a copy of it
+    """
+
+    name: str
+    rank: int
+    n_layers: int
+    work: float
+    n_params: int
+
+
+def stage_shares(bill: Bill, layout: Layout, placement: str = "even") -> list[StageShare]:
+    """Layers, work and weights of every pipeline rank: embedding and head weigh as the layers that they are worth.
+
+    One layout; without `stage_layers` the layers are spread as the placement does.
+    """
+    runs = [(index, count) for index, count in bill.order if bill.layers[index].place == "block"]
+    listed = layout.stage_layers or spread(bill, layout, placement)
+    blocks = [layer for layer in bill.layers if layer.place == "block"]
+    average = total(layer.runs * products(layer) for layer in blocks) / total(layer.runs for layer in blocks)
+    found = []
+    for place in listed_places(runs, layout, listed):
+        work = total(count * products(bill.layers[index]) for index, count in place.counts) / average
+        params = total(count * total(w.n_params for w in bill.layers[index].weights) for index, count in place.counts)
+        for layer in bill.layers:
+            if layer.place != "block" and (place.first if layer.place == "embedding" else place.last):
+                params += total(w.n_params if w.stored else w.elements * place.apart for w in layer.weights)
+                work += products(layer) / average if layer.place == "head" else 0
+        found.append(StageShare(place.name, place.stage, total(count for _, count in place.counts), work, params))
+    return found
+
+
+def spread(bill: Bill, layout: Layout, placement: str) -> tuple[int, ...]:
+    """Layers of each stage under a placement, in the order of the model."""
+    n_layers = total(count for index, count in bill.order if bill.layers[index].place == "block")
+    stages = layout._replace(pp=layout.pp * layout.n_virtual_stages)
+    ends = [layers_before(i, stages, n_layers, head_in_layers(bill), placement) for i in range(stages.pp)] + [n_layers]
+    return tuple(end - start for start, end in pairwise(ends))
+
+
+def heaviest(shares: list[StageShare]) -> StageShare:
+    """The rank with the most work: every micro-batch waits for it."""
+    return max(shares, key=lambda share: share.work)
 
 
 def head_in_layers(bill: Bill) -> Any:
