@@ -79,7 +79,8 @@ def test_a_sweep_counts_what_each_shape_counts(words: dict[str, Any], sizes: Siz
     for i, point in enumerate(points(sizes)):
         for name, expected in numbers_of(words | point, how).items():
             value = found[name]
-            assert (value[i] if isinstance(value, np.ndarray) else value) == expected, (name, point)
+            here = value[i] if isinstance(value, np.ndarray) else value
+            assert here == expected or (expected is None and np.isnan(here)), (name, point)
 
 
 def test_sizes_broadcast():
@@ -105,12 +106,13 @@ def test_lengths_may_be_swept():
 @pytest.mark.parametrize("name", CONVENTIONS)
 def test_flops_of_the_largest_models_do_not_overflow(name: str, swept_word: str):
     """Beyond 9.2e18 an int64 turns negative without a word: in arrays, FLOP are floats, whatever was swept."""
-    words, s = {"n_layers": 126, "d_model": 16384, "n_heads": 128, "n_vocab": 128_256}, 2**23
+    words, s = {"n_layers": 126, "d_model": 16384, "n_heads": 128, "n_vocab": 128_256, "window": 4096}, 2**23
     one = bill_of(arch_of_shape(words))
     many = bill_of(arch_of_shape(words | {"n_layers": np.array([126])})) if swept_word == "n_layers" else one
     length = np.array([s]) if swept_word == "seq_len" else s
 
     expected = training_flops(one, count_params(one), Lengths(s, s))[name]
+    assert expected is not None
     assert expected > 2**63
     assert training_flops(many, count_params(many), Lengths(length, length))[name][0] == pytest.approx(expected, rel=1e-12)
 

@@ -140,7 +140,7 @@ def palm_flops_per_token(N: float, L: int, H: int, Q: int, T: int) -> float:
     plain = bill(L, H * Q, n_heads=H, d_head=Q)
     lengths = Lengths(T, T)
     found = flops_by_convention(plain, count_params(plain), lengths)
-    return 6 * N + (found["palm"] - found["six_n_active"]) / T
+    return 6 * N + (found["palm"] - found["six_n"]) / T
 
 
 def gpt2() -> Any:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from scaleplan import units
 from scaleplan.answer import Answer, Caution, Column, Line, Table, quantities
+from scaleplan.arithmetic import names_in
 from scaleplan.cli.models import LoraOption, bill_with, with_model
 from scaleplan.cli.options import BatchSizeSeqs, BatchSizeTokens, BytesPerToken, NSteps, Recompute, SeqLen, Text, Tokens, command, quantity
 from scaleplan.cli.tokens import training_tokens
@@ -209,9 +209,10 @@ def result_of(counted: Counted, lines: list[Line]) -> dict[str, Any]:
     """The keys that other programs read."""
     found = {line.key: line.value for line in lines}
     batch, s = counted.batch, counted.lengths.encoder
-    by_name = training_flops(counted.bill, counted.params, counted.lengths)
+    described = training_flops(counted.bill, counted.params, counted.lengths)
+    by_name = {name: flops for name, flops in described.items() if flops is not None}
     exact = by_name["exact"]
-    terms = {"6 N of all parameters": by_name["six_n"]} | from_six_n(counted.bill, counted.lengths)
+    terms = {"6 N of the parameters that a token passes": by_name["six_n"]} | from_six_n(counted.bill, counted.lengths)
     return {
         "batch": {
             "batch_size_seqs": batch.batch_size_seqs,
@@ -249,7 +250,9 @@ def convention_row(name: str, flops: int, exact: int, s: int, tokens: float | No
 
 def conventions_table(result: dict[str, Any]) -> Table:
     """Training FLOP as different sources count it."""
-    rows = [{**row, **CONVENTIONS[row["name"]]._asdict()} for row in result["conventions"]]
+    rows: list[dict[str, Any]] = [{**row, **CONVENTIONS[row["name"]]._asdict()} for row in result["conventions"]]
+    shown = {row["name"] for row in rows}
+    rows += [{"name": name, **way._asdict()} for name, way in CONVENTIONS.items() if name not in shown]
     columns = [Column("name", "name"), Column("training_flops_per_token", "a token", "FLOP/token")]
     if result["training_flops"] is not None:
         columns.append(Column("training_flops", "training", "FLOP"))
@@ -274,7 +277,7 @@ def convention_lines(counted: Counted, result: dict[str, Any]) -> list[Line]:
     lines = []
     for row in result["conventions"]:
         way = CONVENTIONS[row["name"]]
-        inputs = {name: value for name, value in known.items() if re.search(rf"\b{name}\b", way.arithmetic)}
+        inputs = {name: known[name] for name in names_in(way.arithmetic)}
         key, label = f"conventions.{row['name']}.training_flops_per_token", f"{row['name']}: {way.meaning}"
         lines.append(Line(key, label, row["training_flops_per_token"], "FLOP/token", way.arithmetic, inputs, way.sources))
     return lines

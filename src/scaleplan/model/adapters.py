@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fractions import Fraction
 from typing import NamedTuple
 
 from scaleplan.errors import InputError, UnknownName
 from scaleplan.model.arch import Size
-from scaleplan.model.items import Bill, Layer, Weight, total
+from scaleplan.model.items import Bill, Layer, Weight, pruned_elements, total
 
 TARGETS: dict[str, Callable[[Weight], bool]] = {
     "attention": lambda w: w.group == "attention",
@@ -81,13 +80,6 @@ def adapter(weight: Weight, rank: int) -> list[Weight]:
 def pruned_params(bill: Bill, sparsity: float) -> Size:
     """Parameters that are zero when that share of every matrix in the layers is removed.
 
-    Tables, the head, norms and biases are kept, as is usual (frantar2023-sparsegpt).
+    Tables, the head, routers, norms and biases are kept, as is usual (frantar2023-sparsegpt).
     """
-    share = Fraction(str(sparsity))
-    return total(
-        layer.copies * weight.stored * int(weight.elements * share)
-        for layer in bill.layers
-        if layer.block is not None
-        for weight in layer.weights
-        if weight.matmul and weight.group != "router"
-    )
+    return total(layer.copies * weight.stored * pruned_elements(layer, weight, sparsity) for layer, weight in bill.weights())

@@ -1,19 +1,36 @@
-"""Training FLOP of one sequence, as different sources count it, and the steps from 6 N to the exact count.
+"""Training FLOP by token, as different sources count it, and the steps from 6 N to the exact count.
 
-Everything is for one sequence, so that whole numbers stay whole; divide by its tokens for FLOP per token. With an encoder and a
-decoder, tokens are the encoder's.
+A convention is one formula, `arithmetic`: it is what is computed and what is shown.
+
+With an encoder and a decoder each token passes its own stream: a token of the encoder the encoder, a token of the decoder the
+decoder. FLOP per token are those of both streams divided by the encoder's tokens, because the tokens of a run are its input.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import reduce
+from operator import and_
+from typing import Any, Literal, NamedTuple, TypeAlias
 
-from scaleplan.model.arch import Size
+from scaleplan.arithmetic import evaluate
+from scaleplan.model.arch import SEQUENCE, Block, Size
 from scaleplan.model.flops import Counting, FlopCount, Lengths, count_flops
 from scaleplan.model.items import Bill, Layer, Weight, total
 from scaleplan.model.mixers import attention_width
-from scaleplan.model.params import EMBEDDINGS, ParamCount, mixer_matrices
-from scaleplan.numeric import floats, minimum
+from scaleplan.model.mixers.attention import Attention
+from scaleplan.model.mixers.latent import LatentAttention
+from scaleplan.model.params import EMBEDDINGS, HEADS, ParamCount, kaplan_params, mixer_matrices
+from scaleplan.numeric import floats, minimum, where
+
+Shapes: TypeAlias = Literal["any", "attention", "causal attention", "plain gpt", "windows"]
+"""Shapes that a convention describes.
+
+any               every one
+attention         one stack of softmax attention
+causal attention  one stack of causal softmax or latent attention; feed-forwards with or without a gate, experts
+plain gpt         one stack of attention as wide as the model, without a gate, grouped heads or experts, d_ff = 4 d_model
+windows           some layer sees a part of the keys
+"""
 
 
 class Convention(NamedTuple):
@@ -23,115 +40,225 @@ class Convention(NamedTuple):
     formula     as its source writes it
     arithmetic  the same in the names of `convention_inputs`
     sources     citation keys
+    describes   the shapes that it is meant for; others have no such count
     """
 
     meaning: str
     formula: str
     arithmetic: str
     sources: tuple[str, ...] = ()
+    describes: Shapes = "any"
 
+
+SIX_N_PARTS = {"forward": 2, "input_gradients": 2, "weight_gradients": 2}
+"""FLOP of each parameter that a token passes: the product, the gradient of its input, the gradient of the weight (kaplan2020)."""
 
 CONVENTIONS: dict[str, Convention] = {
-    "six_n": Convention("all parameters", "6 N", "6 * n_params", ("kaplan2020",)),
-    "six_n_active": Convention("parameters that a token passes", "6 N_active", "6 * n_active_params", ("kaplan2020",)),
-    "six_n_non_embedding": Convention("without tables and head", "6 N_non_embedding", "6 * n_active_non_embedding_params", ("kaplan2020",)),
-    "kaplan": Convention("weights of the layers by 2 d (2 d_attn + d_ff)", "6 N_kaplan", "6 * n_kaplan", ("kaplan2020",)),
+    "six_n": Convention("parameters that a token passes", "6 N", "6 * n_passed_params", ("kaplan2020",)),
+    "six_n_non_embedding": Convention("without tables and head", "6 N_non_embedding", "6 * n_passed_non_embedding_params", ("kaplan2020",)),
+    "kaplan": Convention(
+        "weights of the layers by 2 d (2 d_attn + d_ff), experts as far as a token passes them, no gate",
+        "6 N_kaplan",
+        "6 * n_passed_kaplan",
+        ("kaplan2020",),
+    ),
     "kaplan_context": Convention(
-        "and half of the attention square", "6 N_kaplan + 6 L s d_attn", "6 * n_kaplan + 1.5 * attention_flops_per_token", ("kaplan2020",)
+        "and half of the attention square",
+        "6 N_kaplan + 6 L s d_attn",
+        "6 * n_passed_kaplan + 3 * attention_flops_per_token / 2",
+        ("kaplan2020",),
     ),
     "palm": Convention(
         "parameters that a token passes, full attention square",
         "6 N + 12 L H Q T",
-        "6 * n_active_params + 3 * attention_flops_per_token",
+        "6 * n_passed_params + 3 * attention_flops_per_token",
         ("chowdhery2022",),
     ),
     "megatron": Convention(
+        "today's counter of Megatron-LM: products of attention (grouped heads), feed-forward (gate, experts) and head, half of the square",
+        "3 (products - router) + 3/2 attention",
+        "3 * (linear_flops_per_token - router_flops_per_token) + 3 * attention_flops_per_token / 2",
+        ("megatron-lm-flops",),
+        "causal attention",
+    ),
+    "megatron2021": Convention(
         "plain GPT layers of this depth and width, with the head",
         "72 L h^2 + 12 L h s + 6 h V",
         "72 * n_layers * d_model ** 2 + 12 * n_layers * d_model * seq_len + 6 * d_model * n_vocab",
         ("narayanan2021",),
+        "plain gpt",
     ),
-    "megatron_recompute": Convention(
+    "megatron2021_recompute": Convention(
         "the same, every layer run forward twice",
         "96 L h^2 + 16 L h s + 6 h V",
         "96 * n_layers * d_model ** 2 + 16 * n_layers * d_model * seq_len + 6 * d_model * n_vocab",
         ("narayanan2021",),
+        "plain gpt",
     ),
     "chinchilla": Convention(
         "appendix F as listed, look-up counted as a product",
         "3 (layers + 4 V d)",
         "3 * (appendix_f_flops_per_token + 4 * n_vocab * d_model)",
         ("hoffmann2022",),
+        "attention",
     ),
     "chinchilla_layers": Convention(
-        "appendix F as its table A4 was made, no vocabulary", "3 layers", "3 * appendix_f_flops_per_token", ("hoffmann2022",)
+        "appendix F as its table A4 was made, no vocabulary",
+        "3 layers",
+        "3 * appendix_f_flops_per_token",
+        ("hoffmann2022",),
+        "attention",
     ),
     "maxtext": Convention(
         "weights in products, half of the attention square",
         "6 N_products + 6 L s d_attn",
-        "3 * linear_flops_per_token + 1.5 * attention_flops_per_token",
+        "3 * linear_flops_per_token + 3 * attention_flops_per_token / 2",
         ("maxtext",),
     ),
     "exact": Convention(
         "every product as it is run, full attention square", "3 forward", "forward_flops_per_token + backward_flops_per_token"
     ),
     "exact_causal": Convention(
-        "the same, only pairs that causality and windows leave",
+        "the same, only the pairs that causality leaves",
         "3 forward",
         "causal_forward_flops_per_token + causal_backward_flops_per_token",
+    ),
+    "exact_causal_windowed": Convention(
+        "the same, only the pairs that causality and windows leave",
+        "3 forward",
+        "windowed_forward_flops_per_token + windowed_backward_flops_per_token",
+        (),
+        "windows",
     ),
 }
 
 
-def convention_inputs(bill: Bill, n: ParamCount, lengths: Lengths) -> dict[str, Size | float]:
-    """What the arithmetic of the conventions is made of; FLOP are by token of the (encoder's) sequence."""
+def training_flops(bill: Bill, n: ParamCount, lengths: Lengths) -> dict[str, Size | None]:
+    """Training FLOP of one sequence by every convention, None where a convention does not describe the shape.
+
+    Whole where sizes are numbers. In a sweep a shape that is not described is NaN.
+    """
     lengths = lengths.safe()
+    inputs = exact_inputs(bill, n, lengths)
+    return {name: sequence_flops(way, bill, inputs, lengths) for name, way in CONVENTIONS.items()}
+
+
+def sequence_flops(way: Convention, bill: Bill, inputs: dict[str, Any], lengths: Lengths) -> Size | None:
+    """Training FLOP of one sequence by one convention."""
+    described = describes(way.describes, bill)
+    if described is False:
+        return None
+    value = evaluate(way.arithmetic, inputs) * lengths.encoder
+    return as_whole(value) if described is True else where(described, value, float("nan"))
+
+
+def describes(shapes: Shapes, bill: Bill) -> Any:
+    """Whether a bill is of one of these shapes: True, False, or an array of both in a sweep."""
+    blocks = [layer.block for layer in bill.layers if layer.block is not None]
+    if shapes == "windows":
+        return any(operation.span is not None for _, operation in bill.operations())
+    if shapes == "any":
+        return True
+    if len(bill.arch.stacks) > 1:
+        return False
+    if shapes == "attention":
+        return all(isinstance(block.mixer, Attention) for block in blocks)
+    if not all(is_causal_attention(block) for block in blocks):
+        return False
+    return True if shapes == "causal attention" else reduce(and_, map(is_plain_gpt, blocks))
+
+
+def is_causal_attention(block: Block) -> bool:
+    """Whether a layer's only mixer is causal softmax or latent attention to every key before."""
+    mixer = block.mixer
+    dense = isinstance(mixer, Attention) or (isinstance(mixer, LatentAttention) and mixer.indexer is None)
+    return dense and block.beside is None and getattr(mixer, "causal", False)
+
+
+def is_plain_gpt(block: Block) -> Any:
+    """Whether a layer is attention as wide as the model and an ungated feed-forward of four times that."""
+    mixer, spec = block.mixer, block.feed_forward
+    if not isinstance(mixer, Attention) or spec is None or spec.gated or spec.experts is not None:
+        return False
+    d_model = block.d_model
+    return (mixer.n_kv_heads == mixer.n_heads) & (mixer.n_heads * mixer.d_head == d_model) & (spec.d_ff == 4 * d_model)
+
+
+def convention_inputs(bill: Bill, n: ParamCount, lengths: Lengths) -> dict[str, Size | float]:
+    """The names in the arithmetic of the conventions with their numbers; FLOP are by token of the (encoder's) sequence."""
+    return {name: as_number(value) for name, value in exact_inputs(bill, n, lengths.safe()).items()}
+
+
+def exact_inputs(bill: Bill, n: ParamCount, lengths: Lengths) -> dict[str, Any]:
+    """The same, with a fraction where FLOP by token are not whole."""
     s = lengths.encoder
-    exact = count_flops(bill, s, decoder_seq_len=lengths.decoder)
-    causal = count_flops(bill, s, decoder_seq_len=lengths.decoder, how=Counting(causal=True, window=True))
+    counts = {"": Counting(), "causal_": Counting(causal=True), "windowed_": Counting(causal=True, window=True)}
+    found = {name: count_flops(bill, s, decoder_seq_len=lengths.decoder, how=how) for name, how in counts.items()}
+    exact = found[""]
+    by_token: dict[str, Any] = {
+        "linear_flops_per_token": exact.linear_flops,
+        "router_flops_per_token": exact.groups.get("router", 0),
+        "attention_flops_per_token": exact.attention_flops,
+        "appendix_f_flops_per_token": appendix_f(bill, s),
+    }
+    for name, count in found.items():
+        by_token |= {f"{name}forward_flops_per_token": count.forward_flops, f"{name}backward_flops_per_token": count.backward_flops}
     return {
-        "n_params": n.n_params,
-        "n_active_params": n.n_active_params,
-        "n_active_non_embedding_params": n.n_active_non_embedding_params,
-        "n_kaplan": n.kaplan,
+        "n_passed_params": passed(bill, n.n_active_params, lengths),
+        "n_passed_non_embedding_params": passed(bill, n.n_active_non_embedding_params, lengths, (*EMBEDDINGS, *HEADS)),
+        "n_passed_kaplan": passed_kaplan(bill, lengths),
         "n_layers": n_layers(bill),
         "d_model": bill.arch.d_model,
         "n_vocab": bill.arch.n_vocab,
         "seq_len": s,
-        "linear_flops_per_token": exact.linear_flops / s,
-        "attention_flops_per_token": exact.attention_flops / s,
-        "appendix_f_flops_per_token": appendix_f(bill, s) / s,
-        "forward_flops_per_token": exact.forward_flops / s,
-        "backward_flops_per_token": exact.backward_flops / s,
-        "causal_forward_flops_per_token": causal.forward_flops / s,
-        "causal_backward_flops_per_token": causal.backward_flops / s,
+        **{name: share_of(flops, s) for name, flops in by_token.items()},
     }
 
 
-def training_flops(bill: Bill, n: ParamCount, lengths: Lengths) -> dict[str, Size]:
-    """Training FLOP of one sequence by every convention."""
-    lengths = lengths.safe()
-    s = lengths.encoder
-    exact = count_flops(bill, s, decoder_seq_len=lengths.decoder)
-    causal = count_flops(bill, s, decoder_seq_len=lengths.decoder, how=Counting(causal=True, window=True))
-    square = exact.attention_flops
-    d, vocabulary, layers = bill.arch.d_model, bill.arch.n_vocab, n_layers(bill)
-    listed = appendix_f(bill, s)
-    return {
-        "six_n": 6 * s * floats(n.n_params),
-        "six_n_active": 6 * s * floats(n.n_active_params),
-        "six_n_non_embedding": 6 * s * floats(n.n_active_non_embedding_params),
-        "kaplan": 6 * s * floats(n.kaplan),
-        "kaplan_context": 6 * s * floats(n.kaplan) + 3 * square // 2,
-        "palm": 6 * s * floats(n.n_active_params) + 3 * square,
-        "megatron": 72 * s * floats(layers * d**2) + 12 * s**2 * floats(layers * d) + 6 * s * floats(d * vocabulary),
-        "megatron_recompute": 96 * s * floats(layers * d**2) + 16 * s**2 * floats(layers * d) + 6 * s * floats(d * vocabulary),
-        "chinchilla": 3 * listed + 12 * s * floats(vocabulary * d),
-        "chinchilla_layers": 3 * listed,
-        "maxtext": 3 * exact.linear_flops + 3 * square // 2,
-        "exact": exact.training_flops,
-        "exact_causal": causal.training_flops,
-    }
+def passed(bill: Bill, n_active_params: Size, lengths: Lengths, without: tuple[str, ...] = ()) -> Any:
+    """Parameters that a token passes; with two streams each token passes its own, by token of the encoder."""
+    if len(bill.arch.stacks) == 1:
+        return n_active_params
+    active = (
+        floats(layer.copies * weight.n_active_params) * passing(lengths, weight.stream)
+        for layer, weight in bill.weights()
+        if weight.group not in without
+    )
+    return share_of(total(active), lengths.encoder)
+
+
+def passing(lengths: Lengths, stream: str) -> Size:
+    """Tokens of a stream that 6 N counts: a pooler, which sees one position, is counted for every token."""
+    return lengths.encoder if stream == SEQUENCE else lengths.of(stream)
+
+
+def passed_kaplan(bill: Bill, lengths: Lengths) -> Any:
+    """Kaplan's weights of the layers that a token passes: experts as far as it passes them."""
+    each = (floats(layer.copies * kaplan_params(layer, used=True)) * passing(lengths, layer.stream) for layer in bill.layers)
+    return share_of(total(each), lengths.encoder)
+
+
+def share_of(flops: Any, s: Any) -> Any:
+    """FLOP by token: whole or a fraction for numbers, a float in a sweep."""
+    if not (isinstance(flops, int) and isinstance(s, int)):
+        return flops / s
+    if flops % s == 0:
+        return flops // s
+    from fractions import Fraction
+
+    return Fraction(flops, s)
+
+
+def as_number(value: Any) -> Any:
+    """A fraction as a float; anything else as it is."""
+    return value if isinstance(value, int | float) or hasattr(value, "dtype") else float(value)
+
+
+def as_whole(value: Any) -> Any:
+    """A number that is whole as an int; in a sweep as it is."""
+    if isinstance(value, int) or hasattr(value, "dtype"):
+        return value
+    return int(value) if value == int(value) else float(value)
 
 
 def n_layers(bill: Bill) -> Size:
@@ -194,17 +321,15 @@ def frozen_flops(count: FlopCount) -> Size:
 
 
 def weight_terms(layer: Layer, weight: Weight, lengths: Lengths) -> list[tuple[str, Size]]:
-    """How one weight's work differs from 6 FLOP a parameter and token."""
-    s = 6 * lengths.encoder
+    """How one weight's work differs from 6 FLOP a parameter that a token passes."""
+    s, n_tokens = 6 * passing(lengths, weight.stream), lengths.of(weight.stream)
     active = minimum(weight.used, weight.stored) * weight.elements
-    idle = ("experts that a token does not pass", -s * layer.copies * floats(weight.n_params - active))
     if not weight.matmul:
         name = "tables are looked up, not multiplied" if weight.group in EMBEDDINGS else "norms, biases and other vectors are no products"
-        return [idle, (name, -s * floats(layer.copies * active))]
+        return [(name, -s * floats(layer.copies * active))]
     used = weight.used * weight.elements
     return [
-        idle,
         ("the tied head is a product too", s * floats(layer.copies * (used - active))),
         ("layers that share weights run again", s * floats((layer.runs - layer.copies) * used)),
-        ("streams of another length", 6 * (lengths.of(weight.stream) - lengths.encoder) * floats(layer.runs * used)),
+        ("a pooler sees one position", (6 * n_tokens - s) * floats(layer.runs * used)),
     ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from scaleplan.model.arch import DECODER, ENCODER, SEQUENCE, Size, Span
-from scaleplan.model.items import Bill, Layer, Operation, Weight, total
+from scaleplan.model.items import Bill, Layer, Operation, Weight, pruned_elements, total
 from scaleplan.model.mixers import dense_pair_flops
 from scaleplan.numeric import ceil_div, floats, minimum
 
@@ -17,14 +17,16 @@ from scaleplan.numeric import ceil_div, floats, minimum
 class Counting(NamedTuple):
     """What is counted, where people differ.
 
-    causal  only the pairs of a query with the keys before it; else the full square
-    window  only the keys that a sliding window shows; else the full square, as code that masks them computes it
-    head    the product with the vocabulary
+    causal    only the pairs of a query with the keys before it; else the full square
+    window    only the keys that a sliding window shows; else the full square, as code that masks them computes it
+    head      the product with the vocabulary
+    sparsity  share of the weights of the layers' matrices that are zero and whose products are skipped
     """
 
     causal: bool = False
     window: bool = False
     head: bool = True
+    sparsity: Size = 0
 
 
 EXACT = Counting()
@@ -49,11 +51,12 @@ class Lengths(NamedTuple):
 class FlopCount(NamedTuple):
     """FLOP of one batch.
 
-    linear_flops     products with a weight, experts and router included, forward
-    attention_flops  scores and weighted sums, forward
-    scan_flops       scans and convolutions, forward
-    backward_flops   all of the backward pass
-    groups           linear FLOP by group of weights
+    linear_flops            products with a weight, experts and router included, forward
+    attention_flops         scores and weighted sums, forward
+    scan_flops              scans and convolutions, forward
+    input_gradients_flops   gradients of what products read, backward: once for a weight, twice for scores and scans
+    weight_gradients_flops  gradients of the weights that are trained, backward
+    groups                  linear FLOP by group of weights
     """
 
     batch_size_seqs: Size
@@ -61,12 +64,17 @@ class FlopCount(NamedTuple):
     linear_flops: Size
     attention_flops: Size
     scan_flops: Size
-    backward_flops: Size
+    input_gradients_flops: Size
+    weight_gradients_flops: Size
     groups: dict[str, Size]
 
     @property
     def forward_flops(self) -> Size:
         return self.linear_flops + self.attention_flops + self.scan_flops
+
+    @property
+    def backward_flops(self) -> Size:
+        return self.input_gradients_flops + self.weight_gradients_flops
 
     @property
     def training_flops(self) -> Size:
@@ -80,20 +88,22 @@ def count_flops(
     """FLOP of a batch of sequences of `seq_len` tokens; with an encoder and a decoder that is the encoder's length."""
     lengths = Lengths(seq_len if decoder_seq_len is None else decoder_seq_len, seq_len).safe()
     batch_size_seqs = floats(batch_size_seqs)
-    linear = [(layer, w, linear_flops(layer, w, lengths, batch_size_seqs)) for layer, w in bill.weights() if w.matmul and counted(w, how)]
+    products = [(layer, w) for layer, w in bill.weights() if w.matmul and counted(w, how)]
+    linear = [(w, linear_flops(layer, w, lengths, batch_size_seqs, how)) for layer, w in products]
     work = [(o, operation_flops(layer, o, lengths, batch_size_seqs, how)) for layer, o in bill.operations()]
-    used = dict.fromkeys(w.group for _, w, _ in linear)
-    forward = total(flops for _, _, flops in linear)
+    used = dict.fromkeys(w.group for w, _ in linear)
+    forward = total(flops for _, flops in linear)
     other = total(flops for _, flops in work)
-    frozen = total(flops for _, w, flops in linear if not w.trainable)
+    frozen = total(flops for w, flops in linear if not w.trainable)
     return FlopCount(
         batch_size_seqs=batch_size_seqs,
         lengths=lengths,
         linear_flops=forward,
         attention_flops=total(flops for o, flops in work if is_pairwise(o)),
         scan_flops=total(flops for o, flops in work if not is_pairwise(o)),
-        backward_flops=2 * (forward + other) - frozen,
-        groups={group: total(flops for _, w, flops in linear if w.group == group) for group in used},
+        input_gradients_flops=forward + 2 * other,
+        weight_gradients_flops=forward - frozen,
+        groups={group: total(flops for w, flops in linear if w.group == group) for group in used},
     )
 
 
@@ -107,9 +117,9 @@ def is_pairwise(operation: Operation) -> bool:
     return "scores" in operation.name or operation.name == "hashing"
 
 
-def linear_flops(layer: Layer, weight: Weight, lengths: Lengths, batch: Size) -> Size:
-    """2 FLOP for each weight that a token passes, each token and each run of the layer."""
-    per_token = floats(2 * layer.runs * weight.used * weight.elements)
+def linear_flops(layer: Layer, weight: Weight, lengths: Lengths, batch: Size, how: Counting) -> Size:
+    """2 FLOP for each weight that a token passes, each token and each run of the layer; nothing for zeros that are skipped."""
+    per_token = floats(2 * layer.runs * weight.used * (weight.elements - pruned_elements(layer, weight, how.sparsity)))
     return per_token * lengths.of(weight.stream) * batch
 
 

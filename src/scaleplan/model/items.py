@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from scaleplan.model.arch import DECODER, Arch, Block, Norm, Size, Span
-from scaleplan.numeric import minimum, product
+from scaleplan.numeric import is_number, minimum, product
 
 
 class Weight(NamedTuple):
@@ -178,3 +178,17 @@ def vector(name: str, group: str, width: Size, stream: str, *, tp_ways: Size = 1
 def norm_weights(name: str, norm: Norm, width: Size, stream: str, *, group: str = "norm") -> list[Weight]:
     """Scale and shift of a norm, as far as it has them."""
     return [vector(f"{name} {part}", group, width, stream) for part in ("scale", "shift")[: norm.vectors]]
+
+
+def pruned_elements(layer: Layer, weight: Weight, sparsity: Size) -> Size:
+    """Zeros of one tensor when pruning sets that share of every matrix in the layers to zero.
+
+    Tables, the head, routers, norms and biases are kept, as is usual (frantar2023-sparsegpt).
+    """
+    if layer.block is None or not weight.matmul or weight.group == "router" or (is_number(sparsity) and sparsity == 0):
+        return 0
+    if not is_number(sparsity, weight.elements):
+        return sparsity * weight.elements
+    from fractions import Fraction
+
+    return int(weight.elements * Fraction(str(sparsity)))

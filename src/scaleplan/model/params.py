@@ -119,13 +119,14 @@ def part_of(layer: Layer, weight: Weight) -> Part:
     )
 
 
-def kaplan_params(layer: Layer) -> Size:
+def kaplan_params(layer: Layer, *, used: bool = False) -> Size:
     """Weights of one layer as kaplan2020 eq 2.1 counts them.
 
         2 d_model (2 d_attn + d_ff)
 
     With d_attn = d_model and d_ff = 4 d_model this is 12 d_model^2. Keys and values are counted at full width and a gate not at
-    all; each expert is a feed-forward. Mixers that are no attention count their own matrices.
+    all; each expert is a feed-forward, with `used` only those that a token passes. Mixers that are no attention count their own
+    matrices.
     """
     block = layer.block
     if block is None:
@@ -137,7 +138,7 @@ def kaplan_params(layer: Layer) -> Size:
         return mixing + cross
     d_ff = 0 if spec.d_ff is None else spec.d_ff
     if spec.experts is not None:
-        d_ff = d_ff + spec.experts.n_experts * spec.experts.d_ff
+        d_ff = d_ff + (spec.experts.n_used if used else spec.experts.n_experts) * spec.experts.d_ff
         d_ff = d_ff + (0 if spec.experts.d_shared is None else spec.experts.d_shared)
     return mixing + cross + 2 * block.d_model * d_ff
 
