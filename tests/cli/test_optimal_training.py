@@ -17,7 +17,9 @@ def test_the_run_ends_with_its_last_token(training):
     """The last moment is after all tokens, and each has its loss, steps and fewest steps."""
     assert training["law"] == "kaplan2020"
     assert training["moments"][-1]["n_tokens"] == 2e10
-    assert [set(row) for row in training["moments"]] == [{"n_tokens", "steps", "min_steps", "loss_nats"}] * len(training["moments"])
+    assert [set(row) for row in training["moments"]] == [{"n_tokens", "steps", "min_steps", "loss_nats", "loss_kind"}] * len(
+        training["moments"]
+    )
 
 
 def test_where_the_laws_of_kaplan_end(training):

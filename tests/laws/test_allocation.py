@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scaleplan import library
 from scaleplan.chain.catalogue import load_law
 from scaleplan.errors import InputError, NotSupported, UsageError
-from scaleplan.laws.allocation import Question, allocate, allocate_draws, check_question
+from scaleplan.laws.allocation import Question, allocate, allocate_draws, check_question, dataset_loss, loss_kind
 from scaleplan.laws.forms import Additive
 from scaleplan.laws.law import Law, stacked
 from scaleplan.wording import field, fields
@@ -79,9 +79,45 @@ def test_kaplan_spends_twice_the_least_compute():
     assert allocate(KAPLAN, Question(compute_flops=2e21)).n_params == pytest.approx(7.77e9, rel=1e-3)
 
 
-def test_kaplan_off_the_frontier_uses_the_joint_law():
-    """N and D of one's own are on no frontier: the loss is that of equation 1.5, 2.368 at 1e9 parameters and 2.29e10 tokens."""
-    assert allocate(KAPLAN, Question(n_params=1e9, n_tokens=2.29e10)).loss_nats == pytest.approx(2.368, abs=5e-4)
+def test_kaplan_tells_one_pass_from_a_data_set():
+    """1e9 parameters on 2.29e10 tokens: equation 5.6 at the critical batch for one pass; equation 1.5, 2.368, for a data set."""
+    run = allocate(KAPLAN, Question(n_params=1e9, n_tokens=2.29e10))
+    fewest = 2.29e10 / (2 * 2.1e8 / run.loss_nats ** (1 / 0.21))
+
+    assert run.loss_nats == pytest.approx((6.5e13 / 1e9) ** 0.077 + (2.1e3 / fewest) ** 0.76)
+    assert dataset_loss(KAPLAN, 1e9, 2.29e10) == pytest.approx(2.368, abs=5e-4)
+    assert loss_kind(KAPLAN, Question(n_params=1e9, n_tokens=2.29e10)) == "one-pass"
+    assert loss_kind(KAPLAN, Question(compute_flops=1e21)) == "frontier"
+
+
+@pytest.mark.parametrize(
+    ("question", "reason"),
+    [
+        (Question(compute_flops=1.0), "fewer than one"),
+        (Question(n_tokens=1e40), "more than 1e"),
+        (Question(loss_nats=12.0), "worse than guessing"),
+        (Question(compute_flops=1e21, n_params=1e9, inference_tokens=1e12), "serving alone"),
+    ],
+)
+def test_what_no_run_can_be_is_refused_with_the_figure(question: Question, reason: str):
+    """Less than one parameter, more tokens than could ever be, a loss worse than guessing, a budget that serving eats."""
+    law = KAPLAN if question.loss_nats else BESIROGLU
+    with pytest.raises(InputError, match=reason):
+        allocate(law, question)
+
+
+def test_repeated_data_and_serving_together():
+    """Serving makes the best model smaller, and the budget pays for both; along the frontier no neighbour of N is better."""
+    law = load_law("muennighoff2023")
+    alone = allocate(law, Question(compute_flops=1e22, unique_tokens=25e9))
+    both = allocate(law, Question(compute_flops=1e22, unique_tokens=25e9, inference_tokens=1e12))
+    repeated = law.loss.on(25e9)
+
+    assert both.n_params < alone.n_params
+    assert both.compute_flops + 2 * both.n_params * 1e12 == pytest.approx(1e22)
+    for factor in (0.9, 1.1):
+        n = both.n_params * factor
+        assert repeated.loss(n, (1e22 / n - 2e12) / 6) > both.loss_nats
 
 
 # Draws.

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from scaleplan.answer import Interval
+from scaleplan.chain import catalogue
 from scaleplan.chain.uncertainty import interval
-from scaleplan.laws.allocation import Question, Run, allocate, allocate_draws
+from scaleplan.laws.allocation import LossKind, Question, Run, allocate, allocate_draws, dataset_loss, loss_kind
+from scaleplan.laws.batch import StepLoss
 from scaleplan.laws.convention import TOTAL, converted_params, training_flops
-from scaleplan.laws.law import Law
+from scaleplan.laws.forms import Additive, KaplanLoss
+from scaleplan.laws.law import Law, TopicUnknown, value_of
 from scaleplan.laws.power import Power
+from scaleplan.laws.search import rising_root
 
 NOTHING = 1e-9  # relative: what is as narrow as this is fixed by the bounds
 
@@ -24,10 +28,15 @@ class Advice(NamedTuple):
     n_steps          steps of the run at that batch
     excess           what the yardstick law expects of this N and D, against its own best at the same compute
     epochs           passes over the different tokens, where those are limited
-    rules            what else the law says of this run: batch, steps, learning rate, other losses
+    rules            what else the law says of this run: batch, steps, other losses
+    unsaid           rules of the law that hold elsewhere: name -> why they say nothing of this run
     intervals        80 % intervals of what is not fixed; None for a law without draws
     beyond           where the run lies outside the range in which the law was fitted
     flops_per_token  what a token costs, where that was counted; None: 6 N
+    loss_kind        which loss `run.loss_nats` is; None where it is unknown
+    dataset_loss     L(N, D) of a data set on which the model trains until it stops improving, of a law that tells it apart
+    penalty          what this N and D cost against the law's own best, where they were given; None on the frontier
+    shortfall        how far D lies below what keeps a model of N from overfitting, by the law's own bound; None above it
     """
 
     law: Law
@@ -42,6 +51,11 @@ class Advice(NamedTuple):
     intervals: Mapping[str, Interval] | None
     beyond: Sequence[Beyond]
     flops_per_token: float | None = None
+    unsaid: Mapping[str, str] = {}
+    loss_kind: LossKind | None = None
+    dataset_loss: float | None = None
+    penalty: Penalty | None = None
+    shortfall: Shortfall | None = None
 
     @property
     def compute_flops(self) -> Any:
@@ -64,6 +78,33 @@ class Excess(NamedTuple):
     loss_nats: float
     above_best_nats: float
     wasted_fraction: float
+
+
+class Penalty(NamedTuple):
+    """A run held against the best run of its own law.
+
+    best_n_params, best_n_tokens  the cheapest run that reaches its loss
+    above_best_nats               how much above the best loss of as much compute
+    compute_factor                its compute over that of the cheapest run of the same loss
+    """
+
+    best_n_params: float
+    best_n_tokens: float
+    above_best_nats: float
+    compute_factor: float
+
+
+class Shortfall(NamedTuple):
+    """Fewer tokens than keep a model from overfitting a data set of that size.
+
+    needed_tokens      the law's bound for this N
+    overfit_fraction   L(N, D) / L(N, endless data) - 1
+    above_nats         L(N, D) - L(N, endless data)
+    """
+
+    needed_tokens: float
+    overfit_fraction: float
+    above_nats: float
 
 
 class Told(NamedTuple):
@@ -98,7 +139,11 @@ def advise(law: Law, question: Question, yardstick: Law, critical_batch: Power, 
     kind = kind or law.n_kind
     if question.n_params is not None:
         question = question._replace(n_params=converted_params(question.n_params, kind, law.n_kind))
-    run = allocate(law, question)
+    try:
+        run = allocate(law, question)
+    except TopicUnknown as error:
+        raise catalogue.with_hint(error) from None
+    rules, unsaid = told(law, run)
     total = converted_params(run.n_params, law.n_kind, TOTAL)
     batch = batch_at(critical_batch, run.loss_nats) if law.in_nats else None
     return Advice(
@@ -110,9 +155,14 @@ def advise(law: Law, question: Question, yardstick: Law, critical_batch: Power, 
         n_steps=run.n_tokens / batch if batch else None,
         excess=excess(yardstick, total, run.n_tokens),
         epochs=max(run.n_tokens / question.unique_tokens, 1.0) if question.unique_tokens else None,
-        rules=told(law, run),
+        rules=rules,
         intervals=intervals(law, question, critical_batch, kind),
         beyond=beyond(law.limits, run),
+        unsaid=unsaid,
+        loss_kind=loss_kind(law, question) if run.loss_nats is not None else None,
+        dataset_loss=dataset_loss(law, run.n_params, run.n_tokens) if len(question.fixed()) == 2 else None,
+        penalty=penalty(law, run) if len(question.fixed()) == 2 and not constrained(question) else None,
+        shortfall=shortfall(law, run) if len(question.fixed()) == 2 else None,
     )
 
 
@@ -130,17 +180,64 @@ def excess(yardstick: Law, n_params: float, n_tokens: float) -> Excess:
     return Excess(loss, max(loss - law.least_loss(flops), 0.0), max(1 - needed / flops, 0.0))
 
 
-def told(law: Law, run: Run) -> dict[str, Told]:
-    """Every power of a law whose quantities a run has; a power of compute is of C_min where the law's allocation is."""
+def penalty(law: Law, run: Run) -> Penalty | None:
+    """What a run costs against the best of its law; None for laws whose loss off the frontier is unknown."""
+    along, critical_batch = law.along_steps, law.rules.get("critical_batch")
+    if along is not None and isinstance(critical_batch, Power):
+        return penalty_along_steps(along, critical_batch, run)
+    if not isinstance(law.loss, Additive):
+        return None
+    n = law.loss.params_at_loss(run.loss_nats)
+    d = law.loss.tokens_at_params(n)
+    above = max(run.loss_nats - law.loss.least_loss(run.compute_flops), 0.0)
+    return Penalty(n, d, above, run.compute_flops / training_flops(n, d))
+
+
+def penalty_along_steps(along: StepLoss, critical_batch: Power, run: Run) -> Penalty:
+    """Of one pass at the critical batch: C(N) / C_opt = r (1 + (alpha_S / alpha_N) (1 - r^-alpha_N))^(-1 / alpha_S), r = N / N_opt.
+
+    Source: kaplan2020 appendix B.4. The best loss of as much compute is where 6 N D of the cheapest run is that compute.
+    """
+
+    def cheapest(loss: float) -> tuple[float, float]:
+        """N and D of the cheapest run that reaches a loss: twice the fewest tokens at the critical batch."""
+        n = along.params_at_loss(loss)
+        return n, 2 * critical_batch.at(loss_nats=loss) * along.min_steps(n, loss)
+
+    n, d = cheapest(run.loss_nats)
+    best = 1 / rising_root(lambda inverse: training_flops(*cheapest(1 / inverse)) - run.compute_flops, 1e-6, 1e3)
+    return Penalty(n, d, max(run.loss_nats - best, 0.0), along.compute_of_size(run.n_params / n))
+
+
+def shortfall(law: Law, run: Run) -> Shortfall | None:
+    """How far the tokens of a run lie below the law's bound against overfitting."""
+    bound = law.rules.get("tokens_against_overfitting")
+    if not isinstance(bound, Power) or not isinstance(law.loss, KaplanLoss):
+        return None
+    needed = bound.at(n_params=run.n_params)
+    if run.n_tokens >= needed:
+        return None
+    over = law.loss.overfit(run.n_params, run.n_tokens)
+    return Shortfall(needed, over, law.loss.loss(run.n_params, run.n_tokens) * over / (1 + over))
+
+
+def told(law: Law, run: Run) -> tuple[dict[str, Told], dict[str, str]]:
+    """Every power of a law whose quantities a run has, and why others say nothing; a power of compute is of C_min where the law's
+    allocation is."""
     least = law.data.get("allocation", {}).get("min_compute_fraction", 1) * run.compute_flops
     known = {"n_params": run.n_params, "n_tokens": run.n_tokens, "compute_flops": least, "loss_nats": run.loss_nats}
     known = {name: value for name, value in known.items() if value is not None}
-    found = {}
+    found, unsaid = {}, {}
     for name, rule in law.rules.items():
-        if isinstance(rule, Power) and name != "critical_batch" and rule.needs() <= set(known):
+        if name == "critical_batch" or not rule.needs() <= set(known):
+            continue
+        _, reason = value_of(law, name, known)
+        if reason is not None:
+            unsaid[name] = reason
+        elif isinstance(rule, Power):
             seen = known | ({"compute_flops": run.compute_flops} if law.data[name].get("of_spent_compute") else {})
             found[name] = Told(rule.at(**seen), rule, {quantity: seen[quantity] for quantity in rule.exponents})
-    return found
+    return found, unsaid
 
 
 def intervals(law: Law, question: Question, critical_batch: Power, kind: str) -> dict[str, Interval] | None:
@@ -199,23 +296,11 @@ class Growth(NamedTuple):
 
 
 def growth(advice: Advice, critical_batch: Power) -> Growth:
-    """Multipliers for ten times the compute of an answer: those that the law prints for batch and steps, else through its loss."""
+    """Multipliers for ten times the compute: the answer at that budget over the answer at this one."""
     law, here = advice.law, advice.run
     tenfold = allocate(law, Question(compute_flops=10 * advice.compute_flops))
-    batch, steps = (printed_growth(law, name) for name in ("batch_of_compute", "steps_of_compute"))
-    if batch is None and law.in_nats and here.loss_nats is not None and tenfold.loss_nats is not None:
+    batch = steps = None
+    if law.in_nats and here.loss_nats is not None and tenfold.loss_nats is not None:
         batch = critical_batch.at(loss_nats=tenfold.loss_nats) / critical_batch.at(loss_nats=here.loss_nats)
         steps = tenfold.n_tokens / here.n_tokens / batch
     return Growth(law, tenfold.n_params / here.n_params, tenfold.n_tokens / here.n_tokens, batch, steps)
-
-
-def printed_growth(law: Law, name: str) -> float | None:
-    """10 to the exponent of a power of compute that the law has of its own."""
-    rule = law.rules.get(name)
-    return 10 ** float(rule.exponents["compute_flops"]) if isinstance(rule, Power) else None
-
-
-def spread(advices: Iterable[Advice]) -> float:
-    """Largest N over smallest, as totals."""
-    totals = [float(converted_params(advice.run.n_params, advice.law.n_kind, TOTAL)) for advice in advices]
-    return max(totals) / min(totals)

@@ -37,7 +37,7 @@ def answer_of(question: Question, advices: Sequence[Advice], silent: Silent, n_k
         tables=list(tables(question, advices, rows, growths, n_kind)),
         lines=[line for advice in advices for line in lines_of(advice, question)],
         charts=lambda: pictures(question, advices, recommended),
-        warnings=[*extrapolations(advices), *stock(advices), *tokenizers(advices), *cautions(advices)],
+        warnings=[*extrapolations(advices), *shortfalls(advices), *stock(advices), *tokenizers(advices), *cautions(advices)],
         notes=remarks(advices, recommended, silent, n_kind),
     )
 
@@ -85,7 +85,12 @@ def row_of(advice: Advice, question: Question) -> dict[str, Any]:
         "rules": {name: found.value for name, found in advice.rules.items()},
         "tokenizer": law.tokenizer,
         "standing": law.standing,
+        "loss_kind": advice.loss_kind,
     }
+    if advice.dataset_loss is not None:
+        row["dataset_loss_nats"] = advice.dataset_loss
+    if advice.penalty is not None:
+        row["penalty"] = advice.penalty._asdict()
     if advice.epochs is not None:
         row["epochs"] = advice.epochs
     if question.inference_tokens:
@@ -157,6 +162,20 @@ def extrapolations(advices: Sequence[Advice | ExpertAdvice]) -> Iterator[Caution
             value, bound = (show_si(x, "FLOP") if far.quantity == "compute_flops" else show_count(x) for x in (far.value, far.bound))
             message = f"{advice.law.name}: {name} = {value} is {three_digits(far.factor)}x {side} of its fit ({bound})"
             yield Caution("extrapolation", message, {"law": advice.law.name, "quantity": far.quantity, "factor": far.factor})
+
+
+def shortfalls(advices: Sequence[Advice]) -> Iterator[Caution]:
+    """Fewer tokens than a law's own bound against overfitting."""
+    for advice in advices:
+        short = advice.shortfall
+        if short is not None:
+            message = (
+                f"{advice.law.name}: D = {show_count(advice.run.n_tokens)} is below the {show_count(short.needed_tokens)} tokens that keep "
+                f"N = {show_count(advice.run.n_params)} from overfitting; trained on these tokens until it stops improving, its loss is "
+                f"{short.above_nats:.3f} nats ({100 * short.overfit_fraction:.3g} %) above that of endless data"
+            )
+            factor = float(short.needed_tokens / advice.run.n_tokens)
+            yield Caution("overfitting", message, {"law": advice.law.name, "factor": factor, "above_nats": short.above_nats})
 
 
 def stock(advices: Sequence[Advice | ExpertAdvice]) -> Iterator[Caution]:

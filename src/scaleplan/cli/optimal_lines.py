@@ -175,6 +175,10 @@ def loss_formula(advice: Advice, question: Question) -> Formulas:
         return {}
     if isinstance(law.frontier, PowerFrontier) and len(question.fixed()) == 1 and question.bounds is None:
         return {"loss_nats": (PowerFrontier.FORMULAS["loss_nats"], constants_of(law.frontier))} if law.frontier.loss_of_compute else {}
+    along = law.along_steps
+    if isinstance(law.loss, KaplanLoss) and along is not None:
+        steps = advice.run.n_tokens / (2 * catalogue.critical_batch().at(loss_nats=advice.run.loss_nats))
+        return {"loss_nats": (along.FORMULAS["loss_nats"], {**along._asdict(), "min_steps": steps})}
     if isinstance(law.loss, KaplanLoss):
         return {"loss_nats": (KaplanLoss.FORMULAS["loss_nats"], law.loss._asdict())}
     return {"loss_nats": (Additive.FORMULAS["loss_nats"], law.additive._asdict())}

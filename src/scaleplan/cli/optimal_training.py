@@ -29,7 +29,7 @@ def with_training(answer: Answer, advices: Sequence[Advice]) -> Answer:
 def with_run(answer: Answer, law: Law, run: Run) -> Answer:
     """The answer with the training run of one law."""
     along, critical_batch = step_loss_of(law.data["loss_of_steps"]), rule(law, "critical_batch")
-    rows = [moment(along, critical_batch, run.n_params, share * run.n_tokens)._asdict() for share in SHARES]
+    rows = [moment(along, critical_batch, run.n_params, share * run.n_tokens)._asdict() | {"loss_kind": "one-pass"} for share in SHARES]
     lines = [*stopping_lines(law, along, run), *contradiction_lines(law)]
     found = {"law": law.name, "moments": rows} | {line.key.rpartition(".")[2]: line.value for line in lines}
     before = answer.drawn_charts  # made only where somebody wants to see them

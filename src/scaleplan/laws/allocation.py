@@ -7,13 +7,15 @@ follows from C = 6 N D). Numbers and numpy arrays pass through the same formulas
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from scaleplan.errors import InputError, NotSupported, UsageError
-from scaleplan.laws.convention import FLOPS_PER_PARAM_TOKEN, training_flops
+from scaleplan.laws.convention import FLOPS_PER_PARAM_TOKEN, inference_flops, training_flops
 from scaleplan.laws.forms import Additive, Frontier, KaplanLoss
 from scaleplan.laws.law import Law, TopicUnknown
-from scaleplan.laws.power import PowerFrontier
+from scaleplan.laws.power import Power, PowerFrontier
+from scaleplan.laws.training import moment
+from scaleplan.numeric import is_number
 from scaleplan.wording import field, fields
 from scaleplan.wording import question as ask
 
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
     from scaleplan.laws.constraints import Bounds
 
 ENDLESS = 1e30
+LARGEST_RUN = 1e24  # tokens or parameters: more than a billion times the stock of public text is no run
+
+LossKind = Literal["frontier", "one-pass", "repeated"]
+"""frontier: of the best N and D of a budget, L(C). one-pass: of N on D fresh tokens. repeated: of passes over a limited set."""
+
 FIELDS = {"compute_flops": "compute", "n_params": "n_params", "n_tokens": "tokens", "loss_nats": "loss"}
 """What a question fixes -> the field that gives it."""
 
@@ -81,7 +88,43 @@ def check_question(question: Question) -> None:
 
 
 def allocate(law: Law, question: Question) -> Run:
-    """What a law answers. Raises NotSupported where it has no answer, InputError where nothing can reach the loss."""
+    """What a law answers. Raises NotSupported where it has no answer, InputError where no run can be."""
+    check_guessing(law, question.loss_nats)
+    check_serving(question)
+    run = unchecked(law, question)
+    check_run(law, run)
+    return run
+
+
+def check_guessing(law: Law, loss_nats: Any) -> None:
+    """Refuse a loss that guessing reaches."""
+    if loss_nats is not None and law.guessing_nats is not None and loss_nats > law.guessing_nats:
+        raise InputError(
+            f"a loss of {loss_nats:.4g} nats is worse than guessing a token, {law.guessing_nats:.2f} nats", hint="losses are per token"
+        )
+
+
+def check_serving(question: Question) -> None:
+    """Refuse a budget that serving alone exceeds."""
+    if question.inference_tokens and question.n_params is not None and question.compute_flops is not None:
+        serving = inference_flops(question.n_params, question.inference_tokens)
+        if not serving < question.compute_flops:
+            raise InputError(
+                f"serving alone takes 2 N I = {serving:.3g} FLOP of a budget of {question.compute_flops:.3g}",
+                hint=f"a smaller {field('n_params')}, fewer {field('inference_tokens')} or more {field('compute')}",
+            )
+
+
+def check_run(law: Law, run: Run) -> None:
+    """Refuse a run that cannot be: less than one parameter or token, or more than any could have."""
+    for value, what in ((run.n_params, "parameters"), (run.n_tokens, "tokens")):
+        if is_number(value) and not 1 <= value <= LARGEST_RUN:
+            size = "fewer than one" if value < 1 else f"more than {LARGEST_RUN:.0e}"
+            raise InputError(f"`{law.name}` answers with {value:.3g} {what}, {size}", hint="change the budget")
+
+
+def unchecked(law: Law, question: Question) -> Run:
+    """What the formulas of a law give."""
     frontier = frontier_for(law, question)
     if question.loss_nats is not None:
         check_reach(law, frontier, question.loss_nats)
@@ -116,12 +159,13 @@ def allocate_draws(law: Law, question: Question) -> list[Run]:
 
 def frontier_for(law: Law, question: Question) -> Frontier | PowerFrontier:
     """The frontier of a law under the constraints of a question."""
-    if question.unique_tokens is not None:
-        return frontier_of_repetition(law, question)
+    base = frontier_of_repetition(law, question) if question.unique_tokens is not None else None
     if question.inference_tokens:
         from scaleplan.laws.inference import Served
 
-        return Served(law.additive, question.inference_tokens)
+        return Served(base or law.additive, question.inference_tokens)
+    if base is not None:
+        return base
     if law.frontier is None:
         raise NotSupported(
             f"`{law.name}` does not say how to divide a budget", hint=f"`{ask('presets', 'laws', law.name)}` shows what it says"
@@ -144,8 +188,6 @@ def frontier_of_repetition(law: Law, question: Question) -> Frontier:
 
     if not isinstance(law.loss, Repeating):
         raise TopicUnknown(f"`{law.name}` does not know what repeated data are worth", "repetition")
-    if question.inference_tokens:
-        raise NotSupported("no law here covers repeated data and inference together", hint="leave out one of them")
     return law.loss.on(question.unique_tokens)
 
 
@@ -183,8 +225,30 @@ def with_loss(frontier: Frontier | PowerFrontier, n_params: Any, loss_nats: Any)
 
 
 def loss_off_frontier(law: Law, n_params: Any, n_tokens: Any) -> Any:
-    """L(N, D) of a law that publishes its frontier apart; None where it has no such loss."""
+    """The loss of one pass, by a law that publishes its frontier apart; None where it has no such loss.
+
+    Where a law knows the loss against steps, that is the run at the critical batch; its L(N, D) of a data set, on which a model
+    trains until it stops improving, is another loss: `dataset_loss`.
+    """
+    along, critical_batch = law.along_steps, law.rules.get("critical_batch")
+    if along is not None and isinstance(critical_batch, Power):
+        return moment(along, critical_batch, n_params, n_tokens).loss_nats
     return law.loss.loss(n_params, n_tokens) if isinstance(law.loss, KaplanLoss | Additive) else None
+
+
+def dataset_loss(law: Law, n_params: Any, n_tokens: Any) -> Any:
+    """L(N, D) of a data set on which a model trains until it stops improving; None for laws of one pass."""
+    return law.loss.loss(n_params, n_tokens) if isinstance(law.loss, KaplanLoss) else None
+
+
+def loss_kind(law: Law, question: Question) -> LossKind | None:
+    """Which loss `allocate` tells: of the best run of a budget, of one pass over D tokens, or of passes over a limited set."""
+    if question.unique_tokens is not None:
+        return "repeated"
+    free = len(question.fixed()) == 1 and question.bounds is None
+    if isinstance(law.frontier, PowerFrontier) and not question.inference_tokens:
+        return "frontier" if free else None if question.bounds is not None else "one-pass"
+    return "one-pass"
 
 
 def check_reach(law: Law, frontier: Frontier | PowerFrontier, loss_nats: Any) -> None:

@@ -10,7 +10,7 @@ with S steps and E = B S tokens to the same loss. Sources: mccandlish2018 sectio
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from scaleplan.laws.convention import training_flops
 
@@ -63,7 +63,14 @@ def min_compute(flops: Any, batch_tokens: Any, critical_batch: Any) -> Any:
     return flops / (1 + batch_tokens / critical_batch)
 
 
-class StepLoss(NamedTuple):
+class _StepConstants(NamedTuple):
+    n_c: Any
+    alpha_n: Any
+    s_c: Any
+    alpha_s: Any
+
+
+class StepLoss(_StepConstants):
     """L(N, S_min) = (N_c / N)^alpha_N + (S_c / S_min)^alpha_S, with data without end.
 
     Source: kaplan2020 equation 5.6 with the constants of its Table 3.
@@ -72,10 +79,13 @@ class StepLoss(NamedTuple):
     2.4005
     """
 
-    n_c: Any
-    alpha_n: Any
-    s_c: Any
-    alpha_s: Any
+    __slots__ = ()
+
+    FORMULAS: ClassVar = {
+        "loss_nats": "(n_c / n_params) ** alpha_n + (s_c / min_steps) ** alpha_s",
+        "min_steps": "s_c / (loss_nats - (n_c / n_params) ** alpha_n) ** (1 / alpha_s)",
+        "params_at_loss": "n_c * ((1 + alpha_n / alpha_s) / loss_nats) ** (1 / alpha_n)",
+    }
 
     def converged(self, n_params: Any) -> Any:
         """L(N, endless training)."""
@@ -100,6 +110,17 @@ class StepLoss(NamedTuple):
     def excess_at_optimum(self) -> Any:
         """How far above the converged loss efficient training stops: alpha_N / alpha_S."""
         return self.alpha_n / self.alpha_s
+
+    def params_at_loss(self, loss_nats: Any) -> Any:
+        """N that reaches a loss with the least compute: where L = (1 + alpha_N / alpha_S) L(N, endless training).
+
+        6 N B_crit(L) S_min(N, L) is least there, whatever B_crit is, because B_crit depends on the loss alone.
+
+        >>> law = StepLoss(6.5e13, 0.077, 2.1e3, 0.76)
+        >>> round(law.loss(law.params_at_loss(2.5), law.min_steps(law.params_at_loss(2.5), 2.5)), 9)
+        2.5
+        """
+        return self.n_c * ((1 + self.excess_at_optimum()) / loss_nats) ** (1 / self.alpha_n)
 
     def compute_of_size(self, n_ratio: Any) -> Any:
         """C(N) / C_opt to the same loss with N = n_ratio times the efficient size (appendix B.4)."""

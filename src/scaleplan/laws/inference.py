@@ -10,7 +10,7 @@ from scaleplan.laws.search import rising_root
 
 
 class _ServedConstants(NamedTuple):
-    law: Additive
+    law: Frontier
     inference_tokens: Any
 
 
@@ -27,9 +27,12 @@ class Served(_ServedConstants, Frontier):
         return self.law.loss(n_params, n_tokens)
 
     def balance(self, n_params: Any, n_tokens: Any) -> Any:
-        law = self.law
-        burden = 1 + self.inference_tokens / (FLOPS_PER_PARAM_TOKEN / INFERENCE_FLOPS_PER_PARAM_TOKEN * n_tokens)
-        return law.alpha * law.a / n_params**law.alpha / burden - law.beta * law.b / n_tokens**law.beta
+        by_params, by_tokens = self.law.savings(n_params, n_tokens)
+        return by_params / self.burden(n_tokens) - by_tokens
+
+    def burden(self, n_tokens: Any) -> Any:
+        """1 + I / (3 D): what a parameter costs against training alone."""
+        return 1 + self.inference_tokens / (FLOPS_PER_PARAM_TOKEN / INFERENCE_FLOPS_PER_PARAM_TOKEN * n_tokens)
 
     def total_flops(self, n_params: Any, n_tokens: Any) -> Any:
         """Training and inference together."""
@@ -45,6 +48,7 @@ class Served(_ServedConstants, Frontier):
         return (flops / n_params - INFERENCE_FLOPS_PER_PARAM_TOKEN * self.inference_tokens) / FLOPS_PER_PARAM_TOKEN
 
     def params_at_tokens(self, n_tokens: Any) -> Any:
-        """N = (alpha A D^beta / (beta B (1 + I / (3 D))))^(1 / alpha)."""
-        burden = 1 + self.inference_tokens / (FLOPS_PER_PARAM_TOKEN / INFERENCE_FLOPS_PER_PARAM_TOKEN * n_tokens)
-        return self.law.params_at_tokens(n_tokens) / burden ** (1 / self.law.alpha)
+        """N = (alpha A D^beta / (beta B (1 + I / (3 D))))^(1 / alpha); of other forms than the additive, a root."""
+        if not isinstance(self.law, Additive):
+            return super().params_at_tokens(n_tokens)
+        return self.law.params_at_tokens(n_tokens) / self.burden(n_tokens) ** (1 / self.law.alpha)

@@ -8,9 +8,11 @@ fitted) and one block for each thing it answers: `[loss]` L(N, D); `[allocation]
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import log
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.errors import InputError, NotSupported, UnknownName, clipped
+from scaleplan.laws.batch import StepLoss, step_loss_of
 from scaleplan.laws.convention import FLOPS_PER_PARAM_TOKEN
 from scaleplan.laws.forms import Additive, Frontier, KaplanLoss
 from scaleplan.laws.power import Logarithm, Power, PowerFrontier, frontier_of_params, frontier_of_tokens, power_of
@@ -61,6 +63,17 @@ class Law(NamedTuple):
         if isinstance(self.loss, KaplanLoss) or self.loss is None:
             raise NotSupported(f"`{self.name}` has no loss of the form E + A / N^alpha + B / D^beta")
         return self.loss.fresh
+
+    @property
+    def along_steps(self) -> StepLoss | None:
+        """Its loss against steps, where it has one."""
+        return step_loss_of(self.data["loss_of_steps"]) if "loss_of_steps" in self.data else None
+
+    @property
+    def guessing_nats(self) -> float | None:
+        """The loss of guessing a token of its vocabulary; None where the preset does not say how large that is."""
+        size = self.data.get("convention", {}).get("n_vocab")
+        return log(size) if size and self.in_nats else None
 
     @property
     def in_nats(self) -> bool:
@@ -160,6 +173,34 @@ LOSSES: Mapping[str, Callable[[Block], Additive | Repeating | KaplanLoss]] = {
 }
 NEEDS_MORE = ("sparse-experts", "routed-experts", "fine-grained-experts", "joint-experts", "precision", "sparsity")
 RULES = ("power", "logarithm")
+
+
+def outside(block: Block, known: Mapping[str, Any]) -> str | None:
+    """Why a rule has no answer: a quantity outside the range in which its block says that it holds, or a quantity it lacks."""
+    for key, bound in block.items():
+        quantity, _, side = key.rpartition("_")
+        if side not in ("min", "max") or quantity not in known:
+            continue
+        value = known[quantity]
+        if (value > bound) if side == "max" else (value < bound):
+            return f"{quantity} = {value:.3g} is {'above' if side == 'max' else 'below'} {bound:.3g}, where the rule ends"
+    return None
+
+
+def value_of(law: Law, name: str, known: Mapping[str, Any]) -> tuple[Any, str | None]:
+    """What a rule of a law says, or None and why it says nothing; `value_min`, `value_max` of its block bound the value itself."""
+    rule, block = law.rules.get(name), law.data.get(name, {})
+    if rule is None:
+        return None, f"no rule for {name}"
+    missing = sorted(rule.needs() - set(known))
+    if missing:
+        return None, f"needs {missing[0]}"
+    reason = outside(block, known)
+    if reason:
+        return None, reason
+    value = rule.at(**known)
+    reason = outside(block, {"value": value})
+    return (None, reason) if reason else (value, None)
 
 
 def is_rule(block: Any) -> bool:

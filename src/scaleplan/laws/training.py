@@ -16,7 +16,7 @@ ENDLESS = float("inf")
 
 
 class Moment(NamedTuple):
-    """A point of a training run at the critical batch."""
+    """A point of a training run: at the critical batch, or at a batch of its own."""
 
     n_tokens: Any
     steps: Any
@@ -24,18 +24,26 @@ class Moment(NamedTuple):
     loss_nats: Any
 
 
-def moment(law: StepLoss, critical_batch: Power, n_params: Any, n_tokens: Any) -> Moment:
-    """The loss of N parameters after so many tokens: L(N, S_min) with S_min = S / 2 and S = D / B_crit(L).
+def moment(law: StepLoss, critical_batch: Power, n_params: Any, n_tokens: Any, batch_tokens: Any = None) -> Moment:
+    """The loss of N parameters after one pass over so many tokens: L(N, S_min) with S_min = S / (1 + B_crit(L) / B), S = D / B.
 
-    B_crit follows from the loss and the loss from the steps: one root.
+    Without a batch it is B_crit, so that S_min = S / 2. B_crit follows from the loss and the loss from the steps: one root.
     Source: kaplan2020 equations 5.4 and 5.6.
     """
 
     def fewest(loss: Any) -> Any:
-        return n_tokens / 2 / critical_batch.at(loss_nats=loss)
+        """S_min = D / (B + B_crit)."""
+        critical = critical_batch.at(loss_nats=loss)
+        return n_tokens / (2 * critical if batch_tokens is None else batch_tokens + critical)
 
     loss = rising_root(lambda guess: guess - law.loss(n_params, fewest(guess)), law.converged(n_params))
-    return Moment(n_tokens, 2 * fewest(loss), fewest(loss), loss)
+    steps = 2 * fewest(loss) if batch_tokens is None else n_tokens / batch_tokens
+    return Moment(n_tokens, steps, fewest(loss), loss)
+
+
+def steps_to(law: StepLoss, critical_batch: Power, n_params: Any, n_steps: Any, batch_tokens: Any) -> Moment:
+    """The loss after S steps at batch B: S tokens of B each, one pass. Source: kaplan2020 equations 5.4 and 5.6."""
+    return moment(law, critical_batch, n_params, n_steps * batch_tokens, batch_tokens)
 
 
 def stopping_steps(along: StepLoss, joint: KaplanLoss, n_params: Any, n_tokens: Any) -> Any:
