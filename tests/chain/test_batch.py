@@ -67,9 +67,9 @@ def test_least_compute_is_the_least_over_a_grid_of_sizes(loss: float):
 
 
 def test_least_compute_is_near_the_trend_of_the_article():
-    """L(C_min) = (3.1e8 PF-days / C_min)^0.050 is another fit of the article: within a factor 1.3 from 2.3 to 3.1 nats."""
-    for loss in (2.3, 2.7, 3.1):
-        assert 1 / 1.3 < least_compute(loss) / (3.1e8 * 8.64e19 * loss**-20) < 1.3
+    """L(C_min) = (3.1e8 PF-days / C_min)^0.050 is another fit of the article: within a factor 1.5 from 2.1 to 3.1 nats."""
+    for loss in (2.1, 2.5, 3.1):
+        assert 1 / 1.5 < least_compute(loss) / (3.1e8 * 8.64e19 * loss**-20) < 1.5
 
 
 def test_intervals_come_from_the_draws_of_the_law():
