@@ -66,7 +66,8 @@ def test_shares_add_up_to_the_model():
 def test_layers_that_are_not_those_of_the_stages_are_refused(layers: tuple[int, ...], said: str):
     with pytest.raises(ScaleplanError) as refused:
         check_layout(listed(*layers), fixed_sizes(LLAMA.arch), 8192, 1, 4)
-    assert f"stage_layers {said.split(' ', maxsplit=1)[0]}" in str(refused.value) or said in str(refused.value)
+    assert said in str(refused.value)
+    assert "stage_layers" in str(refused.value)
 
 
 @pytest.mark.parametrize(("text", "etp", "ep", "tp"), [("tp4,dp8,ep8", 1, 8, 4), ("tp4,dp8,ep4", 2, 4, 4), ("tp8,dp8,ep8", 2, 8, 8)])
