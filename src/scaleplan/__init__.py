@@ -2,35 +2,24 @@
 
     import scaleplan as sp
 
-    bill = sp.bill_of(sp.read_model("llama-3-8b").arch)
-    sp.count_params(bill).n_params
-    sp.count_flops(bill, seq_len=8192).training_flops
+    sp.params("llama-3-8b").result["n_params"]
+    sp.memory("llama-3-8b", hardware="h100-sxm", layout="tp2,dp4")["peak_bytes"]
+    print(sp.optimal(compute=1e21))
 
-    law = sp.load_law("besiroglu2024")
-    sp.allocate(law, sp.Question(compute_flops=1e21)).n_params
-
-Every formula takes numbers or numpy arrays. A name is imported when it is first used.
+One function a command; keywords are the flags, with `_` for `-`; values are the texts that the flags take, or numbers in base
+units. A function returns an `Answer`; what cannot be answered raises `ScaleplanError`. Formulas that take arrays: `scaleplan.laws`,
+`scaleplan.model`, `scaleplan.machine`, and `solve` of each question. A name is imported when it is first used.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from scaleplan.chain.catalogue import load_law as load_law
-    from scaleplan.errors import ScaleplanError as ScaleplanError
-    from scaleplan.laws.allocation import Question as Question
-    from scaleplan.laws.allocation import allocate as allocate
-    from scaleplan.laws.allocation import allocate_draws as allocate_draws
-    from scaleplan.model.bill import bill_of as bill_of
-    from scaleplan.model.flops import count_flops as count_flops
-    from scaleplan.model.params import count_params as count_params
-    from scaleplan.model.shape import arch_of_shape as arch_of_shape
-    from scaleplan.model_files import read_model as read_model
+from typing import Any
 
 __version__ = "0.1.0"
 
-NAMES = {
+QUESTIONS = ("params", "flops", "memory", "optimal", "batch", "cost", "layout", "fit", "check", "presets")
+CORE = {
+    "Answer": "scaleplan.api",
     "ScaleplanError": "scaleplan.errors",
     "Question": "scaleplan.laws.allocation",
     "allocate": "scaleplan.laws.allocation",
@@ -42,16 +31,24 @@ NAMES = {
     "load_law": "scaleplan.chain.catalogue",
     "read_model": "scaleplan.model_files",
 }
-"""What a notebook needs, and where it lives."""
+"""What a notebook needs beside the questions, and where it lives."""
+__all__ = [*QUESTIONS, *CORE, "__version__"]  # noqa: PLE0604 - names of two tables, all text
 
 
 def __getattr__(name: str) -> Any:
-    if name not in NAMES:
-        raise AttributeError(f"module 'scaleplan' has no attribute {name!r}")
-    from importlib import import_module
+    if name in QUESTIONS:
+        from scaleplan.api import function_of
 
-    return getattr(import_module(NAMES[name]), name)
+        found: Any = function_of(name)
+    elif name in CORE:
+        from importlib import import_module
+
+        found = getattr(import_module(CORE[name]), name)
+    else:
+        raise AttributeError(f"module 'scaleplan' has no attribute {name!r}")
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:
-    return [*NAMES, "__version__"]
+    return __all__

@@ -152,6 +152,41 @@ class Answer(NamedTuple):
         return self.charts() if callable(self.charts) else self.charts
 
 
+def line(
+    key: str,
+    label: str,
+    value: Any,
+    unit: str = "",
+    formula: str | None = None,
+    *,
+    sources: Sequence[str] = (),
+    standing: str = "exact",
+    interval: Interval | None = None,
+    **inputs: Any,
+) -> Line:
+    """A number with the formula that gives it and the inputs of that formula, by keyword."""
+    return Line(key, label, value, unit, formula, inputs if formula else None, tuple(sources), standing, interval)
+
+
+class Drifted(AssertionError):
+    """A line whose formula does not give its value: a mistake of ours, never of the user."""
+
+
+def checked(lines: Sequence[Line]) -> Sequence[Line]:
+    """The lines, each formula evaluated; whoever shows lines calls this.
+
+    Raises Drifted where a formula and its value differ by more than 1e-9.
+    """
+    from scaleplan.arithmetic import evaluate
+
+    for one in lines:
+        if one.formula is not None and one.value is not None:
+            found = evaluate(one.formula, one.inputs or {})
+            if not abs(found - one.value) <= 1e-9 * max(abs(one.value), abs(found)):
+                raise Drifted(f"{one.key}: `{one.formula}` is {found!r}, the value is {one.value!r}")
+    return lines
+
+
 def unique(items: Iterable[str]) -> list[str]:
     """Each item once, in the order of first appearance."""
     return list(dict.fromkeys(items))

@@ -22,6 +22,12 @@ LARGEST_FILE_BYTES = 64 * 2**20  # of a TOML or JSON file; a model or plan that 
 Data = dict[str, Any]
 
 
+class Text(str):
+    """A document itself, where the name of a file is expected: what Python hands in for standard input."""
+
+    __slots__ = ()
+
+
 class Preset(NamedTuple):
     """A parsed preset file: what it says and where it was found."""
 
@@ -184,7 +190,9 @@ def read_bytes(path: Path | str) -> bytes:
 
 
 def read_text(path: Path | str) -> str:
-    """A text file in UTF-8 (with or without a byte-order mark) or UTF-16 (with one)."""
+    """A text file in UTF-8 (with or without a byte-order mark) or UTF-16 (with one); a `Text` is its own."""
+    if isinstance(path, Text):
+        return str(path)
     return decoded(read_bytes(path), "standard input" if str(path) == "-" else str(path))
 
 

@@ -197,6 +197,11 @@ def kgco2e(text: str) -> int | float:
     return positive(quantity(text, KGCO2E, "an amount of CO2e"), text, "an amount of CO2e above zero")
 
 
+def share_or_none(text: str) -> float:
+    """A fraction, zero included: `0`, `0.1`, `10%`."""
+    return 0.0 if text.strip() in ("0", "0.0", "0%") else fraction(text)
+
+
 def fraction(text: str) -> float:
     """A share above 0 and at most 1: `0.4`, `40%`."""
     value = float(quantity(text, FRACTION, "a fraction"))

@@ -34,9 +34,13 @@ def question(command: str, *subject: str, **given: str | bool) -> str:
     return ASK + json.dumps([command, list(subject), given]) + END
 
 
+SUBJECTS = {"model": "MODEL", "runs": "RUNS", "answer": "ANSWER", "kind": "KIND", "name": "NAME"}
+"""Fields that stand on a command line without a flag."""
+
+
 def flag(name: str) -> str:
     """A field as the command line spells it."""
-    return "--" + name.replace("_", "-")
+    return SUBJECTS[name] if name in SUBJECTS else "--" + name.replace("_", "-")
 
 
 def keyword(name: str) -> str:

@@ -17,7 +17,7 @@ def test_the_length_is_that_of_the_training_unless_given(run):
     """A preset knows its sequence length, and the answer says where it is from."""
     outcome = run("flops", "llama-2-7b")
 
-    assert "4,096 tokens" in outcome.stdout
+    assert "Sequence length 4,096" in outcome.stdout
     assert "--seq-len" in outcome.stdout
 
 

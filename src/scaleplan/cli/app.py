@@ -1,4 +1,4 @@
-"""The Typer application: which commands there are, and what becomes of errors.
+"""The command line: which commands there are, and what becomes of errors.
 
 A command's module is imported when that command runs, so that `--version` and the quick answers wait for nothing they do not use.
 """
@@ -8,104 +8,103 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Sequence
-from importlib import import_module
-from typing import Annotated, Any, NoReturn
+from typing import Any, NoReturn
 
-import typer
+from typer import Abort
 from typer._click import Command, Context  # Typer carries its own Click and exports neither
 from typer._click.exceptions import ClickException
-from typer.core import TyperCommand, TyperGroup
+from typer._click.formatting import HelpFormatter
+from typer.core import TyperGroup, TyperOption
 
 from scaleplan import __version__
 from scaleplan.errors import ScaleplanError
 from scaleplan.wording import flag
 
-COMMANDS = {
-    "params": "How many parameters, of which kind, in which convention?",
-    "flops": "How much compute to train and to serve, 6N and 2N beside the exact count?",
-    "memory": "How much memory do training and serving need, by part and precision, and what does it fit on?",
-    "layout": "Does each given layout fit, and how much memory does it need?",
-    "cost": "How many device-days, days, dollars, kWh and kg of CO2e does training take?",
-    "check": "Is it within the limits?",
-    "optimal": "How large a model on how many tokens, and what loss, by each scaling law?",
-    "batch": "How large may a batch be before it wastes tokens?",
-    "fit": "What law do my own runs follow, and how sure is it?",
-    "presets": "What is built in, each value with its source?",
-}
-"""Command -> the question it answers: the first line of its help. Its module is scaleplan.cli.<command>."""
-
 EXIT_REFUSED = 2
 EXIT_INTERRUPTED = 130
-HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-
-
-class OneCommand(TyperCommand):
-    """A command whose --plot may stand without a file."""
-
-    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, [given for place, arg in enumerate(args) for given in spelled_out(arg, args[place + 1 :])])
-
-
-def spelled_out(arg: str, rest: list[str]) -> list[str]:
-    """A bare `--plot` is `--plot -`: draw here. It is bare when no picture file follows."""
-    bare = arg == "--plot" and not (rest and rest[0].lower().endswith(PICTURES))
-    return [arg, "-"] if bare and rest[:1] != ["-"] else [arg]
-
-
-PICTURES = (".svg", ".png", ".pdf", ".html")
+EXAMPLES = ("scaleplan optimal --compute 1e21", "scaleplan params gpt2", "scaleplan COMMAND -h")
 
 
 class Commands(TyperGroup):
-    """A group whose commands are imported one at a time."""
+    """The group of all commands, each made when it is called."""
 
     def list_commands(self, ctx: Context) -> list[str]:
-        return list(COMMANDS)
+        from scaleplan.questions.registry import NAMES
+
+        return list(NAMES)
 
     def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        function = getattr(import_module(f"scaleplan.cli.{cmd_name}"), cmd_name)
-        single = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=HELP)
-        single.command(name=cmd_name, cls=OneCommand)(function)
-        return typer.main.get_command(single)
+        from scaleplan.cli.command import QuestionCommand
+        from scaleplan.questions.registry import NAMES, question_named
 
-    def format_commands(self, ctx: Context, formatter: Any) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        if cmd_name not in NAMES:
+            return None
+        from importlib.util import find_spec
+
+        if find_spec(f"scaleplan.questions.{cmd_name}") is None:
+            from scaleplan.cli.before import old_command
+
+            return old_command(cmd_name)
+        return QuestionCommand(question_named(cmd_name))
+
+    def format_help_text(self, ctx: Context, formatter: HelpFormatter) -> None:
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text("What does it take to train and serve this language model, and is that within budget?")
+        with formatter.section("Examples"):
+            for example in EXAMPLES:
+                formatter.write(f"  {example}\n")
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+        from scaleplan.questions.registry import COMMANDS
+
+        for heading, commands in COMMANDS.items():
+            with formatter.section(heading):
+                formatter.write_dl(list(commands.items()))
 
     def resolve_command(self, ctx: Context, args: list[str]) -> Any:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+        names = self.list_commands(ctx)
+        if args and args[0] not in names and not args[0].startswith("-"):
             from scaleplan.errors import UnknownName
 
-            raise UnknownName("command", args[0], COMMANDS, where="list them with `scaleplan -h`")
+            raise UnknownName("command", args[0], names, where="list them with `scaleplan -h`")
         return super().resolve_command(ctx, args)
 
 
-app = typer.Typer(cls=Commands, rich_markup_mode=None, add_completion=False, invoke_without_command=True, context_settings=HELP)
-
-
-def print_version(wanted: bool) -> None:
+def print_version(ctx: Context, option: Any, wanted: bool) -> None:
+    """--version."""
     if wanted:
-        typer.echo(f"scaleplan {__version__}")
-        raise typer.Exit
+        print(f"scaleplan {__version__}")
+        ctx.exit()
 
 
-@app.callback()
-def scaleplan(
-    ctx: typer.Context,
-    version: Annotated[bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when scaleplan itself fails.")] = False,
-) -> None:
-    """What does it take to train and serve this language model, and is that within budget?
+def without_command(version: bool = False, debug: bool = False) -> None:
+    """Nothing to do but for a command; help is printed where none was given."""
 
-    \b
-    Examples:
-      scaleplan optimal --compute 1e21
-      scaleplan params gpt2
-      scaleplan COMMAND -h
-    """
-    if ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help())
+
+def app() -> Commands:
+    """The command line."""
+    return Commands(
+        name="scaleplan",
+        params=[
+            TyperOption(
+                param_decls=["--version", "version"],
+                is_flag=True,
+                is_eager=True,
+                expose_value=False,
+                callback=print_version,
+                help="Print the version.",
+            ),
+            TyperOption(
+                param_decls=["--debug", "debug"], is_flag=True, default=False, help="Show a traceback when scaleplan itself fails."
+            ),
+        ],
+        callback=without_command,
+        no_args_is_help=False,
+        invoke_without_command=True,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
@@ -114,17 +113,24 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader that has gone ends us quietly, like any other filter
     arguments = list(sys.argv[1:] if args is None else args)
     try:
-        sys.exit(app(arguments, prog_name="scaleplan", standalone_mode=False) or 0)
+        sys.exit(run(arguments))
     except ScaleplanError as error:
         refuse(error.report(flag))
     except ClickException as error:
         refuse(usage_report(error))
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, Abort):
         sys.exit(EXIT_INTERRUPTED)
     except Exception as error:  # whatever we did not foresee is our bug, and a user gets a sentence for it
         if "--debug" in arguments:
             raise
         refuse(f"error: a bug in scaleplan: {type(error).__name__}: {error}\nhint: `scaleplan --debug ...` shows where; please report it")
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command that was asked for; its exit code."""
+    if not arguments:
+        arguments = ["-h"]
+    return app().main(arguments, prog_name="scaleplan", standalone_mode=False) or 0
 
 
 def usage_report(error: ClickException) -> str:

@@ -8,9 +8,9 @@ import typer
 
 from scaleplan import library, units
 from scaleplan.answer import Answer
+from scaleplan.chain.lengths import chosen_length, length_cautions
 from scaleplan.chain.memory import USUAL_OPTIMIZER, USUAL_PRECISION, USUAL_STACK, Wishes, capacity_of, layout_on
 from scaleplan.chain.memory_inverse import FEWEST, LARGEST
-from scaleplan.cli.flops import chosen_length, length_cautions
 from scaleplan.cli.memory_phases import by_phase
 from scaleplan.cli.memory_served import served
 from scaleplan.cli.memory_tables import by_precision

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from scaleplan.errors import InputError, UnknownName
-from scaleplan.model.arch import Size
+from scaleplan.model.arch import Arch, Size
+from scaleplan.model.bill import bill_of
 from scaleplan.model.items import Bill, Layer, Weight, pruned_elements, total
 
 TARGETS: dict[str, Callable[[Weight], bool]] = {
@@ -83,3 +84,8 @@ def pruned_params(bill: Bill, sparsity: float) -> Size:
     Tables, the head, routers, norms and biases are kept, as is usual (frantar2023-sparsegpt).
     """
     return total(layer.copies * weight.stored * pruned_elements(layer, weight, sparsity) for layer, weight in bill.weights())
+
+
+def adapted_bill(arch: Arch, lora: Lora | None) -> Bill:
+    """The bill of an architecture, with adapters on frozen weights where they are asked for."""
+    return bill_of(arch) if lora is None else with_lora(bill_of(arch), lora)

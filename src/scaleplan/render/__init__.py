@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 from scaleplan.answer import Answer
+from scaleplan.wording import flag, spelled
 
 
 class Style(NamedTuple):
@@ -31,6 +32,7 @@ FORMATS = {
     "csv": ("scaleplan.render.csv", "as_csv"),
     "json": ("scaleplan.render.json", "as_json"),
     "text": ("scaleplan.render.table", "as_plain"),
+    "html": ("scaleplan.render.html", "as_html_text"),
     "github": ("scaleplan.render.github", "as_github"),
 }
 """Format -> module and function, imported when it is used: JSON must not wait for a table library."""
@@ -39,7 +41,7 @@ FORMATS_OF_EVERY_COMMAND = ("table", "plain", "md", "csv", "json")
 
 
 def render(answer: Answer, form: str, style: Style) -> str:
-    """The answer as text, ending in a newline."""
+    """The answer as text, ending in a newline; fields are spelled as flags, so that a text says the same wherever it is read."""
     module, name = FORMATS[form]
     function: Callable[[Answer, Style], str] = getattr(import_module(module), name)
-    return function(answer, style)
+    return spelled(function(answer, style), flag)

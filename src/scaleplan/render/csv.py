@@ -6,7 +6,7 @@ import csv
 import io
 from typing import Any
 
-from scaleplan.answer import Answer, Column, Interval, Row, Table
+from scaleplan.answer import Answer, Column, Interval, Row, Table, checked
 from scaleplan.render import Style
 
 LINE_COLUMNS = ("key", "label", "value", "unit", "formula", "sources", "standing")
@@ -18,7 +18,7 @@ def as_csv(answer: Answer, style: Style) -> str:
     writer = csv.writer(out, lineterminator="\n")
     if style.verbose and answer.lines:
         writer.writerow(LINE_COLUMNS)
-        writer.writerows([cell(getattr(line, key)) for key in LINE_COLUMNS] for line in answer.lines)
+        writer.writerows([cell(getattr(line, key)) for key in LINE_COLUMNS] for line in checked(answer.lines))
     elif answer.tables:
         writer.writerows(sheet(answer.tables[0]))
     return out.getvalue()

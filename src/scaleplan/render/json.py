@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scaleplan import __version__
-from scaleplan.answer import Answer, Line
+from scaleplan.answer import Answer, Line, checked
 from scaleplan.render import Style
 
 
@@ -23,7 +23,7 @@ def as_json(answer: Answer, style: Style) -> str:
         "sources": answer.sources,
     }
     if style.verbose:
-        document["lines"] = [line_object(line) for line in answer.lines]
+        document["lines"] = [line_object(line) for line in checked(answer.lines)]
     return json.dumps(bare(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 

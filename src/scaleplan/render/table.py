@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from scaleplan.answer import Answer, Line, Table
+from scaleplan.answer import Answer, Line, Table, checked
 from scaleplan.render import Style
 from scaleplan.render.cells import numeric, show_cell, show_value
+from scaleplan.wording import flag, spelled
 
 ENDLESS = 100_000  # columns of a pipe: nothing is cut to a width
 
@@ -38,7 +39,7 @@ def as_markdown(answer: Answer, style: Style) -> str:
         heading(table) + "\n" + drawn(grid(table, rich.box.MARKDOWN, None), style._replace(width=None, colour=False)).strip("\n")
         for table in tables_of(answer, style)
     ]
-    remarks = [*remarks_of(answer, style), *(explained(line) for line in answer.lines if style.verbose)]
+    remarks = [*remarks_of(answer, style), *(explained(line) for line in checked(answer.lines if style.verbose else ()))]
     blocks += ["\n".join(f"- {' '.join(remark.split())}" for remark in remarks)] if remarks else []
     return "\n\n".join(blocks) + "\n"
 
@@ -50,7 +51,7 @@ def page(answer: Answer, style: Style, draw: Callable[[Table], Grid]) -> str:
     if remarks:
         blocks.append("\n".join(drawn(Text(remark), style).rstrip("\n") for remark in remarks))
     if style.verbose:
-        blocks += [drawn(Text(explained(line)), style).rstrip("\n") for line in answer.lines]
+        blocks += [drawn(Text(explained(line)), style).rstrip("\n") for line in checked(answer.lines)]
         blocks += ["sources: " + ", ".join(answer.sources)] if answer.sources else []
     return "\n\n".join(blocks) + "\n"
 
@@ -62,7 +63,8 @@ def tables_of(answer: Answer, style: Style) -> list[Table]:
 
 def remarks_of(answer: Answer, style: Style) -> list[str]:
     """What is to be said under the tables."""
-    return [*(note for table in tables_of(answer, style) for note in table.notes), *answer.notes] if style.notes else []
+    said = [*(note for table in tables_of(answer, style) for note in table.notes), *answer.notes] if style.notes else []
+    return [spelled(note, flag) for note in said]
 
 
 def grid(table: Table, box: rich.box.Box | None, title: str | None) -> Grid:

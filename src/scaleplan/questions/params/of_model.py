@@ -1,19 +1,17 @@
-"""`scaleplan params`: how many parameters, of which kind, in which convention."""
+"""The parameters of one model: by group, by convention, and the bill itself."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import typer
-
-from scaleplan import units
-from scaleplan.answer import Answer, Column, Line, Table
-from scaleplan.cli.models import Choice, LoraOption, bill_with, with_model
-from scaleplan.cli.options import KINDS_OF_SHAPE, Like, command, quantity
-from scaleplan.errors import UsageError
+from scaleplan.answer import Answer, Column, Line, Table, line
+from scaleplan.model.adapters import adapted_bill, pruned_params
 from scaleplan.model.items import Bill
 from scaleplan.model.params import ParamCount, Part, count_params
 from scaleplan.model_files import Model
+
+if TYPE_CHECKING:
+    from scaleplan.questions.params import OfModel
 
 MEANINGS = {
     "total": "every tensor once",
@@ -26,99 +24,52 @@ MEANINGS = {
 }
 
 
-def layout_of(text: str) -> Any:
-    """The degrees of parallelism that a text describes."""
-    from scaleplan.machine.layout import parse_layout
+class Counted(NamedTuple):
+    """The bill of the model, its count, and the parameters that pruning sets to zero."""
 
-    return parse_layout(text)
-
-
-Target = Annotated[int | None, quantity("--target", units.count, "Find shapes near this many parameters: 7B.", metavar="N")]
-LayoutOption = Annotated[
-    Any,
-    typer.Option("--layout", parser=layout_of, metavar="LAYOUT", help="Degrees of parallelism: tp8,pp8,dp4,sp,zero1.", show_default=False),
-]
-Sparsity = Annotated[
-    float | None, quantity("--sparsity", units.fraction, "Share of the layers' matrices that pruning sets to zero.", metavar="SHARE")
-]
+    bill: Bill
+    params: ParamCount
+    n_pruned_params: int | None
 
 
-@command
-@with_model
-def params(
-    model: Choice, lora: LoraOption = None, sparsity: Sparsity = None, target: Target = None, like: Like = None, layout: LayoutOption = None
-) -> Answer:
-    """How many parameters, of which kind, in which convention?
-
-    \b
-    Examples:
-      scaleplan params gpt2
-      scaleplan params ./config.json -v
-      scaleplan params --n-layers 36 --d-model 1280 --n-heads 20 --n-vocab 50257
-      scaleplan params llama-3-8b --lora rank=16,targets=attention+mlp
-      scaleplan params --target 7B --like llama --layout tp8
-    """
-    if target is not None:
-        return near_target(model, target, like or KINDS_OF_SHAPE[0], layout)
-    if like is not None or layout is not None:
-        raise UsageError("--like and --layout describe shapes near a size", hint="give that size: --target 7B")
-    return counted(model.model(), lora, sparsity)
+def solve(asked: OfModel) -> Counted:
+    """The parameters of the model; sizes of its shape may be arrays."""
+    bill = adapted_bill(asked.model.arch, asked.lora)
+    return Counted(bill, count_params(bill), None if asked.sparsity is None else pruned_params(bill, asked.sparsity))
 
 
-def counted(model: Model, lora: Any, sparsity: float | None) -> Answer:
+def explain(asked: OfModel, solved: Counted) -> Answer:
     """The answer for one model."""
-    bill = bill_with(model, lora)
-    count = count_params(bill)
+    model, count = asked.model, solved.params
     result = result_of(count)
     lines = lines_of(count, model.sources)
-    if sparsity is not None:
-        lines.append(pruning_line(bill, count, sparsity))
-        result["n_nonzero_params"] = lines[-1].value
-    inputs = {"model": model.label, "lora": lora and lora._asdict(), "sparsity": sparsity}
+    if solved.n_pruned_params is not None:
+        lines += pruning_lines(count, solved.n_pruned_params)
+        result |= {"n_pruned_params": lines[-2].value, "n_nonzero_params": lines[-1].value}
+    inputs = {"model": model.label, "lora": asked.lora and asked.lora._asdict(), "sparsity": asked.sparsity}
     return Answer(
         "params",
         {key: value for key, value in inputs.items() if value is not None},
         result,
-        [groups_table(model, count), conventions_table(result, sparsity), bill_table(count)],
+        [groups_table(model, count), conventions_table(result, asked.sparsity), bill_table(count)],
         lines=lines,
         warnings=model.cautions,
         more_sources=model.sources or ("kaplan2020",),
     )
 
 
-def pruning_line(bill: Bill, count: ParamCount, sparsity: float) -> Line:
-    """What pruning leaves."""
-    from scaleplan.model.adapters import pruned_params
-
-    zero = pruned_params(bill, sparsity)
-    inputs = {"n_params": count.n_params, "n_pruned_params": zero}
-    return Line("n_nonzero_params", "left by pruning", count.n_params - zero, "params", "n_params - n_pruned_params", inputs)
-
-
-def near_target(choice: Choice, target: int, style: str, layout: Any) -> Answer:
-    """Shapes near a size; shape flags are kept as they are given."""
-    from scaleplan.model.synthesis import D_HEAD, shapes_near
-
-    if choice.text is not None:
-        raise UsageError(f"`{choice.text}` and --target both say how large", hint="give a MODEL or a --target, not both")
-    tp, pp = (1, 1) if layout is None else (layout.tp, layout.pp)
-    found = shapes_near(target, style, fixed=choice.shape, tp=tp, pp=pp)
-    rows = [
-        {
-            **c.words,
-            "n_params": c.params.n_params,
-            "n_active_params": c.params.n_active_params,
-            "relative_error": c.relative_error,
-            "aspect": c.aspect,
-        }
-        for c in found
-    ]
-    shown = ["n_layers", "d_model", "n_heads", "n_kv_heads", "d_ff", "n_experts"]
-    columns = [Column(word, word.removeprefix("n_").replace("_", " "), "int") for word in shown if word in rows[0]]
-    columns += [Column("n_params", "parameters", "int"), Column("relative_error", "off", "fraction"), Column("aspect", "d/L", "")]
-    inputs = {"target_n_params": target, "like": style, **choice.shape} | ({} if layout is None else {"layout": layout.spelled()})
-    notes = [f"Heads of {D_HEAD}, divisible by the layout; d/L is usually about 100, and 5 % of size weighs as much as twice that."]
-    return Answer("params", inputs, {"shapes": rows}, [Table("", columns, rows)], notes=notes, more_sources=("kaplan2020",))
+def pruning_lines(count: ParamCount, n_pruned: int) -> list[Line]:
+    """What pruning sets to zero, and what it leaves."""
+    left = line(
+        "n_nonzero_params",
+        "left by pruning",
+        count.n_params - n_pruned,
+        "params",
+        "n_params - n_pruned_params",
+        n_params=count.n_params,
+        n_pruned_params=n_pruned,
+    )
+    return [line("n_pruned_params", "set to zero by pruning", n_pruned, "params"), left]
 
 
 def result_of(count: ParamCount) -> dict[str, Any]:

@@ -1,0 +1,226 @@
+"""What a question is, and how one is asked: given fields -> the shape of the question -> a typed request -> its answer.
+
+A question has one or more shapes, each a NamedTuple of the fields that it knows. The shape is the first of which a deciding field
+was given; a field that this shape does not know is refused by name, so nothing that was given is ignored. Only None means absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from scaleplan.errors import UsageError
+from scaleplan.questions.fields import ADDED_WORDS, SHAPE_WORDS, Field, field_named, read
+from scaleplan.wording import field, fields
+
+if TYPE_CHECKING:
+    from scaleplan.answer import Answer
+    from scaleplan.model_files import Model
+
+
+class Shape(NamedTuple):
+    """One shape of a question.
+
+    kind        `result.kind` of its answers
+    request     the NamedTuple of its fields
+    about       what is asked, for a refusal: "serving", "training under a layout"
+    decided_by  the fields of which one makes the question this one; none: the last resort
+    room        the module that holds `solve` and `explain`, below scaleplan.questions
+    result      `module:name` of the TypedDict of its result, likewise; it is loaded only where a schema is asked for
+    together    fields of which at most one may be given
+    needs       field -> fields of which one must stand beside it
+    """
+
+    kind: str
+    request: Any
+    about: str
+    room: str
+    result: str
+    decided_by: tuple[str, ...] = ()
+    together: tuple[tuple[str, ...], ...] = ()
+    needs: Mapping[str, tuple[str, ...]] = {}
+
+    @property
+    def module(self) -> Any:
+        """The room of the shape, loaded now."""
+        return import_module(f"scaleplan.questions.{self.room}")
+
+    def result_type(self) -> Any:
+        """The TypedDict of its result."""
+        module, _, name = self.result.partition(":")
+        return getattr(import_module(f"scaleplan.questions.{module}"), name)
+
+    def solve(self, request: Any) -> Any:
+        """Typed numbers of a request, or arrays of a request that holds arrays."""
+        return self.module.solve(request)
+
+    def explain(self, request: Any, solved: Any) -> Answer:
+        """The answer of one case."""
+        return self.module.explain(request, solved)  # type: ignore[no-any-return]  # the module is loaded by name
+
+
+class Question(NamedTuple):
+    """One command: what it asks, of what, with which fields.
+
+    name        the command, and the function in Python
+    asks        the question in a sentence: the first line of its help
+    subject     fields that stand without a flag, in their order; the last may take several where it is a list
+    headings    heading -> the fields under it, the ones that people use first on top
+    shapes      the shapes that it has; the first one whose deciding field was given is asked
+    examples    command lines
+    more        a paragraph of the help
+    version     of its JSON
+    formats     those it has beside the usual ones; the first is then its default
+    charts      whether its answers hold charts
+    takes_shape whether the words that describe a model are fields of it
+    """
+
+    name: str
+    asks: str
+    subject: tuple[str, ...]
+    headings: Mapping[str, tuple[str, ...]]
+    shapes: tuple[Shape, ...]
+    examples: tuple[str, ...]
+    more: str = ""
+    version: int = 1
+    formats: tuple[str, ...] = ()
+    charts: bool = False
+    takes_shape: bool = False
+
+    def own_fields(self) -> list[Field]:
+        """Its fields but for the subject and the words of a shape, in the order of the help."""
+        return [field_named(name) for names in self.headings.values() for name in names]
+
+    def every_field(self) -> list[Field]:
+        """All of its fields: subject, own, and words of a shape."""
+        own = [*(field_named(name) for name in self.subject), *self.own_fields()]
+        known = {one.name for one in own}
+        return own + [field_named(name) for name in SHAPE_WORDS if self.takes_shape and name not in known]
+
+
+class ModelGiven(NamedTuple):
+    """What was said of the model, before it is read: MODEL, and the words of a shape."""
+
+    text: Any
+    words: dict[str, Any]
+
+    def model(self) -> Model:
+        """The model of MODEL or of the words; both is an error."""
+        from scaleplan.model_files import model_of_words, read_model
+
+        added = {word: value for word, value in self.words.items() if word in ADDED_WORDS}
+        shape = {word: value for word, value in self.words.items() if word not in ADDED_WORDS}
+        if self.text is None:
+            return model_of_words(self.words, spelled_word)
+        if shape:
+            raise UsageError(
+                f"`{self.text}` and {fields(*shape, joined=', ')} both describe a model", hint="give a MODEL or a shape, not both"
+            )
+        model = read_model(self.text)
+        return model._replace(arch=model.arch._replace(**added)) if added else model
+
+
+def spelled_word(name: str) -> str:
+    """A word of a shape as errors name it: its field, or where else it may be said."""
+    return field(name) if name in SHAPE_WORDS else f"`{name}`, which only a model TOML can say"
+
+
+def ask(question: Question, given: Mapping[str, Any]) -> Answer:
+    """The answer to a question.
+
+    given  field -> its text, or a number in base units, True or False, a list; None where it was not given
+    """
+    shape, request = requested(question, given)
+    answer = shape.explain(request, shape.solve(request))
+    result = answer.result if len(question.shapes) == 1 or "kind" in answer.result else {"kind": shape.kind, **answer.result}
+    return answer._replace(command=question.name, version=question.version, result=result)
+
+
+def requested(question: Question, given: Mapping[str, Any]) -> tuple[Shape, Any]:
+    """The shape of the question, and its request with every value read.
+
+    Raises UsageError for a field that the shape does not know, that contradicts another, or that lacks another.
+    """
+    present = {name: value for name, value in given.items() if value is not None and not (value is False and is_plain_switch(name))}
+    shape = chosen(question, present)
+    known = set(shape.request._fields)
+    words = {name: present.pop(name) for name in list(present) if question.takes_shape and name in SHAPE_WORDS and name not in known}
+    refuse_unknown(question, shape, present, words)
+    refuse_contradictions(shape, present)
+    values = {name: read(field_named(name), value) if name != "model" else value for name, value in present.items()}
+    read_words = {name: read(field_named(name), value) for name, value in words.items()}
+    if "model" in known and ("model" in present or words):
+        values["model"] = ModelGiven(present.get("model"), read_words).model()
+    if "shape" in known:
+        values["shape"] = read_words
+    lacking = [name for name in shape.request._fields if name not in values and name not in shape.request._field_defaults]
+    if lacking:
+        raise missing(shape, lacking)
+    request = shape.request(**values)
+    if hasattr(request, "check"):
+        request.check()
+    return shape, request
+
+
+def is_plain_switch(name: str) -> bool:
+    """A switch that can only be turned on: off is then what not giving it is."""
+    known = field_named(name)
+    return known.kind == "switch" and not known.off
+
+
+def chosen(question: Question, present: Mapping[str, Any]) -> Shape:
+    """The first shape of which a deciding field was given; the one that none decides where none was."""
+    for shape in question.shapes:
+        if any(name in present for name in shape.decided_by):
+            return shape
+    return next(shape for shape in question.shapes if not shape.decided_by)
+
+
+def refuse_unknown(question: Question, shape: Shape, present: Mapping[str, Any], words: Mapping[str, Any]) -> None:
+    """Every field must mean something in this shape of the question."""
+    known = shape.request._fields
+    strange = [name for name in present if name not in known]
+    if words and "model" not in known and "shape" not in known:
+        strange += list(words)
+    if not strange:
+        return
+    decided = next((name for name in shape.decided_by if name in present), None)
+    because = f", which {field(decided)} asks for" if decided else ""
+    others = {name: where(question, name, shape) for name in strange}
+    hints = [f"{field(name)} goes with {place}" for name, place in others.items() if place]
+    plural = "do" if len(strange) > 1 else "does"
+    raise UsageError(
+        f"{fields(*strange)} {plural} not apply to {shape.about}{because}", hint="; ".join(hints) or f"leave out {fields(*strange)}"
+    )
+
+
+def where(question: Question, name: str, refused: Shape) -> str:
+    """The deciding fields of the shapes that know a field, for a hint; empty where none decides."""
+    others = [shape for shape in question.shapes if shape is not refused and name in shape.request._fields]
+    deciding = [one for shape in others for one in shape.decided_by]
+    plain = [shape.about for shape in others if not shape.decided_by]
+    return " or ".join([*map(field, dict.fromkeys(deciding)), *plain])
+
+
+def refuse_contradictions(shape: Shape, present: Mapping[str, Any]) -> None:
+    """Fields that say the same thing twice, and fields that need another."""
+    for group in shape.together:
+        both = [name for name in group if name in present]
+        if len(both) > 1:
+            raise UsageError(f"{fields(*both)} contradict each other", hint=f"give one of {fields(*group, joined=', ')}")
+    for name, others in shape.needs.items():
+        if name in present and not any(other in present for other in others):
+            raise UsageError(f"{field(name)} needs {fields(*others, joined=' or ')}", hint=f"add {fields(*others, joined=' or ')}")
+
+
+def missing(shape: Shape, lacking: Iterable[str]) -> UsageError:
+    """What a question cannot do without."""
+    lacking = list(lacking)
+    if "model" in lacking:
+        least = " ".join(f"{field(word)} N" for word in ("n_layers", "d_model", "n_vocab", "n_heads"))
+        return UsageError("no model", hint=f"give the name of a preset (`scaleplan presets models`), a config.json, or a shape: {least}")
+    return UsageError(f"{shape.about} needs {fields(*lacking)}", hint=f"add {fields(*lacking)}")
+
+
+Reader = Callable[[str], Any]

@@ -1,0 +1,311 @@
+"""Every field that a question may have, said once: name, reader of its text, meaning, and how it is spelled elsewhere.
+
+From one row come the flag and its help, the keyword of the Python functions, the key of a plan file, the axis of a sweep and the
+reasons of a diff. Nothing here imports what reads a value: a reader is named, and loaded when a value is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from typing import Any, Literal, NamedTuple
+
+Kind = Literal["value", "list", "switch"]
+
+
+class Field(NamedTuple):
+    """One thing that may be given.
+
+    name      in Python; the flag is --name with dashes
+    meaning   its help text; {name} names another field
+    reader    `module:function` below `scaleplan` that turns a text into a value in base units; empty: the text itself
+    metavar   what stands for a value in the help
+    kind      value; list: may be given several times; switch: is on or off
+    choices   the words that a value may be
+    presets   the kind of preset that a value names, for completion
+    number    what a bare number from Python is given in, as the reader takes it ("B", "W", ...); None where a number has no meaning
+    key       where it stands in a plan file, dotted
+    off       the flag that turns a switch off; empty where only absence does
+    """
+
+    name: str
+    meaning: str
+    reader: str = ""
+    metavar: str = "NAME"
+    kind: Kind = "value"
+    choices: tuple[str, ...] = ()
+    presets: str = ""
+    number: str | None = None
+    key: str = ""
+    off: str = ""
+
+    @property
+    def flag(self) -> str:
+        """How the command line spells it."""
+        return "--" + self.name.replace("_", "-")
+
+    def explained(self, spell: Callable[[str], str]) -> str:
+        """The meaning, with the other fields that it names spelled by `spell`."""
+        from re import sub
+
+        return sub(r"\{([a-z0-9_]+)\}", lambda found: spell(found[1]), self.meaning)
+
+    def read_by(self) -> Callable[[str], Any]:
+        """The reader, loaded now."""
+        module, _, function = self.reader.partition(":")
+        return getattr(import_module(f"scaleplan.{module}"), function)  # type: ignore[no-any-return]  # readers differ in what they return
+
+
+COUNT, AMOUNT = "units:count", "units:amount"
+RECOMPUTATIONS = ("none", "selective", "per-op", "full")
+FORMS_OF_SHAPE = ("llama", "gpt", "moe")
+
+
+def counted(name: str, meaning: str, metavar: str = "N", **more: Any) -> Field:
+    """A field that is a whole number above zero."""
+    return Field(name, meaning, COUNT, metavar, number="", **more)
+
+
+def amount(name: str, meaning: str, metavar: str = "X", reader: str = AMOUNT, number: str = "", **more: Any) -> Field:
+    """A field that is a number above zero."""
+    return Field(name, meaning, reader, metavar, number=number, **more)
+
+
+def word(name: str, meaning: str, *choices: str, **more: Any) -> Field:
+    """A field that is one of a few words."""
+    return Field(name, meaning, metavar="|".join(choices), choices=choices, **more)
+
+
+def switch(name: str, meaning: str, **more: Any) -> Field:
+    """A field that is on or off."""
+    return Field(name, meaning, kind="switch", metavar="", **more)
+
+
+def several(name: str, meaning: str, metavar: str, **more: Any) -> Field:
+    """A field that may be given several times."""
+    return Field(name, meaning, metavar=metavar, kind="list", **more)
+
+
+ROWS = (
+    # What is asked about.
+    Field("model", "A preset, a config.json or its folder, a model TOML, or - for standard input.", metavar="MODEL", presets="models", key="model.preset"),
+    Field("runs", "Table of runs (CSV, TSV, JSON lines), or - for standard input.", metavar="RUNS"),
+    Field("answer", "What a command printed with --json, or - for standard input.", metavar="ANSWER"),
+    Field("kind", "A kind of preset, or `schemas` for the JSON Schema of every answer.", metavar="KIND"),
+    several("name", "Presets of that kind; several stand side by side.", "NAME"),
+    # The size of a model and of a run.
+    counted("n_params", "Parameters of a model known by its size alone.", key="model.n_params"),
+    counted("n_active_params", "Parameters that one token uses (mixture of experts).", key="model.n_active_params"),
+    amount("compute", "Training compute in FLOP: 1e21, 10 PF-days.", "FLOP", "units:flops", key="compute.flops"),
+    amount("tokens", "Training tokens: 300B.", "D", key="training.tokens"),
+    counted("n_steps", "Optimizer steps; with a batch size, instead of {tokens}.", "S", key="training.n_steps"),
+    amount("text", "Training text: 96GB; with {bytes_per_token}, instead of {tokens}.", "BYTES", "units:n_bytes", "B", key="training.text"),
+    amount("bytes_per_token", "Bytes of text in one token: 4.2.", "B", key="training.bytes_per_token"),
+    amount("loss", "Loss in nats per token.", "L", key="law.loss"),
+    # A step of training.
+    counted("seq_len", "Tokens in a sequence.", "S", key="training.seq_len"),
+    counted("decoder_seq_len", "Tokens that the decoder sees, beside an encoder of {seq_len}.", "S", key="training.decoder_seq_len"),
+    counted("batch_size_tokens", "Tokens in a batch.", "B", key="training.batch_size_tokens"),
+    counted("batch_size_seqs", "Sequences in a batch.", "B", key="training.batch_size_seqs"),
+    counted("micro_batch_size_seqs", "Sequences that one pipeline takes at once.", "B", key="training.micro_batch_size_seqs"),
+    counted("global_batch_size_seqs", "Sequences of a whole step.", "B", key="training.global_batch_size_seqs"),
+    Field("precision", "fp32, tf32, bf16, fp16, fp8, bf16-autocast, bf16-mixed[-12|16|18|20], ...", key="training.precision"),
+    Field("optimizer", "adamw, adamw-8bit, adafactor, sgd, lion, muon, ...", key="training.optimizer"),
+    word("recompute", "Activation recomputation (checkpointing).", *RECOMPUTATIONS, key="training.recompute"),
+    counted("recompute_every", "With full recomputation, layers in a row from one kept input.", "K", key="training.recompute_every"),
+    word("attention", "Attention kernel.", "eager", "sdpa", "flash", "fa1", "fa2", "fa3", key="training.attention"),
+    Field("dropout", "Dropout: masks are kept where it is above 0.", "units:share_or_none", "P", number="", key="training.dropout"),
+    Field("stack", "Training software; `scaleplan presets stacks` lists it.", metavar="STACK", presets="stacks", key="hardware.stack"),
+    word("pipeline_schedule", "Pipeline schedule.", "1f1b", "gpipe", "interleaved", "zb1p", "dualpipe", key="hardware.pipeline_schedule"),
+    word("offload", "What is kept in host memory.", "none", "optimizer", "all", key="training.offload"),
+    Field("lora", "Low-rank adapters on frozen weights: rank=16,targets=attention+mlp.", "model.adapters:parse_lora", "ADAPTER", key="training.lora"),
+    Field("frozen_format", "Format of weights that are not trained: int4, int8.", key="training.frozen_format"),
+    amount("sparsity", "Fraction of the layers' matrix weights that pruning sets to zero.", "SHARE", "units:fraction"),
+    # Where it runs.
+    Field("hardware", "A device preset or TOML file; `scaleplan presets hardware` lists them.", metavar="DEVICE", presets="hardware", key="hardware.device"),
+    counted("n_devices", "Number of devices.", key="hardware.n_devices"),
+    amount("capacity", "Memory of one device: 80GiB.", "BYTES", "units:n_bytes", "B"),
+    Field("layout", "Degrees of parallelism: tp8,pp8,dp4,sp,zero1.", "machine.layout:parse_layout", "LAYOUT", key="hardware.layout"),
+    Field("table", "Layouts to price, one a row: sizes, degrees, hardware, stack.", metavar="FILE.csv"),
+    # Serving.
+    switch("inference", "Serve instead of train: weights and the KV cache."),
+    Field("cache_precision", "Number format of keys and values while serving: bf16, fp8, int8.", key="serving.cache_precision"),
+    counted("cache_block_tokens", "Tokens of a block of a paged KV cache; the last block counts whole."),
+    # The question turned round.
+    word("largest", "Largest value that fits.", "micro-batch-size-seqs", "seq-len", "n-layers"),
+    word("fewest", "Smallest value that fits.", "n-devices"),
+    counted("target", "Find shapes near this many parameters: 7B.", key="model.target"),
+    word("like", "Kind of shape.", *FORMS_OF_SHAPE, key="model.like"),
+    # Compute.
+    switch("causal", "Count only pairs of a token with those before it, not the full square."),
+    switch("windowed", "Count only pairs inside attention windows and patterns, not the full square."),
+    switch("no_logits", "Leave out the product with the vocabulary."),
+    Field("flops_convention", "How FLOP are counted: exact, exact_causal, six_n, palm, megatron, ...; `flops` lists them.", metavar="NAME", key="compute.flops_convention"),
+    switch("exact_flops", "Divide a {compute} that counts attention and logits too, not 6 N D."),
+    # Laws.
+    several("law", "A law preset or TOML file, or `all`; may be repeated. `scaleplan presets laws` lists them.", "LAW", presets="laws", key="law.law"),
+    word("n_kind", "N with or without embeddings, converted; else each law's own.", "total", "non-embedding", "both"),
+    counted("n_experts", "Routed experts.", key="model.n_experts"),
+    counted("n_experts_per_token", "Routed experts that a token passes.", key="model.n_experts_per_token"),
+    amount("unique_tokens", "Distinct tokens available; more than that repeats them.", "U", key="training.unique_tokens"),
+    amount("inference_tokens", "Tokens the trained model will serve; counts their compute.", "I", key="serving.tokens"),
+    amount("tokens_per_param", "Train on this many tokens per parameter: 400.", "R"),
+    several("where", "Constraint, such as n_params<=13B; may be repeated.", "BOUND"),
+    Field("loss_change", "What it takes to change the loss: -10%.", "units:signed_change", "CHANGE", number=""),
+    # Batch.
+    switch("schedule", "Grow the batch during training, as B_crit grows."),
+    amount("step_s", "Step time, with devices in proportion to the batch: 1.2s.", "TIME", "units:seconds", "s", key="step.step_s"),
+    several("gradient_norm2", "Mean squared gradient norm at a batch size; at two sizes or more, for the noise scale.", "BATCH=NORM2"),
+    # Cost.
+    amount("mfu", "Model FLOP utilisation: 0.4 or 40%.", "SHARE", "units:fraction", key="run.mfu"),
+    amount("flops_per_s_per_device", "Rate of one device: 147T; needs {flops_kind}.", "RATE", "units:flops_per_s", key="run.flops_per_s_per_device"),
+    word("flops_kind", "Whether a FLOP/s rate counts recomputation.", "model", "hardware", key="run.flops_kind"),
+    amount("goodput", "Goodput: fraction of wall time spent in useful training.", "SHARE", "units:fraction", key="run.goodput"),
+    amount("usd_per_device_hour", "Price of one device for an hour: 2.5.", "USD", "units:usd", key="site.usd_per_device_hour"),
+    amount("device_hours", "Device-hours, instead of a model.", "H", "units:device_hours"),
+    amount("energy", "Metered energy of the computers: 433MWh.", "ENERGY", "units:watt_hours", "Wh"),
+    Field("device_power", "Average power of one device: 400W, or `tdp`.", metavar="tdp|POWER", number="W", key="site.device_power"),
+    amount("pue", "PUE: facility energy over computer energy, 1.1.", "PUE", key="site.pue"),
+    Field("region", "Grid zone or cloud region: us-east4, FRA, US-VA.", metavar="ZONE", key="site.region"),
+    Field("grid_intensity", "Grid carbon intensity: 385g/kWh or 0.385kg/kWh.", "units:grid_intensity", "X", number="kg/kWh", key="site.grid_intensity"),
+    amount("published_kgco2e", "A published footprint: 75t; gives the grid intensity it implies.", "MASS", "units:kgco2e", "kg"),
+    # Fits.
+    several("column", "The column that holds a quantity: n_params=params_m.", "NAME=HEADING"),
+    several("unit", "The unit of a column: n_params=1e6.", "NAME=FACTOR"),
+    Field("form", "Form of the law: additive, additive-tied, over-training, kaplan, repeating, isoflop, envelope, ...", metavar="FORM"),
+    counted("bootstrap", "Bootstrap resamples for intervals: 4000."),
+    Field("seed", "Random seed of the bootstrap.", "units:count_or_zero", "N", number=""),
+    counted("jobs", "Worker threads; results are identical."),
+    switch("compare", "Rank the forms by their error on the largest runs, left out of the fit."),
+    amount("design", "Propose the next runs to spend this compute on: 1e21.", "FLOP", "units:flops"),
+    # Limits.
+    several("limit", "Limit, such as usd<=50k, kgco2e<=20t:warn or wall_s<=30d; may be repeated.", "LIMIT", key="limit"),
+    word("at", "Judge by this percentile alone instead of the whole interval.", "p10", "p50", "p90"),
+    # Presets.
+    switch("schema", "The JSON Schema of files of that kind, for your own."),
+)  # fmt: skip
+FIELDS: dict[str, Field] = {row.name: row for row in ROWS}
+"""Name -> field. The words that describe a shape are fields too: `shape_field`."""
+
+OTHER_NAMES = {
+    "n_params": "params parameters n model-size",
+    "n_active_params": "active-params",
+    "compute": "flops flop budget c",
+    "tokens": "n-tokens train-tokens dataset-size d",
+    "n_steps": "steps max-steps train-iters",
+    "loss": "target-loss",
+    "seq_len": "context context-length ctx sequence-length max-seq-len seqlen n-ctx block-size",
+    "batch_size_seqs": "batch-size batch bs bsz",
+    "micro_batch_size_seqs": "micro-batch micro-batch-size mbs per-device-batch-size per-device-train-batch-size",
+    "global_batch_size_seqs": "global-batch-size gbs global-batch",
+    "precision": "dtype datatype torch-dtype quantization quant",
+    "optimizer": "optim",
+    "recompute": "gradient-checkpointing activation-checkpointing checkpoint-activations checkpointing",
+    "attention": "attn attn-implementation flash-attention",
+    "stack": "framework",
+    "offload": "cpu-offload",
+    "hardware": "gpu device accelerator gpu-type hw",
+    "n_devices": "gpus n-gpus num-gpus devices num-devices ngpus world-size",
+    "capacity": "vram gpu-memory device-memory mem",
+    "layout": "tp pp dp cp ep zero zero-stage fsdp tensor-parallel pipeline-parallel data-parallel parallelism tensor-parallel-size sp vpp",
+    "inference": "serving infer",
+    "cache_precision": "kv-cache-dtype kv-dtype",
+    "largest": "max",
+    "fewest": "min",
+    "tokens_per_param": "ratio",
+    "mfu": "utilization utilisation efficiency",
+    "flops_per_s_per_device": "tflops flops-per-gpu",
+    "usd_per_device_hour": "price price-per-hour gpu-price cost-per-hour hourly-rate",
+    "device_hours": "gpu-hours",
+    "device_power": "power tdp",
+    "region": "country zone",
+    "grid_intensity": "carbon-intensity",
+}  # fmt: skip
+"""Field -> flags by which people know it elsewhere; the error for one of them names the right one."""
+
+SHAPE_WORDS = (
+    "n_layers", "d_model", "n_heads", "n_kv_heads", "d_head", "d_ff", "gated", "n_vocab", "n_positions", "tied", "attention_bias",
+    "mlp_bias", "norm", "qk_norm", "n_experts", "n_experts_per_token", "d_ff_expert", "n_shared_experts", "n_dense_layers",
+    "n_encoder_layers", "bidirectional", "d_embedding", "n_shared_copies", "mixer", "feed_forward", "window", "chunk", "stride", "n_global",
+    "n_random", "n_hashes", "n_buckets", "n_extra_params",
+)  # fmt: skip
+"""The words of a model's shape that are fields as well; the others have their place in model files."""
+
+ADDED_WORDS = ("n_extra_params",)
+"""Words that may stand beside a MODEL and change it."""
+
+
+def shape_field(name: str) -> Field:
+    """The field of a word that describes a model's shape; its meaning is that of the vocabulary of `model/words.py`."""
+    from scaleplan.model.words import WORDS
+
+    known = WORDS[name]
+    meaning = known.meaning[0].upper() + known.meaning[1:] + "."
+    key = f"model.{name}"
+    if known.kind == "flag":
+        return switch(name, meaning, off="--untied" if name == "tied" else f"--no-{name.replace('_', '-')}", key=key)
+    if isinstance(known.kind, tuple):
+        choices = known.kind
+        return Field(name, f"{meaning} One of {', '.join(choices)}.", metavar="WORD", choices=choices, key=key)
+    return Field(name, meaning, COUNT if known.kind == "size" else "units:count_or_zero", "N", number="", key=key)
+
+
+def field_named(name: str) -> Field:
+    """A field by its name, the words of a shape included."""
+    return FIELDS[name] if name in FIELDS else shape_field(name)
+
+
+def meant(name: str) -> str | None:
+    """The field that people mean by another name of it: gpus -> n_devices; None where none is known."""
+    name = name.lower().replace("_", "-")
+    return next((known for known, others in OTHER_NAMES.items() if name in others.split()), None)
+
+
+def by_flag() -> Iterator[tuple[str, str]]:
+    """Flag and name of every field."""
+    yield from ((row.flag, row.name) for row in ROWS)
+
+
+def read(field: Field, value: Any) -> Any:
+    """A value as it was given -> base units; the error of its reader names the field.
+
+    value  the text that the flag takes, a number in base units, True or False for a switch, or a list of these for a repeated field
+    """
+    from scaleplan.errors import InputError, ScaleplanError, UnknownName
+    from scaleplan.wording import field as marked
+
+    if field.kind == "switch":
+        if not isinstance(value, bool):
+            raise InputError(f"{marked(field.name)}: `{value!r:.60}` is neither True nor False")
+        return value
+    if field.kind == "list":
+        return tuple(read(field._replace(kind="value"), one) for one in (value if isinstance(value, list | tuple) else [value]))
+    text = text_of(field, value)
+    if field.choices and text not in field.choices:
+        raise UnknownName(f"choice of {marked(field.name)}", text, field.choices)
+    if not field.reader:
+        return text
+    try:
+        return field.read_by()(text)
+    except ScaleplanError as error:
+        error.message = f"{marked(field.name)}: {error.message}"
+        raise
+
+
+def text_of(field: Field, value: Any) -> str:
+    """What a value would be on the command line: numbers are in base units."""
+    from scaleplan.errors import InputError, clipped
+    from scaleplan.wording import field as marked
+
+    if isinstance(value, str):
+        return value
+    if hasattr(value, "__fspath__"):
+        return str(value)
+    if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:  # a number of numpy's
+        value = value.item()
+    if field.number is not None and isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value!r}{field.number}"
+    raise InputError(f"{marked(field.name)}: `{clipped(repr(value))}` is not a value that it takes", hint=field.explained(marked))
+
+
+Given = Mapping[str, Any]

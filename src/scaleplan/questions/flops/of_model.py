@@ -1,0 +1,283 @@
+"""The FLOP of one model: a batch, a token, a run, every convention, and the way from 6 N to the exact count."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from scaleplan import units
+from scaleplan.answer import Answer, Column, Line, Table, line, quantities
+from scaleplan.arithmetic import names_in
+from scaleplan.chain.compute import Compute, compute_of, per_token
+from scaleplan.chain.lengths import chosen_length, decoder_length, length_cautions
+from scaleplan.chain.tokens import training_tokens, whole_sequences
+from scaleplan.model.adapters import adapted_bill
+from scaleplan.model.conventions import CONVENTIONS, convention_inputs, from_six_n, frozen_flops
+from scaleplan.model.flops import Counting, recomputed_flops, serving_flops, share_of_dense
+
+if TYPE_CHECKING:
+    from scaleplan.questions.flops import OfModel
+
+FLOP_PER_PF_DAY = 1e15 * 86400
+
+
+class Counted(NamedTuple):
+    """The compute of the model, and the tokens of the run where they are known."""
+
+    compute: Compute
+    tokens: float | None
+
+
+def solve(asked: OfModel) -> Counted:
+    """The compute of a model; the tokens, the length and the batch may be arrays."""
+    length, _ = chosen_length(asked.model, asked.seq_len)
+    bill = adapted_bill(asked.model.arch, asked.lora)
+    how = Counting(causal=asked.causal, window=asked.windowed, head=not asked.no_logits)
+    batch = asked.batch_size_seqs
+    if asked.batch_size_tokens is not None:
+        batch = whole_sequences(asked.batch_size_tokens, length)
+    compute = compute_of(
+        bill,
+        length,
+        convention=asked.flops_convention,
+        decoder_seq_len=decoder_length(bill, asked.decoder_seq_len),
+        batch_size_seqs=1 if batch is None else batch,
+        how=how,
+    )
+    return Counted(compute, training_tokens(asked, length))
+
+
+def explain(asked: OfModel, solved: Counted) -> Answer:
+    """The answer for one model."""
+    model, length = asked.model, solved.compute.seq_len
+    lines = lines_of(solved, asked.recompute)
+    result = result_of(solved, lines)
+    inputs = {
+        "model": model.label,
+        "seq_len": length,
+        "tokens": solved.tokens,
+        "flops_convention": asked.flops_convention,
+        "causal": asked.causal,
+        "windowed": asked.windowed,
+        "no_logits": asked.no_logits,
+        "recompute": asked.recompute,
+        "lora": asked.lora and asked.lora._asdict(),
+    }
+    return Answer(
+        "flops",
+        {key: value for key, value in inputs.items() if value not in (None, False)},
+        result,
+        [quantities(f"{model.label}, sequence length {length:,}", lines), conventions_table(result), steps_table(result)],
+        lines=[*lines, *convention_lines(solved, result)],
+        warnings=[*model.cautions, *length_cautions(model, length)],
+        notes=notes_of(asked, result),
+        more_sources=model.sources,
+    )
+
+
+def lines_of(counted: Counted, recompute: str | None) -> list[Line]:
+    """The numbers of the answer, each with its formula."""
+    compute = counted.compute
+    batch = compute.batch
+    by_group = {f"{group}_flops": flops for group, flops in batch.groups.items()}
+    forward = {"linear_flops": batch.linear_flops, "attention_flops": batch.attention_flops, "scan_flops": batch.scan_flops}
+    tokens = {"n_tokens": compute.batch_tokens}
+    lines = [
+        Line("batch.linear_flops", "matmuls with weights, forward", batch.linear_flops, "FLOP", " + ".join(by_group) or None, by_group),
+        Line("batch.attention_flops", "attention scores, forward", batch.attention_flops, "FLOP", *attention_formula(compute)),
+        Line("batch.forward_flops", "forward, the batch", batch.forward_flops, "FLOP", " + ".join(forward), forward),
+        *backward_lines(compute),
+        line("batch.batch_tokens", "tokens of the batch", compute.batch_tokens, "tokens", "batch_size_seqs * seq_len", **sizes(compute)),
+        ratio("forward_flops_per_token", "forward, per token", "forward_flops / n_tokens", forward_flops=batch.forward_flops, **tokens),
+    ]
+    lines += training_lines(counted)
+    if recompute not in (None, "none"):
+        lines += recompute_lines(counted, str(recompute))
+    return lines
+
+
+def sizes(compute: Compute) -> dict[str, Any]:
+    """Sequences of the batch and their length."""
+    return {"batch_size_seqs": compute.batch.batch_size_seqs, "seq_len": compute.seq_len}
+
+
+def ratio(key: str, label: str, formula: str, **inputs: Any) -> Line:
+    """A quotient per token, whole where it can be."""
+    above, below = inputs.values()
+    return line(key, label, per_token(above, below), "FLOP/token", formula, **inputs)
+
+
+def training_lines(counted: Counted) -> list[Line]:
+    """Training FLOP per token and of the run, in the convention asked for."""
+    compute, batch = counted.compute, counted.compute.batch
+    key, label = "training_flops_per_token", f"training, per token ({compute.convention})"
+    if compute.convention in CONVENTIONS and compute.convention != "exact":
+        row = convention_line(compute, compute.convention)
+        one = row._replace(key=key, label=label)
+    else:
+        inputs = {"forward_flops": batch.forward_flops, "backward_flops": batch.backward_flops, "n_tokens": compute.batch_tokens}
+        value = per_token(batch.training_flops, compute.batch_tokens)
+        one = line(key, label, value, "FLOP/token", "(forward_flops + backward_flops) / n_tokens", **inputs)
+    return [one] if counted.tokens is None else [one, run_line("training_flops", "training", one.value, counted.tokens)]
+
+
+def run_line(key: str, label: str, flops_per_token: Any, tokens: float) -> Line:
+    """FLOP of a whole run from that of a token."""
+    each = f"{key}_per_token"
+    return line(key, label, flops_per_token * tokens, "FLOP", f"{each} * tokens", **{each: flops_per_token, "tokens": tokens})
+
+
+def recompute_lines(counted: Counted, recompute: str) -> list[Line]:
+    """FLOP with what is recomputed in the backward pass."""
+    compute, batch = counted.compute, counted.compute.batch
+    again = recomputed_flops(batch, recompute)
+    inputs = {
+        "forward_flops": batch.forward_flops,
+        "backward_flops": batch.backward_flops,
+        "recomputed_flops": again,
+        "n_tokens": compute.batch_tokens,
+    }
+    value = per_token(batch.training_flops + again, compute.batch_tokens)
+    formula = "(forward_flops + backward_flops + recomputed_flops) / n_tokens"
+    label = f"training with {recompute} recomputation, per token"
+    lines = [
+        line("batch.recomputed_flops", "recomputed, the batch", again, "FLOP"),
+        line("hardware_flops_per_token", label, value, "FLOP/token", formula, **inputs),
+    ]
+    if counted.tokens is not None:
+        lines.append(run_line("hardware_flops", "training, hardware FLOP", value, counted.tokens))
+    return lines
+
+
+def backward_lines(compute: Compute) -> list[Line]:
+    """Twice the forward pass, less the gradients of frozen weights."""
+    batch = compute.batch
+    frozen = frozen_flops(batch)
+    if not frozen:
+        return [
+            line(
+                "batch.backward_flops",
+                "backward, the batch",
+                batch.backward_flops,
+                "FLOP",
+                "2 * forward_flops",
+                forward_flops=batch.forward_flops,
+            )
+        ]
+    inputs = {"forward_flops": batch.forward_flops, "frozen_flops": frozen}
+    return [
+        line("batch.frozen_flops", "gradients of frozen weights, not computed", frozen, "FLOP"),
+        line("batch.backward_flops", "backward, the batch", batch.backward_flops, "FLOP", "2 * forward_flops - frozen_flops", **inputs),
+    ]
+
+
+def attention_formula(compute: Compute) -> tuple[str | None, dict[str, Any] | None]:
+    """The plain formula where every layer is alike and the square is full, else none."""
+    scores = [(layer, o) for layer, o in compute.bill.operations() if o.per_pair]
+    s, batch = compute.seq_len, compute.batch
+    if len(scores) != 1:
+        return None, None
+    (layer, operation), seqs = scores[0], batch.batch_size_seqs
+    if layer.runs * operation.per_pair * s * s * seqs != batch.attention_flops:
+        return None, None
+    inputs = {"batch_size_seqs": seqs, "seq_len": s, "n_layers": layer.runs, "flops_per_pair": operation.per_pair}
+    return "batch_size_seqs * seq_len ** 2 * n_layers * flops_per_pair", inputs
+
+
+# ------------------------------------------------------------------------------------------------------------------- result
+
+
+def result_of(counted: Counted, lines: list[Line]) -> dict[str, Any]:
+    """The keys that other programs read."""
+    found = {line.key: line.value for line in lines}
+    compute, batch, s = counted.compute, counted.compute.batch, counted.compute.seq_len
+    terms = {"6 N of the parameters that a token passes": compute.conventions["six_n"]} | from_six_n(compute.bill, batch.lengths)
+    return {
+        "batch": {
+            "batch_size_seqs": batch.batch_size_seqs,
+            "seq_len": s,
+            "batch_tokens": compute.batch_tokens,
+            "decoder_seq_len": batch.lengths.decoder if len(compute.bill.arch.stacks) > 1 else None,
+            "forward_flops": batch.forward_flops,
+            "backward_flops": batch.backward_flops,
+            "linear_flops": batch.linear_flops,
+            "attention_flops": batch.attention_flops,
+            "scan_flops": batch.scan_flops,
+            "frozen_flops": frozen_flops(batch),
+            "recomputed_flops": found.get("batch.recomputed_flops"),
+            "groups": batch.groups,
+        },
+        "flops_convention": compute.convention,
+        "forward_flops_per_token": found["forward_flops_per_token"],
+        "training_flops_per_token": found["training_flops_per_token"],
+        "training_flops": found.get("training_flops"),
+        "hardware_flops_per_token": found.get("hardware_flops_per_token"),
+        "hardware_flops": found.get("hardware_flops"),
+        "conventions": [convention_row(compute, name, counted.tokens) for name in compute.described],
+        "from_six_n": [{"term": term, "training_flops_per_token": per_token(flops, s)} for term, flops in terms.items()],
+        "attention_share_of_dense": share_of_dense(compute.bill, batch.lengths),
+        "serving": serving_flops(compute.bill, s)._asdict(),
+    }
+
+
+def convention_row(compute: Compute, name: str, tokens: float | None) -> dict[str, Any]:
+    """One convention beside the exact count."""
+    flops = compute.conventions[name]
+    one = per_token(flops, compute.seq_len)
+    return {
+        "name": name,
+        "training_flops_per_token": one,
+        "training_flops": None if tokens is None else one * tokens,
+        "relative_to_exact": flops / compute.conventions["exact"],
+    }
+
+
+def conventions_table(result: dict[str, Any]) -> Table:
+    """Training FLOP as different sources count it."""
+    rows: list[dict[str, Any]] = [{**row, **CONVENTIONS[row["name"]]._asdict()} for row in result["conventions"]]
+    described = {row["name"] for row in rows}
+    rows += [{"name": name, **way._asdict()} for name, way in CONVENTIONS.items() if name not in described]
+    columns = [Column("name", "name"), Column("training_flops_per_token", "per token", "FLOP/token")]
+    if result["training_flops"] is not None:
+        columns.append(Column("training_flops", "training", "FLOP"))
+    return Table("Conventions", [*columns, Column("relative_to_exact", "share", "fraction"), Column("formula", "formula")], rows)
+
+
+def steps_table(result: dict[str, Any]) -> Table:
+    """The way from 6 N to the exact count."""
+    exact = next(row for row in result["conventions"] if row["name"] == "exact")
+    rows = [*result["from_six_n"], {"term": "exact", "training_flops_per_token": exact["training_flops_per_token"]}]
+    columns = [Column("term", "term"), Column("training_flops_per_token", "FLOP per token", "int")]
+    return Table("From 6 N to the exact count", columns, rows, total=True)
+
+
+def convention_lines(counted: Counted, result: dict[str, Any]) -> list[Line]:
+    """Each convention with its arithmetic and its source."""
+    return [convention_line(counted.compute, row["name"]) for row in result["conventions"]]
+
+
+def convention_line(compute: Compute, name: str) -> Line:
+    """One convention with its arithmetic and its source."""
+    way = CONVENTIONS[name]
+    known = convention_inputs(compute.bill, compute.params, compute.batch.lengths)
+    inputs: dict[str, Any] = {each: known[each] for each in names_in(way.arithmetic)}
+    value = per_token(compute.conventions[name], compute.seq_len)
+    key = f"conventions.{name}.training_flops_per_token"
+    return line(key, f"{name}: {way.meaning}", value, "FLOP/token", way.arithmetic, sources=way.sources, **inputs)
+
+
+def notes_of(asked: OfModel, result: dict[str, Any]) -> list[str]:
+    """What is to be said beside the numbers."""
+    _, why = chosen_length(asked.model, asked.seq_len)
+    serving = result["serving"]
+    prefill, decode = (units.show_si(serving[key], "FLOP") for key in ("prefill_flops", "decode_flops_per_token"))
+    length = result["batch"]["seq_len"]
+    notes = [f"Inference: prefill {prefill} ({length:,}-token prompt), decode {decode} per token."]
+    if result["training_flops"] is not None:
+        pf_days = units.three_digits(result["training_flops"] / FLOP_PER_PF_DAY)
+        notes.insert(0, f"Training: {pf_days} PF-days, {units.three_digits(result['training_flops'] / 1e21)} ZettaFLOP.")
+    share = result["attention_share_of_dense"]
+    if share is not None and share != 1:
+        notes.append(f"Attention: {100 * share:.3g} % of dense attention at this length, where a kernel skips what the pattern hides.")
+    pairs = "causal" if asked.causal else "full (non-causal)"
+    notes.append(f"Counts matmul FLOPs with {pairs} attention; a multiply-add is 2 FLOP; the backward pass is twice the forward pass.")
+    return notes + ([why] if why else [])
