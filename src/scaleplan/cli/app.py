@@ -5,6 +5,7 @@ A command's module is imported when that command runs, so that `--version` and t
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -128,7 +129,11 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run the command that was asked for; its exit code."""
-    if not arguments:
+    if "_SCALEPLAN_COMPLETE" in os.environ:  # a shell asks for completion: Typer's own shells are needed then, and only then
+        from typer._completion_classes import completion_init
+
+        completion_init()
+    elif not arguments:
         arguments = ["-h"]
     return app().main(arguments, prog_name="scaleplan", standalone_mode=False) or 0
 

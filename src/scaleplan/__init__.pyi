@@ -1,0 +1,124 @@
+# Written by scripts/write_stub.py from the fields of the questions; edit those instead.
+from collections.abc import Sequence
+from os import PathLike
+from typing import Literal
+
+from scaleplan.api import Answer as Answer
+from scaleplan.chain.catalogue import load_law as load_law
+from scaleplan.errors import ScaleplanError as ScaleplanError
+from scaleplan.laws.allocation import Question as Question
+from scaleplan.laws.allocation import allocate as allocate
+from scaleplan.laws.allocation import allocate_draws as allocate_draws
+from scaleplan.model.bill import bill_of as bill_of
+from scaleplan.model.flops import count_flops as count_flops
+from scaleplan.model.params import count_params as count_params
+from scaleplan.model.shape import arch_of_shape as arch_of_shape
+from scaleplan.model_files import read_model as read_model
+
+__version__: str
+__all__: list[str]
+
+def params(
+    model: str | PathLike[str] | Answer | None = None,
+    *,
+    lora: str | PathLike[str] | None = None,
+    sparsity: int | float | str | None = None,
+    target: int | float | str | None = None,
+    like: Literal["llama", "gpt", "moe"] | None = None,
+    layout: str | PathLike[str] | None = None,
+    n_layers: int | float | str | None = None,
+    d_model: int | float | str | None = None,
+    n_heads: int | float | str | None = None,
+    n_kv_heads: int | float | str | None = None,
+    d_head: int | float | str | None = None,
+    d_ff: int | float | str | None = None,
+    gated: bool | None = None,
+    n_vocab: int | float | str | None = None,
+    n_positions: int | float | str | None = None,
+    tied: bool | None = None,
+    attention_bias: Literal["none", "qkv", "out", "all"] | None = None,
+    mlp_bias: bool | None = None,
+    norm: Literal["rms", "layer", "layer-scale", "layer-fixed"] | None = None,
+    qk_norm: Literal["none", "head", "heads", "width"] | None = None,
+    n_experts: int | float | str | None = None,
+    n_experts_per_token: int | float | str | None = None,
+    d_ff_expert: int | float | str | None = None,
+    n_shared_experts: int | float | str | None = None,
+    n_dense_layers: int | float | str | None = None,
+    n_encoder_layers: int | float | str | None = None,
+    bidirectional: bool | None = None,
+    d_embedding: int | float | str | None = None,
+    n_shared_copies: int | float | str | None = None,
+    mixer: Literal["attention", "latent", "compressed", "linear-attention", "hashed-attention", "mamba", "mamba2", "rwkv", "gated-delta", "short-conv", "rg-lru", "lstm", "none"] | None = None,
+    feed_forward: Literal["dense", "experts", "both", "rwkv", "none"] | None = None,
+    window: int | float | str | None = None,
+    chunk: int | float | str | None = None,
+    stride: int | float | str | None = None,
+    n_global: int | float | str | None = None,
+    n_random: int | float | str | None = None,
+    n_hashes: int | float | str | None = None,
+    n_buckets: int | float | str | None = None,
+    n_extra_params: int | float | str | None = None,
+) -> Answer:
+    """How many parameters, of which kind, in which convention?"""
+
+def flops(
+    model: str | PathLike[str] | Answer | None = None,
+    *,
+    tokens: int | float | str | None = None,
+    seq_len: int | float | str | None = None,
+    n_steps: int | float | str | None = None,
+    batch_size_seqs: int | float | str | None = None,
+    batch_size_tokens: int | float | str | None = None,
+    text: int | float | str | None = None,
+    bytes_per_token: int | float | str | None = None,
+    decoder_seq_len: int | float | str | None = None,
+    flops_convention: str | PathLike[str] | None = None,
+    causal: bool | None = None,
+    windowed: bool | None = None,
+    no_logits: bool | None = None,
+    recompute: Literal["none", "selective", "per-op", "full"] | None = None,
+    lora: str | PathLike[str] | None = None,
+    n_layers: int | float | str | None = None,
+    d_model: int | float | str | None = None,
+    n_heads: int | float | str | None = None,
+    n_kv_heads: int | float | str | None = None,
+    d_head: int | float | str | None = None,
+    d_ff: int | float | str | None = None,
+    gated: bool | None = None,
+    n_vocab: int | float | str | None = None,
+    n_positions: int | float | str | None = None,
+    tied: bool | None = None,
+    attention_bias: Literal["none", "qkv", "out", "all"] | None = None,
+    mlp_bias: bool | None = None,
+    norm: Literal["rms", "layer", "layer-scale", "layer-fixed"] | None = None,
+    qk_norm: Literal["none", "head", "heads", "width"] | None = None,
+    n_experts: int | float | str | None = None,
+    n_experts_per_token: int | float | str | None = None,
+    d_ff_expert: int | float | str | None = None,
+    n_shared_experts: int | float | str | None = None,
+    n_dense_layers: int | float | str | None = None,
+    n_encoder_layers: int | float | str | None = None,
+    bidirectional: bool | None = None,
+    d_embedding: int | float | str | None = None,
+    n_shared_copies: int | float | str | None = None,
+    mixer: Literal["attention", "latent", "compressed", "linear-attention", "hashed-attention", "mamba", "mamba2", "rwkv", "gated-delta", "short-conv", "rg-lru", "lstm", "none"] | None = None,
+    feed_forward: Literal["dense", "experts", "both", "rwkv", "none"] | None = None,
+    window: int | float | str | None = None,
+    chunk: int | float | str | None = None,
+    stride: int | float | str | None = None,
+    n_global: int | float | str | None = None,
+    n_random: int | float | str | None = None,
+    n_hashes: int | float | str | None = None,
+    n_buckets: int | float | str | None = None,
+    n_extra_params: int | float | str | None = None,
+) -> Answer:
+    """How much compute to train and to serve, 6N and 2N beside the exact count?"""
+
+def presets(
+    kind: str | PathLike[str] | None = None,
+    name: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
+    *,
+    schema: bool | None = None,
+) -> Answer:
+    """What is built in, each value with its source?"""
