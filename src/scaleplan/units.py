@@ -38,6 +38,8 @@ SECONDS = {
     "days": 86_400,
     "w": 604_800,
     "weeks": 604_800,
+    "y": 31_557_600,
+    "years": 31_557_600,
     "ms": 1e-3,
     "us": 1e-6,
 }
@@ -120,6 +122,11 @@ def count(text: str) -> int:
     if not isinstance(value, int):
         raise InputError(f"`{clipped(text)}` is not a whole number")
     return value
+
+
+def counts(text: str) -> tuple[int, ...]:
+    """Whole numbers above zero with commas between them: `10,12,12,10`."""
+    return tuple(count(part) for part in text.split(","))
 
 
 def count_or_zero(text: str) -> int:
