@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from scaleplan import library
 from scaleplan.errors import ScaleplanError, UnknownName
 from scaleplan.model.bill import bill_of
-from scaleplan.model_files import read_model
+from scaleplan.model.params import count_params
+from scaleplan.model.synthesis import STYLES, shapes_near
+from scaleplan.model_files import (
+    model_document,
+    model_of_answer,
+    model_of_config,
+    model_of_json,
+    model_of_toml,
+    model_of_words,
+    read_model,
+    write_model,
+)
 
 GPT2 = (Path(__file__).parent / "published" / "configs" / "gpt2.json").read_text(encoding="utf-8")
 GPT2_PARAMS = 124_439_808
@@ -127,3 +142,106 @@ def test_a_name_that_is_none_is_refused_briefly(name: str, tmp_path: Path, monke
     with pytest.raises(ScaleplanError) as refused:
         read_model(name)
     assert len(refused.value.report()) < 2000
+
+
+# ----------------------------------------------------------------------------------------------------- written and read back
+
+FAMILIES = [json.loads(line) for line in (Path(__file__).parent / "published" / "families.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("row", FAMILIES, ids=lambda row: row["name"])
+def test_any_config_written_as_a_model_file_is_the_same_architecture(row: dict[str, Any]):
+    """Every kind of layer, its tensors and its order: through TOML and through JSON."""
+    try:
+        model = model_of_config(row["config"], "any")
+    except ScaleplanError:
+        pytest.skip("a config that is refused")
+
+    assert model_of_toml(tomllib.loads(write_model(model)), "").arch == model.arch
+    assert model_of_json(json.loads(json.dumps(model_document(model))), "").arch == model.arch
+
+
+@pytest.mark.parametrize("name", library.names("models"))
+def test_a_preset_written_as_a_model_file_is_the_same_model(name: str):
+    """Also what is said of its training, and its sources."""
+    model = read_model(name)
+    again = model_of_toml(tomllib.loads(write_model(model)), "")
+
+    assert again == model
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("target", [1e8, 7e9, 1e12])
+def test_a_shape_near_a_size_is_written_exactly(style: str, target: float, tmp_path: Path):
+    """Read back, it has the same number of parameters and the same parts."""
+    best = shapes_near(target, style)[0]
+    path = tmp_path / "model.toml"
+    path.write_text(write_model(model_of_words(best.words)), encoding="utf-8")
+    again = count_params(bill_of(read_model(str(path)).arch))
+
+    assert again.n_params == best.params.n_params
+    assert again.parts == best.params.parts
+
+
+def test_odd_names_and_notes_survive_toml():
+    """Quotes, backslashes, line ends, control characters and letters of all scripts."""
+    model = model_of_words({"n_layers": 1, "d_model": 64, "n_heads": 1, "n_vocab": 10})
+    odd = model._replace(label='a "b" \\ \n \x7f \x01 größe 模型 😀', training={"note": "C:\\new\ttab"})
+    again = model_of_toml(tomllib.loads(write_model(odd)), "")
+
+    assert again.label == odd.label
+    assert again.training == odd.training
+
+
+# ------------------------------------------------------------------------------------------------------------------- answers
+
+
+def answer(**inputs: Any) -> dict[str, Any]:
+    """The JSON answer of a command, as far as a reader of models looks at it."""
+    return {"schema": "scaleplan.params/2", "scaleplan_version": "0.1.0", "inputs": inputs, "result": {}}
+
+
+def test_an_answer_holds_its_model(tmp_path: Path):
+    """What `inputs.model_shape` says is the model, whatever the answer counted."""
+    model = read_model("deepseek-v3")
+    path = tmp_path / "answer.json"
+    path.write_text(json.dumps(answer(model="deepseek-v3", model_shape=model_document(model))), encoding="utf-8")
+
+    assert read_model(str(path)) == model
+
+
+@pytest.mark.parametrize("inputs", [{}, {"model": "gpt2"}, {"model_shape": None}, {"model_shape": {"name": "x"}}, {"model_shape": "gpt2"}])
+def test_an_answer_without_a_model_names_its_command(inputs: dict[str, Any]):
+    """`batch` has no architecture to hand on."""
+    with pytest.raises(ScaleplanError, match="the answer of `batch` holds no model"):
+        model_of_answer({"schema": "scaleplan.batch/1", "inputs": inputs})
+
+
+def test_what_was_not_counted_travels_with_the_model():
+    """A warning of the reader of a config is one of the answer that reads its model."""
+    config = json.loads(GPT2) | {"vision_config": {"hidden_size": 1}}
+    model = model_of_config(config, "seeing")
+
+    assert model.cautions
+    assert model_of_json(model_document(model), "").cautions == model.cautions
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        "a",
+        {"name": "a"},
+        {"name": "a", "group": "other", "shape": []},
+        {"name": "a", "group": "other", "shape": [0]},
+        {"name": "a", "group": "other", "shape": [2, "b"]},
+        {"name": "a", "group": "other", "shape": [2], "size": 1},
+        {"name": "a", "group": "other", "shape": [2], "matmul": 1},
+        {"name": 1, "group": "other", "shape": [2]},
+        {"name": "a", "group": "other", "shape": [2], "count": 0},
+    ],
+)
+def test_a_tensor_of_a_file_is_checked(tensor: Any):
+    """Name, group, shape; nothing else, and sizes that are sizes."""
+    words = {"n_layers": 1, "d_model": 64, "n_heads": 1, "n_vocab": 10, "layer_tensors": [tensor]}
+    with pytest.raises(ScaleplanError):
+        model_of_toml({"architecture": words}, "")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from scaleplan.errors import InputError, NotSupported, ScaleplanError
 from scaleplan.model.arch import Arch
 from scaleplan.model.bill import bill_of
-from scaleplan.model.flops import count_flops
+from scaleplan.model.flops import EXACT, WINDOWED, count_flops
 from scaleplan.model.huggingface import read_config
 from scaleplan.model.params import GROUPS, count_params
 
@@ -230,3 +230,61 @@ def test_anything_else_is_refused(junk: Any):
     """What is no config of a known family is no model."""
     with pytest.raises(ScaleplanError):
         read_config(junk)
+
+
+# ----------------------------------------------------------------------------------------------------------- sparse patterns
+
+BERT_LIKE = {"hidden_size": 256, "intermediate_size": 1024, "num_attention_heads": 4, "num_hidden_layers": 4, "vocab_size": 1000}
+LONGFORMER = BERT_LIKE | {"model_type": "longformer", "max_position_embeddings": 4098, "type_vocab_size": 1}
+BIG_BIRD = BERT_LIKE | {"model_type": "big_bird", "max_position_embeddings": 4096, "type_vocab_size": 2}
+
+
+def scores(config: dict[str, Any], s: int = 4096) -> int:
+    """Forward FLOP of attention in one sequence; nothing of it is a matter of kernels."""
+    bill = bill_of(read_config(config).arch)
+    as_run, windowed = (count_flops(bill, s, how=how).attention_flops for how in (EXACT, WINDOWED))
+    assert as_run == windowed
+    return as_run
+
+
+@pytest.mark.parametrize(("window", "keys"), [(512, [512] * 4), ([64, 64, 128, 256], [64, 64, 128, 256]), (None, [512] * 4)])
+def test_longformer_sees_its_windows(window: Any, keys: list[int]):
+    """4 d FLOP for each query and key of the window, layer by layer (beltagy2020); 512 where the config is silent."""
+    assert scores(LONGFORMER | {"attention_window": window}) == sum(4 * 256 * 4096 * w for w in keys)
+
+
+def test_big_bird_sees_its_blocks():
+    """Three blocks around the query, three at random, the first and the last; those two see everything (zaheer2020)."""
+    s, block = 4096, 64
+    pairs = s * (3 + 3 + 2) * block + 2 * block * s
+
+    assert scores(BIG_BIRD) == 4 * 4 * 256 * pairs
+    assert scores(BIG_BIRD | {"attention_type": "original_full"}) == 4 * 4 * 256 * s * s
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        LONGFORMER | {"attention_window": [512, 512]},
+        LONGFORMER | {"attention_window": 0},
+        LONGFORMER | {"attention_window": "512"},
+        BIG_BIRD | {"attention_type": "blocks"},
+        BIG_BIRD | {"block_size": 0},
+    ],
+)
+def test_a_pattern_that_makes_no_sense_is_refused(config: dict[str, Any]):
+    """A window for some layers only, none at all, a word, an unknown kind."""
+    with pytest.raises(ScaleplanError):
+        read_config(config)
+
+
+def test_the_encoder_of_led_sees_windows_and_its_decoder_everything():
+    """Windows of the encoder, the full square of the decoder and of cross-attention."""
+    led = {
+        "model_type": "led", "encoder_layers": 2, "decoder_layers": 2, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "d_model": 64,
+        "encoder_attention_heads": 4, "decoder_attention_heads": 4, "vocab_size": 100, "max_encoder_position_embeddings": 4096,
+        "max_decoder_position_embeddings": 1024, "attention_window": [128, 256],
+    }  # fmt: skip
+    count = count_flops(bill_of(read_config(led).arch), 2048, decoder_seq_len=512)
+
+    assert count.attention_flops == 4 * 64 * (2048 * (128 + 256) + 2 * 512 * 512 + 2 * 512 * 2048)

@@ -87,3 +87,11 @@ def test_what_is_said_of_training_is_plausible(name: str):
         assert 0.7 < said["compute_flops"] / (6 * count_params(bill_of(model.arch)).n_active_params * said["n_tokens"]) < 1.5
     if "seq_len" in said and model.arch.max_seq_len is not None:
         assert said["seq_len"] <= model.arch.max_seq_len
+
+
+def test_sparse_presets_have_the_size_that_their_articles_print():
+    """149 M and 128 M of the checkpoints' masked language models, 95 M of the Sparse Transformer (child2019 table 1)."""
+    sizes = {"longformer-base-4096": 148_711_257, "bigbird-roberta-base": 128_111_286, "sparse-transformer-enwik8": 95e6}
+
+    for name, n_params in sizes.items():
+        assert count_params(bill_of(arch(name))).n_params == pytest.approx(n_params, rel=0.01 if name.startswith("sparse") else 0)

@@ -122,7 +122,7 @@ class Choice(NamedTuple):
                 f"`{self.text}` and {', '.join(map(flag, shape))} both describe a model", hint="give a MODEL or a shape, not both"
             )
         model = read_model(self.text)
-        return model._replace(arch=model.arch._replace(**added)) if added else model
+        return model.but(**added) if added else model
 
 
 def with_model(function: Callable[..., Answer]) -> Callable[..., Answer]:

@@ -98,6 +98,12 @@ class Tensors:
     def __init__(self, *tensors: Tensor) -> None:
         self.tensors = tensors
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Tensors) and self.tensors == other.tensors
+
+    def __hash__(self) -> int:
+        return hash(self.tensors)
+
 
 class Block(NamedTuple):
     """One kind of layer. `n_norms` counts the norms as wide as the model, those of q and k left out.

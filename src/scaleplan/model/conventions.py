@@ -75,7 +75,7 @@ CONVENTIONS: dict[str, Convention] = {
         ("chowdhery2022",),
     ),
     "megatron": Convention(
-        "today's counter of Megatron-LM: products of attention (grouped heads), feed-forward (gate, experts) and head, no router, half of the square",
+        "today's counter of Megatron-LM: every product (grouped heads, gates, experts) but the router's, half of the square",
         "6 N_products + 6 L s d_attn",
         "3 * (linear_flops_per_token - router_flops_per_token) + 3 * attention_flops_per_token / 2",
         ("megatron-lm-flops",),

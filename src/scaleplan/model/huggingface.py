@@ -17,9 +17,10 @@ from scaleplan.model.shape import arch_of_shape
 
 
 class Reading(NamedTuple):
-    """The text model of a config, and what of the config was not counted."""
+    """The text model of a config, the words that it was built from, and what of the config was not counted."""
 
     arch: Arch
+    words: Mapping[str, Any]
     not_counted: tuple[str, ...] = ()
 
 
@@ -81,7 +82,8 @@ def read_config(config: Any, label: str = "") -> Reading:
     if kind not in FAMILIES:
         hint = "`--n-extra-params` adds a tower as a number to a text model" if kind in NOT_TEXT else supported_hint(kind)
         raise NotSupported(f'model_type "{clipped(kind)}" is not supported', hint=hint)
-    return Reading(arch_of_family(FAMILIES[kind], outer, label), tuple(not_counted(config)))
+    arch, words = arch_of_family(FAMILIES[kind], outer, label)
+    return Reading(arch, words, tuple(not_counted(config)))
 
 
 def without_type(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -174,7 +176,7 @@ FLAT = ("qwen2_vl", "qwen2_5_vl")
 UNCOUNTED_WORK = {
     "deberta": "products of queries and keys with relative positions",
     "deberta-v2": "products of queries and keys with relative positions",
-    "longt5": "attention to the sums of blocks (transient-global)",
+    "longt5": "keys and values of the sums of blocks (transient-global)",
 }
 """model_type -> work that is in no FLOP count; the parameters behind it are counted."""
 
@@ -191,8 +193,8 @@ def not_counted(config: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def arch_of_family(family: Family, config: Config, label: str) -> Arch:
-    """The architecture by the table of its family."""
+def arch_of_family(family: Family, config: Config, label: str) -> tuple[Arch, dict[str, Any]]:
+    """The architecture by the table of its family, and its words."""
     words: dict[str, Any] = dict(family.words)
     for word, source in family.keys.items():
         value = source.read(config, word)
@@ -206,7 +208,7 @@ def arch_of_family(family: Family, config: Config, label: str) -> Arch:
     words |= of_kernels(config.data, words)
     refuse_unknown(family, config)
     spelled = {word: config.name(source.keys[0]) for word, source in family.keys.items()}
-    return arch_of_shape(words, label, lambda word: spelled.get(word, f"`{word}`"))
+    return arch_of_shape(words, label, lambda word: spelled.get(word, f"`{word}`")), words
 
 
 ACTIVATIONS = {

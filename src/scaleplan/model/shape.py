@@ -138,7 +138,7 @@ def block_of(words: Words, norm: Norm, *, crossing: bool) -> Block:
     """One kind of layer; by default each of its parts has one norm, but for an LSTM, which bounds its own state."""
     mixer = mixer_of(words, words.get("mixer", "attention"))
     feed_forward = feed_forward_of(words)
-    cross = Attention.read(words.but(window=0))._replace(keys=ENCODER, qk_norm=None, causal=False) if crossing else None
+    cross = Attention.read(words.but(**ALL_KEYS))._replace(keys=ENCODER, qk_norm=None, causal=False) if crossing else None
     n_parts = (mixer is not None and words.get("mixer") != "lstm") + (feed_forward is not None)
     return Block(
         d_model=words["d_model"],
@@ -152,6 +152,10 @@ def block_of(words: Words, norm: Norm, *, crossing: bool) -> Block:
         beside=mixer_of(words, words.get("mixer_beside", "none")),
         tensors=tensors_of(words, "layer_tensors"),
     )
+
+
+ALL_KEYS = dict.fromkeys(("window", "chunk", "stride", "n_random", "n_global"), 0)
+"""Words of a pattern, of which cross-attention has none."""
 
 
 def tensors_of(words: Words, word: str) -> tuple[Tensor, ...]:

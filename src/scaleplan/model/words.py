@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from scaleplan.errors import InputError, ScaleplanError, UnknownName, clipped, raise_all
-from scaleplan.model.arch import Norm, Size, Tensors
+from scaleplan.model.arch import Norm, Size, Tensor, Tensors
 from scaleplan.model.mixers import MIXERS
 
 LARGEST = 10**9  # of any size: larger ones are mistakes, and would only make numbers that no machine could hold
@@ -34,9 +34,9 @@ MIXER_CHOICES = (*MIXERS, "none")
 BIASES = ("none", "qkv", "out", "all")
 
 WORDS: dict[str, Word] = {
-    "layer_tensors": Word("tensors", "tensors of a layer that no other word describes; only readers of configs say it"),
+    "layer_tensors": Word("tensors", "tensors of a layer that no other word describes; only files say it"),
     "model_tensors": Word("tensors", "such tensors outside the layers", "model"),
-    "encoder_words": Word("words", "what is different in the encoder beside a decoder; only readers of configs say it", "model"),
+    "encoder_words": Word("words", "what is different in the encoder beside a decoder; only files say it", "model"),
     "n_layers": Word("size", "layers of the decoder (of the only stack, where there is one)", "model"),
     "d_model": Word("size", "width of the residual stream", "model"),
     "n_vocab": Word("size", "rows of the token table", "model"),
@@ -248,3 +248,23 @@ def is_zero(value: Size) -> bool:
 def same(a: Size, b: Size) -> bool:
     """Whether two sizes are plainly the same number."""
     return isinstance(a, int) and isinstance(b, int) and a == b
+
+
+def tensors_of_tables(tables: Any) -> Tensors:
+    """Tensors from the tables of a model file: `{ name, group, shape, matmul, count }`, the last two as usual if left out."""
+    if not isinstance(tables, list) or not all(isinstance(table, Mapping) for table in tables):
+        raise InputError(f"a list of tensors holds `{clipped(tables)}`; each is a table with a name, a group and a shape")
+    return Tensors(*map(tensor_of_table, tables))
+
+
+def tensor_of_table(table: Mapping[str, Any]) -> Tensor:
+    """One of them; every key is checked."""
+    if not {"name", "group", "shape"} <= set(table) <= set(Tensor._fields):
+        raise InputError(f"a tensor says `{clipped(', '.join(map(str, table)))}`", hint=f"it has {', '.join(Tensor._fields)}")
+    name, group, shape, matmul = table["name"], table["group"], table["shape"], table.get("matmul", True)
+    if not isinstance(name, str) or not isinstance(group, str) or not isinstance(matmul, bool):
+        raise InputError(f"the tensor `{clipped(name)}` has a name and a group that are words, and a `matmul` that is true or false")
+    if not isinstance(shape, list) or not 1 <= len(shape) <= 3:
+        raise InputError(f"the shape of the tensor `{clipped(name)}` is `{clipped(shape)}`; it is a list of one to three sizes")
+    sizes = tuple(check_size(size, f"a size of the tensor `{clipped(name)}`") for size in shape)
+    return Tensor(name, group, sizes, matmul, check_size(table.get("count", 1), f"the count of the tensor `{clipped(name)}`"))

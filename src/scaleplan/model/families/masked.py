@@ -10,6 +10,7 @@ from scaleplan.model.families.dense import LLAMA
 from scaleplan.model.families.encoders import BERT
 from scaleplan.model.families.encoders import FAMILIES as ENCODERS
 from scaleplan.model.families.family import CAUSAL, Config, Family, Words, either, maybe, need
+from scaleplan.model.families.patterns import blocks, window_by_layer
 from scaleplan.model.families.translators import global_projections
 
 BARE: Mapping[str, Words] = {"ForMaskedLM": {}, "Model": {"head": "none", "head_bias": False}}
@@ -32,13 +33,15 @@ def electra(config: Config, words: Words) -> None:
         words["model_tensors"] = Tensors(*matrices, *vectors("other", ("discriminator bias", d_model), ("discriminator logit bias", 1)))
 
 
-def longformer(_: Config, words: Words) -> None:
-    """Global tokens have projections of their own (beltagy2020)."""
+def longformer(config: Config, words: Words) -> None:
+    """A window in each layer; global tokens have projections of their own (beltagy2020)."""
+    words |= window_by_layer(config, words["n_layers"])
     words["layer_tensors"] = global_projections(words["d_model"])
 
 
 def big_bird(config: Config, words: Words) -> None:
-    """A pooler in every class but the decoder's; the pretraining class also says whether sentences follow each other."""
+    """Blocks; a pooler in every class but the decoder's; the pretraining class also says whether sentences follow each other."""
+    words |= blocks(config)
     words["pooler"] = True
     if config.is_of_class("ForPreTraining"):
         follows = Tensor("sequence relation", "other", (words["d_model"], 2))

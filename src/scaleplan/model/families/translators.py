@@ -9,6 +9,7 @@ from scaleplan.model.arch import Tensor, Tensors
 from scaleplan.model.families.encoders import FAMILIES as ENCODERS
 from scaleplan.model.families.encoders import mt5, t5
 from scaleplan.model.families.family import GENERATION, Config, Family, Words, either, maybe, need
+from scaleplan.model.families.patterns import SPARSE, blocks, window_by_layer
 
 BART, T5 = ENCODERS["bart"], ENCODERS["t5"]
 
@@ -37,7 +38,14 @@ def led(config: Config, words: Words) -> None:
     words["encoder_words"] = {
         "n_positions": config.size("max_encoder_position_embeddings"),
         "layer_tensors": global_projections(d_model),
+        **window_by_layer(config, words["n_encoder_layers"]),
     }
+
+
+def bigbird_pegasus(config: Config, words: Words) -> None:
+    """BigBird's blocks in the encoder."""
+    plain_bart(config, words)
+    words["encoder_words"] = blocks(config)
 
 
 def global_projections(d_model: int) -> Tensors:
@@ -91,8 +99,9 @@ def long_t5(config: Config, words: Words) -> None:
     if kind not in ("local", "transient-global"):
         raise NotSupported(f"`encoder_attention_type` is `{clipped(kind)}`", hint="known: local, transient-global")
     radius = config.size("local_radius", default=127)
-    own: dict[str, Any] = {"chunk": 3 * (radius + 1)}
+    own: dict[str, Any] = SPARSE | {"chunk": 3 * (radius + 1)}  # a block and its neighbours on both sides
     if kind == "transient-global":
+        own["stride"] = config.size("global_block_size", default=16)
         own["layer_tensors"] = Tensors(Tensor("global norm", "norm", (words["d_model"],), matmul=False))
         rows = (words["n_relative_buckets"], words["n_heads"])
         words["model_tensors"] = Tensors(Tensor("global relative position bias", "relative_bias", rows, matmul=False))
@@ -116,7 +125,7 @@ FAMILIES: dict[str, Family] = {
         embedding_norm=False,
     ),
     "m2m_100": BART.but({"max_seq_len": maybe("max_position_embeddings")}, finish=pre_norm, embedding_norm=False),
-    "bigbird_pegasus": BART.but({**POSITIONS, "attention_bias": either("use_bias", "all", "none", default=False)}, finish=plain_bart),
+    "bigbird_pegasus": BART.but({**POSITIONS, "attention_bias": either("use_bias", "all", "none", default=False)}, finish=bigbird_pegasus),
     "led": BART.but(finish=led),
     "nllb-moe": BART.but(
         {

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MIXERS = {
     "attention": "attention.Attention",
+    "sparse-attention": "sparse.SparseAttention",
     "latent": "latent.LatentAttention",
     "compressed": "compressed.CompressedAttention",
     "linear-attention": "linear.LinearAttention",
