@@ -18,8 +18,8 @@ from scaleplan.machine.memory import Training, peak_bytes
 from scaleplan.machine.recipe import optimizer_named, precision_named
 from scaleplan.machine.stack import Stack
 from scaleplan.model.bill import bill_of
-from scaleplan.model.blocks import Pass
 from scaleplan.model.items import Bill
+from scaleplan.model.passes import Pass
 from scaleplan.model.shape import arch_of_shape
 
 LLAMA_70B = {"n_layers": 80, "d_model": 8192, "n_heads": 64, "n_kv_heads": 8, "d_ff": 28672, "n_vocab": 32000, "gated": True, "tied": False}

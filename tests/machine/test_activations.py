@@ -12,8 +12,8 @@ import pytest
 from scaleplan.machine.activations import Batch, Split, block_layers, layer_bytes, outside_bytes
 from scaleplan.machine.recipe import precision_named
 from scaleplan.model.bill import bill_of
-from scaleplan.model.blocks import Keeping, Pass
 from scaleplan.model.items import Bill
+from scaleplan.model.passes import Keeping, Pass
 from scaleplan.model.shape import arch_of_shape
 
 PUBLISHED = Path(__file__).parents[1] / "published"

@@ -13,10 +13,11 @@ from scaleplan.machine.activations import Batch
 from scaleplan.machine.held import Formats, parameters_of, state_of
 from scaleplan.machine.layout import Layout, parse_layout
 from scaleplan.machine.memory import Training, fits, peak_bytes, stages
-from scaleplan.machine.recipe import optimizer_named, precision_named, serving_format
+from scaleplan.machine.recipe import optimizer_named, precision_named
+from scaleplan.machine.serving_formats import serving_format
 from scaleplan.machine.stack import Stack
 from scaleplan.model.bill import Bill, bill_of
-from scaleplan.model.blocks import Keeping, Pass
+from scaleplan.model.passes import Keeping, Pass
 from scaleplan.model.shape import arch_of_shape
 
 GIB = 2**30

@@ -8,15 +8,8 @@ from pathlib import Path
 import pytest
 
 from scaleplan.errors import UnknownName
-from scaleplan.machine.recipe import (
-    PRECISIONS,
-    RECIPES,
-    optimizer_bytes,
-    optimizer_named,
-    precision_named,
-    served_weights_bytes,
-    serving_format,
-)
+from scaleplan.machine.recipe import PRECISIONS, RECIPES, optimizer_bytes, optimizer_named, precision_named
+from scaleplan.machine.serving_formats import served_weights_bytes, serving_format
 from scaleplan.model.bill import bill_of
 from scaleplan.model.items import Bill
 from scaleplan.model.shape import arch_of_shape

@@ -8,7 +8,8 @@ import pytest
 
 from scaleplan.machine.activations import Batch
 from scaleplan.machine.layout import Layout
-from scaleplan.machine.recipe import cache_precision, serving_format
+from scaleplan.machine.recipe import cache_precision
+from scaleplan.machine.serving_formats import serving_format
 from scaleplan.machine.serving_memory import Serving, serving_memory
 from scaleplan.model.bill import bill_of
 from scaleplan.model.shape import arch_of_shape

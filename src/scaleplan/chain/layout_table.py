@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 from scaleplan import library
 from scaleplan.chain.memory import USUAL_OPTIMIZER, Wishes, capacity_of, pass_of, stack_named
 from scaleplan.errors import InputError, ScaleplanError, UsageError, clipped
-from scaleplan.machine.activations import ATTENTION_KERNELS, RECOMPUTATIONS
+from scaleplan.machine.activations import ATTENTION_KERNELS
 from scaleplan.machine.held import Formats
 from scaleplan.machine.layout import Layout, fixed_sizes, rules
 from scaleplan.machine.memory import Training, fits, peak_bytes
-from scaleplan.machine.recipe import optimizer_named, precision_named
+from scaleplan.machine.recipe import optimizer_named
 from scaleplan.machine.stack import Stack
 from scaleplan.model.arch import Arch
 from scaleplan.model.bill import bill_of
+from scaleplan.model.passes import RECOMPUTATIONS
 from scaleplan.model.shape import arch_of_shape
 
 SIZES = (
@@ -137,7 +138,7 @@ def price_group(rows: Sequence[Row]) -> list[Priced]:
     """Rows of one kind, priced in one pass; a name that is not known is the error of all of them."""
     try:
         stack = stack_named(rows[0]["stack"])
-        precision_named(rows[0]["precision"], stack.recipe)
+        stack.precision(rows[0]["precision"])
     except ScaleplanError as error:
         return [Priced(fits=False, error=error.message)] * len(rows)
     return price_arrays(rows, stack)
@@ -196,7 +197,7 @@ def run_of_columns(columns: Mapping[str, Any], one: Row, stack: Stack, layout: L
     return Training(
         batch=Batch(micro, columns["seq_len"]),
         n_micro_batches=np.maximum(1, columns["global_batch_size_seqs"] // (layout.dp * micro)),
-        formats=Formats(precision_named(one["precision"], stack.recipe), optimizer_named(USUAL_OPTIMIZER)),
+        formats=Formats(stack.precision(one["precision"]), optimizer_named(USUAL_OPTIMIZER)),
         how=pass_of(wishes, stack)._replace(one_sequence=False),
         stack=stack,
     )

@@ -6,14 +6,15 @@ from typing import Any, NamedTuple
 
 from scaleplan import library
 from scaleplan.errors import InputError, UnknownName, UsageError
-from scaleplan.machine.activations import ATTENTION_KERNELS, RECOMPUTATIONS, Batch
+from scaleplan.machine.activations import ATTENTION_KERNELS, Batch
 from scaleplan.machine.held import Formats
 from scaleplan.machine.layout import Layout, check_layout, fixed_sizes
 from scaleplan.machine.memory import Stage, Training, stages
-from scaleplan.machine.recipe import optimizer_named, precision_named, serving_format
+from scaleplan.machine.recipe import optimizer_named
+from scaleplan.machine.serving_formats import serving_format
 from scaleplan.machine.stack import Stack, stack_of
-from scaleplan.model.blocks import Pass
 from scaleplan.model.items import Bill
+from scaleplan.model.passes import MODULES, RECOMPUTATIONS, Pass, recomputed_modules
 
 USUAL_STACK = "usual"
 USUAL_PRECISION = "bf16-mixed"
@@ -76,7 +77,7 @@ def training_setup(bill: Bill, layout: Layout, wishes: Wishes, stack: Stack | No
         batch=Batch(micro, wishes.seq_len, wishes.encoder_seq_len),
         n_micro_batches=in_all // (layout.dp * micro),
         formats=Formats(
-            precision_named(wishes.precision, stack.recipe),
+            stack.precision(wishes.precision),
             optimizer_named(wishes.optimizer),
             None if wishes.frozen_format is None else serving_format(wishes.frozen_format),
         ),
@@ -99,10 +100,11 @@ def global_batch(layout: Layout, wishes: Wishes) -> int:
 def pass_of(wishes: Wishes, stack: Stack) -> Pass:
     """How the forward pass runs: what was asked for, else what the stack does."""
     attention = wishes.attention or stack.attention
-    for value, known, what in ((attention, ATTENTION_KERNELS, "attention kernel"), (wishes.recompute, RECOMPUTATIONS, "recomputation")):
-        if value not in known:
-            raise UnknownName(what, value, known)
-    precision = precision_named(wishes.precision, stack.recipe)
+    if attention not in ATTENTION_KERNELS:
+        raise UnknownName("attention kernel", attention, ATTENTION_KERNELS)
+    if wishes.recompute not in RECOMPUTATIONS and recomputed_modules(wishes.recompute) is None:
+        raise UnknownName("recomputation", wishes.recompute, [*RECOMPUTATIONS, *MODULES])
+    precision = stack.precision(wishes.precision)
     dropout = stack.dropout if wishes.dropout is None else wishes.dropout
     return Pass(
         keeping=stack.keeping,
@@ -112,6 +114,8 @@ def pass_of(wishes: Wishes, stack: Stack) -> Pass:
         dropout=dropout > 0,
         recompute=wishes.recompute,
         one_sequence=wishes.micro_batch_size_seqs == 1,
+        narrow_inputs=precision.input_bits is not None,
+        narrow_gate=precision.gate_narrow,
     )
 
 

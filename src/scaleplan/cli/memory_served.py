@@ -11,7 +11,8 @@ from scaleplan.machine.activations import Batch
 from scaleplan.machine.inverse import largest
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.memory import USABLE_SHARE, fits
-from scaleplan.machine.recipe import cache_precision, serving_format
+from scaleplan.machine.recipe import cache_precision
+from scaleplan.machine.serving_formats import serving_format
 from scaleplan.machine.serving_memory import Serving, ServingMemory, serving_memory
 from scaleplan.model.items import Bill
 from scaleplan.units import counted, show_bytes

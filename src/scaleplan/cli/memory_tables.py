@@ -11,7 +11,8 @@ from scaleplan.chain.memory import Setup, Wishes, capacity_of, stack_named, trai
 from scaleplan.machine.activations import block_layers, layer_bytes
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.memory import USABLE_SHARE, fits
-from scaleplan.machine.recipe import SERVING_FORMATS, Precision, optimizer_bytes, optimizer_named, precision_named, served_weights_bytes
+from scaleplan.machine.recipe import Precision, optimizer_bytes, optimizer_named
+from scaleplan.machine.serving_formats import SERVING_FORMATS, served_weights_bytes
 from scaleplan.machine.stack import Stack
 from scaleplan.model.items import Bill
 from scaleplan.units import show_bytes
@@ -48,7 +49,7 @@ def by_precision(bill: Bill, wishes: Wishes, precision: str | None, room: Room |
     result = {
         "precisions": rows,
         "activations": kept,
-        "optimizer_bytes": optimizer_bytes(bill, optimizer_named(wishes.optimizer), precision_named(wishes.precision, stack.recipe)),
+        "optimizer_bytes": optimizer_bytes(bill, optimizer_named(wishes.optimizer), stack.precision(wishes.precision)),
         "inference": served,
         "devices": devices,
     }
@@ -84,7 +85,7 @@ def all_activations(setup: Setup) -> int:
 
 def precision_lines(bill: Bill, wishes: Wishes, stack: Stack, row: dict[str, Any], key: str) -> Iterator[Line]:
     """Where the numbers of one precision come from."""
-    precision: Precision = precision_named(wishes.precision, stack.recipe)
+    precision: Precision = stack.precision(wishes.precision)
     n = bill.n_params()
     each = {"n_params": n, "bytes_per_param": row["weights_bytes"] / n}
     name = wishes.precision

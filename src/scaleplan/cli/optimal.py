@@ -155,8 +155,7 @@ def in_precision(law: ScalingLaw, name: str) -> ScalingLaw:
     recipe = precision_named(name)
     if not isinstance(law.loss, Additive):
         raise NotSupported(f"`{law.name}` has no loss in which --precision could be counted", hint="`--law besiroglu2024` has")
-    bits = 8 * min(recipe.compute_bytes, recipe.weight_bytes)
-    return in_bits(law, precision_of(catalogue.load_law(catalogue.first_knowing("precision")).data["precision"]), bits)
+    return in_bits(law, precision_of(catalogue.load_law(catalogue.first_knowing("precision")).data["precision"]), recipe.product_bits)
 
 
 def with_precision(answer: Answer, name: str) -> Answer:

@@ -10,13 +10,15 @@ from typing import Any, NamedTuple
 
 from scaleplan.machine.recipe import Precision
 from scaleplan.model.arch import DECODER, ENCODER, SEQUENCE, Size
-from scaleplan.model.blocks import Pass, copies_under_autocast, layer_kept, outside_kept
+from scaleplan.model.blocks import copies_under_autocast, layer_kept
+from scaleplan.model.flops import span_pairs
 from scaleplan.model.items import Bill, Kept, Layer
-from scaleplan.numeric import floor_div, minimum, where
+from scaleplan.model.outside import outside_kept
+from scaleplan.model.passes import Pass
+from scaleplan.numeric import ceil_div, floor_div, minimum, where
 
 KERNELS_WITHOUT_SCORES = ("sdpa", "flash", "fa1", "fa2", "fa3")
 ATTENTION_KERNELS = ("eager", *KERNELS_WITHOUT_SCORES)
-RECOMPUTATIONS = ("none", "selective", "per-op", "full")
 
 
 class Batch(NamedTuple):
@@ -53,29 +55,45 @@ WHOLE = Split()
 
 
 def dtype_bytes(dtype: str, precision: Precision) -> int:
-    """Bytes of one element."""
-    widths = {"compute": precision.compute_bytes, "residual": precision.residual_bytes, "fp32": 4, "int64": 8, "mask": 1, "byte": 1}
-    return widths[dtype]
+    """Bytes of one element; `input` is what products keep as their input where the recipe has no narrower format for it."""
+    compute = precision.compute_bytes
+    return {"compute": compute, "input": compute, "residual": precision.residual_bytes, "fp32": 4, "int64": 8, "mask": 1, "byte": 1}[dtype]
 
 
 def kept_bytes(kept: Iterable[Kept], batch: Batch, precision: Precision, split: Split = WHOLE) -> Size:
     """Bytes of tensors on one device.
 
-        (per_token b s / cp + per_pair b s s_keys / cp + per_sequence b + per_position s / cp) bytes / ways
+        (per_token b s / cp + per_pair b pairs / cp + per_sequence b + per_position s / cp) bytes / ways
 
-    b sequences of s tokens. Tensors that are divided alike are added before they are divided, so that whole numbers stay whole.
+    b sequences of s tokens; pairs: s s_keys, or those that a pattern lets through. Tensors that are divided alike are added before they
+    are divided, so that whole numbers stay whole.
     """
     result: Any = 0
     for alike in divided_alike(kept):
         number: Any = 0
         for k in alike:
-            tokens = batch.tokens(k.stream)
-            each = (k.per_token, batch.n_seqs * tokens), (k.per_pair, batch.n_seqs * tokens * batch.tokens(k.keys))
-            more = (k.per_sequence, batch.n_seqs), (k.per_position, tokens)
-            width = dtype_bytes(k.dtype, precision)
-            number = number + sum_of_products(((width * count, times) for count, times in (*each, *more)))
+            number = number + whole_bytes(k, batch, precision)
         result = result + divided(number, split.ways(alike[0]), split.cp)
     return result
+
+
+def whole_bytes(k: Kept, batch: Batch, precision: Precision) -> Size:
+    """Bytes of one tensor before it is divided."""
+    tokens, keys = batch.tokens(k.stream), batch.tokens(k.keys)
+    narrow = k.dtype == "input" and precision.input_bits is not None
+    width = 1 if narrow else dtype_bytes(k.dtype, precision)
+    counts: list[tuple[Size, Size]] = [(width * k.per_token, batch.n_seqs * tokens), (width * k.per_sequence, batch.n_seqs)]
+    counts.append((width * k.per_position, tokens))
+    if not is_plain_zero(k.per_pair):
+        pairs = tokens * keys if k.span is None else span_pairs(k.span, tokens, keys, causal=False)
+        counts.append((width * k.per_pair, batch.n_seqs * pairs))
+    number = sum_of_products(counts)
+    return ceil_div(number * precision.input_bits, 8 * 32) if narrow else number
+
+
+def is_plain_zero(n: Size) -> bool:
+    """A zero that stands for: there is none."""
+    return isinstance(n, int) and n == 0
 
 
 def divided(number: Size, ways: Size, cp: Size) -> Size:
@@ -88,7 +106,7 @@ def sum_of_products(pairs: Iterable[tuple[Size, Size]]) -> Size:
     """Sum of count times how often, without touching what is plainly zero."""
     result: Any = 0
     for count, times in pairs:
-        if not (isinstance(count, int) and count == 0):
+        if not is_plain_zero(count):
             result = result + count * times
     return result
 
@@ -103,9 +121,16 @@ def divided_alike(kept: Iterable[Kept]) -> list[list[Kept]]:
 
 
 def layer_bytes(layer: Layer, how: Pass, batch: Batch, precision: Precision, split: Split = WHOLE) -> Size:
-    """Bytes that one layer keeps for one micro-batch on one device, narrow copies of weights under autocast included."""
+    """Bytes that one layer keeps for one micro-batch on one device, narrow copies of weights under autocast included.
+
+    Where keeping the outputs of operations would take more than keeping what their gradients need (frozen matrices need no input),
+    the latter is kept: recomputation never costs memory.
+    """
     copies = copies_under_autocast(layer, how) * precision.compute_bytes
-    return kept_bytes(layer_kept(layer, how), batch, precision, split) + copies // split.tp
+    kept = kept_bytes(layer_kept(layer, how), batch, precision, split)
+    if how.recompute == "per-op":
+        kept = minimum(kept, kept_bytes(layer_kept(layer, how._replace(recompute="none")), batch, precision, split))
+    return kept + copies // split.tp
 
 
 LOSS_WEIGHT_BYTES = 4  # the sum of the targets' weights that the loss keeps, one 32-bit number

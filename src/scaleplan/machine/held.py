@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from scaleplan.machine.layout import Layout
-from scaleplan.machine.recipe import Format, Optimizer, Precision, state_bytes, weight_bits
+from scaleplan.machine.recipe import Optimizer, Precision, state_bytes
+from scaleplan.machine.serving_formats import Format, is_quantised, weight_bits
 from scaleplan.model.arch import Size
 from scaleplan.model.items import Layer, Weight, total
 from scaleplan.numeric import ceil_div, maximum, minimum, where
@@ -29,24 +30,32 @@ class Held(NamedTuple):
     params, trainable  all, and those that have a gradient (the very same object where all have one)
     states             bytes of optimizer states and master copies
     frozen_bits        bits of those without a gradient, where they have a format of their own
+    copied             those of which the recipe keeps narrow copies
     """
 
     params: Size = 0
     trainable: Size = 0
     states: Size = 0
     frozen_bits: Size = 0
+    copied: Size = 0
 
     def each(self, change: Any) -> Held:
         """The same change to every number; what is plainly zero stays so, and what is the same object is changed once."""
         params = done(change, self.params)
         trainable = params if self.trainable is self.params else done(change, self.trainable)
-        return Held(params, trainable, done(change, self.states), done(change, self.frozen_bits))
+        return Held(params, trainable, done(change, self.states), done(change, self.frozen_bits), done(change, self.copied))
 
     def plus(self, other: Held) -> Held:
         params = added(self.params, other.params)
         alike = self.trainable is self.params and other.trainable is other.params
         trainable = params if alike else added(self.trainable, other.trainable)
-        return Held(params, trainable, added(self.states, other.states), added(self.frozen_bits, other.frozen_bits))
+        return Held(
+            params,
+            trainable,
+            added(self.states, other.states),
+            added(self.frozen_bits, other.frozen_bits),
+            added(self.copied, other.copied),
+        )
 
 
 NOTHING = Held()
@@ -111,7 +120,9 @@ def whole(layer: Layer, weights: list[Weight], formats: Formats) -> Held:
     frozen = [w for w in weights if not w.trainable]
     states = total(state_bytes(formats.optimizer, formats.precision, layer, w) for w in weights)
     bits = total(weight_bits(layer, w, formats.frozen) for w in frozen) if formats.frozen else 0
-    return Held(params, params - total(w.n_params for w in frozen) if frozen else params, states, bits)
+    trainable = params - total(w.n_params for w in frozen) if frozen else params
+    copied = total(w.n_params for w in weights if is_quantised(layer, w)) if formats.precision.copy_bits else 0
+    return Held(params, trainable, states, bits, copied)
 
 
 def divided(held: Held, tp: Size, most_ways: Size) -> Held:
@@ -162,10 +173,11 @@ def sharded(held: Held, layout: Layout, formats: Formats, ranks: Size) -> State:
 
 
 def weights_bytes(held: Held, formats: Formats) -> Size:
-    """Bytes of weights; frozen ones may be kept in a narrower format."""
+    """Bytes of weights and of narrow copies; frozen ones may be kept in a narrower format."""
+    copies = 0 if is_zero(held.copied) else ceil_div(held.copied * formats.precision.copy_bits, 8 * 32)
     if formats.frozen is None:
-        return held.params * formats.precision.weight_bytes
-    return held.trainable * formats.precision.weight_bytes + ceil_div(held.frozen_bits, 8)
+        return added(held.params * formats.precision.weight_bytes, copies)
+    return added(held.trainable * formats.precision.weight_bytes + ceil_div(held.frozen_bits, 8), copies)
 
 
 def over(size: Size, zero_stage: Size, from_stage: int, ranks: Size) -> Size:

@@ -15,8 +15,8 @@ from scaleplan.machine.recipe import Precision
 from scaleplan.machine.schedules import in_flight
 from scaleplan.machine.stack import Stack
 from scaleplan.model.arch import Size
-from scaleplan.model.blocks import Pass
 from scaleplan.model.items import Bill, Kept
+from scaleplan.model.passes import Pass
 from scaleplan.numeric import ceil_div, floor_div, maximum, minimum, where
 
 USABLE_SHARE = 0.9  # of the capacity: what an allocator can give before fragments stop it

@@ -6,9 +6,11 @@ parallelism divides is `memory.py`'s business.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from scaleplan.errors import UnknownName
+from scaleplan.machine.serving_formats import Format
 from scaleplan.model.items import Bill, Layer, Weight, total
 from scaleplan.numeric import ceil_div, where
 
@@ -25,6 +27,11 @@ class Precision(NamedTuple):
     master_bytes    of the copy that the optimizer updates, where it is not the weight itself
     moment_bytes    of one number of optimizer state
     counts_steps    whether each tensor keeps a step counter, as torch's own optimizers do
+    copy_bits       bits of 32 numbers of a matrix of the layers in narrow copies, kept beside the weights
+    input_bits      bits of 32 numbers that a product of the layers keeps as its input; None: as wide as other activations
+    gate_narrow     the inputs of a gated activation are kept like those of products
+    products        number format of the products, where it is narrower than the activations: fp8, mxfp8, nvfp4
+    sources         who describes the recipe
     """
 
     name: str
@@ -36,6 +43,16 @@ class Precision(NamedTuple):
     moment_bytes: int
     master_bytes: int = 0
     counts_steps: bool = True
+    copy_bits: int = 0
+    input_bits: int | None = None
+    gate_narrow: bool = False
+    products: str | None = None
+    sources: tuple[str, ...] = ("rajbhandari2020",)
+
+    @property
+    def product_bits(self) -> int:
+        """Bits of a number in the products of the layers, scales aside."""
+        return {"fp8": 8, "mxfp8": 8, "nvfp4": 4}.get(self.products or "", 8 * min(self.compute_bytes, self.weight_bytes))
 
     @property
     def autocast(self) -> bool:
@@ -63,8 +80,22 @@ PRECISIONS: dict[str, Precision] = {
         *_mixed(16, 2, 4, "a 32-bit copy of the weights"),
         *_mixed(18, 4, 4, "and gradients summed in 32 bits"),
         *_mixed(20, 6, 4, "and gradients kept in 16 and in 32 bits"),
-        # deepseek2024-v3 section 3.3: 8-bit products; gradients and the master copy in 32 bits, both moments in 16
-        Precision("fp8", "8-bit weights, 16-bit moments", 2, 2, 1, 4, 2, 4, counts_steps=False),
+        # section 3.3: weights, inputs of products and of SwiGLU in 8 bits; gradients and master copy in 32, both moments in 16
+        Precision(
+            "fp8-deepseek",
+            "8-bit weights, 16-bit moments, 8-bit inputs of products: DeepSeek-V3's",
+            2,
+            2,
+            1,
+            4,
+            2,
+            4,
+            counts_steps=False,
+            input_bits=8 * 32,
+            gate_narrow=True,
+            products="fp8",
+            sources=("deepseek2024-v3",),
+        ),
     )
 }
 RECIPES = (12, 16, 18, 20)
@@ -73,54 +104,65 @@ ALIASES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16", "half": "fp
 OPEN_RECIPE = ("bf16-mixed", "fp16-mixed")
 """Names that leave the bytes of a parameter to the software stack."""
 
+NARROW: dict[str, tuple[int, tuple[str, ...]]] = {
+    "fp8": (8 * 32, ("micikevicius2022", "transformer-engine")),
+    "mxfp8": (8 * 32 + 8, ("transformer-engine",)),
+    "nvfp4": (4 * 32 + 16, ("nvfp4-2025", "transformer-engine")),
+}
+"""Formats of products on top of a 16-bit recipe: bits of 32 numbers with their scales, and who describes training in them.
 
-def precision_named(name: str, recipe: int = USUAL_RECIPE) -> Precision:
-    """A precision by name; `bf16-mixed` and `fp16-mixed` stand for the recipe of the stack, and keep their name."""
+`fp8` has a scale a tensor, `mxfp8` one of 8 bits for 32 numbers, `nvfp4` one of 8 bits for 16."""
+
+
+class Narrow(NamedTuple):
+    """What a software stack keeps in a narrow format of products.
+
+    weight_copies  narrow copies of each matrix that stay beside the 16-bit weights: one for the forward pass, one transposed
+    saves_inputs   products keep their input in the narrow format rather than in 16 bits
+    """
+
+    weight_copies: int = 0
+    saves_inputs: bool = False
+
+
+KEEPS_NO_COPIES = Narrow()
+
+
+def precision_named(name: str, recipe: int = USUAL_RECIPE, narrow: Narrow = KEEPS_NO_COPIES) -> Precision:
+    """A precision by name; `bf16-mixed`, `fp16-mixed` and 8-bit products stand for the recipe of the stack, and keep their name."""
     known = ALIASES.get(name, name)
     if known in OPEN_RECIPE:
         return PRECISIONS[f"{known}-{recipe}"]._replace(name=known)
+    if known in NARROW:
+        return narrowed(known, PRECISIONS[f"bf16-mixed-{recipe}"], narrow)
     if known not in PRECISIONS:
-        raise UnknownName("precision", name, [*PRECISIONS, *OPEN_RECIPE, *ALIASES])
+        raise UnknownName("precision", name, [*PRECISIONS, *OPEN_RECIPE, *NARROW, *ALIASES])
     return PRECISIONS[known]
 
 
-class Format(NamedTuple):
-    """Bits of a weight while serving. Quantised weights share a scale (and a zero) in groups; other tensors stay in 16 bits.
-
-    group  weights that share a scale; 0: every tensor is stored in `bits`
-    """
-
-    name: str
-    bits: int
-    group: int = 0
-    group_bits: int = 0
-
-    @property
-    def bits_per_weight(self) -> float:
-        """Of a quantised weight, its share of the scale included."""
-        return self.bits + (self.group_bits / self.group if self.group else 0)
-
-
-SERVING_FORMATS: dict[str, Format] = {
-    made.name: made
-    for made in (
-        Format("fp32", 32),
-        Format("bf16", 16),
-        Format("fp16", 16),
-        Format("fp8", 8, 128 * 128, 32),  # deepseek2024-v3: a 32-bit scale for each block of 128 x 128
-        Format("int8", 8, 128, 16),
-        Format("int4", 4, 128, 16 + 4),  # frantar2022 with groups of 128: a 16-bit scale and a 4-bit zero
+def narrowed(name: str, base: Precision, narrow: Narrow) -> Precision:
+    """A 16-bit recipe whose products work in a narrower format: weights, master copy and moments stay."""
+    bits, sources = NARROW[name]
+    return base._replace(
+        name=name,
+        meaning=f"{base.meaning}; products of the layers in {name}",
+        copy_bits=narrow.weight_copies * bits,
+        input_bits=bits if narrow.saves_inputs else None,
+        products=name,
+        sources=sources,
     )
-}
 
 
-def serving_format(name: str) -> Format:
-    """The format that weights are served in; training recipes serve in the type they compute in."""
-    known = ALIASES.get(name, name).split("-", maxsplit=1)[0]
-    known = "fp32" if known == "tf32" else known
-    if known not in SERVING_FORMATS:
-        raise UnknownName("number format of weights", name, SERVING_FORMATS)
-    return SERVING_FORMATS[known]
+def device_lacks(precision: Precision, peaks: Mapping[str, Any]) -> str | None:
+    """The number format of a precision that a device has no arithmetic for; None where it has all.
+
+    peaks  the device's dense rates by format, as `peak_flops_per_s` of its preset lists them
+    """
+    needed = {"fp8": "fp8", "mxfp8": "fp8", "nvfp4": "fp4"}.get(precision.products or "")
+    if needed is not None:
+        return None if needed in peaks else (precision.products or needed)
+    kind = precision.name.split("-", maxsplit=1)[0]
+    return kind if kind == "bf16" and "bf16" not in peaks else None
 
 
 CACHE_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "fp8": 1, "int8": 1}
@@ -133,25 +175,6 @@ def cache_precision(name: str | None, weights: Format) -> Precision:
     if kept not in CACHE_BYTES:
         raise UnknownName("number format of the cache", kept, CACHE_BYTES)
     return PRECISIONS["bf16"]._replace(name=kept, compute_bytes=CACHE_BYTES[kept])
-
-
-def is_quantised(layer: Layer, weight: Weight) -> bool:
-    """Whether a weight is stored in few bits: the matrices of the blocks; tables, head, router and norms keep 16 bits."""
-    return layer.place == "block" and weight.matmul and weight.group != "router"
-
-
-def weight_bits(layer: Layer, weight: Weight, stored: Format) -> Any:
-    """Bits of all stored copies of one weight, each group with its scale."""
-    if not stored.group:
-        return weight.n_params * stored.bits
-    if not is_quantised(layer, weight):
-        return weight.n_params * 16
-    return weight.n_params * stored.bits + ceil_div(weight.n_params, stored.group) * stored.group_bits
-
-
-def served_weights_bytes(bill: Bill, stored: Format) -> Any:
-    """Bytes of all weights as they are served."""
-    return ceil_div(total(layer.copies * weight_bits(layer, weight, stored) for layer, weight in bill.weights()), 8)
 
 
 # ------------------------------------------------------------------------------------------------------------- optimizers

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from scaleplan.machine.activations import Batch, Split, dtype_bytes, kept_bytes
 from scaleplan.machine.layout import Layout
-from scaleplan.machine.recipe import Format, Precision, weight_bits
+from scaleplan.machine.recipe import Precision
+from scaleplan.machine.serving_formats import Format, weight_bits
 from scaleplan.model.arch import Size
 from scaleplan.model.cache import layer_cache
 from scaleplan.model.items import Bill, Kept

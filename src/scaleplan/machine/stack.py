@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from scaleplan.errors import UnknownName
-from scaleplan.machine.recipe import USUAL_RECIPE
-from scaleplan.model.blocks import Keeping
+from scaleplan.machine.recipe import USUAL_RECIPE, Narrow, Precision, precision_named
+from scaleplan.model.passes import Keeping
 
 
 class Stack(NamedTuple):
@@ -22,6 +22,9 @@ class Stack(NamedTuple):
     context_bytes    device memory before the first tensor: context, communicators, workspace
     bucket_copies    copies of the gradients in buckets of the plain data parallel wrapper
     most_gathered    parameters that ZeRO 3 puts together at once at most; None: two layers
+    fragments        share of what a step allocates and frees that the allocator holds on top of it
+    fp8_copies       narrow copies of each matrix beside the 16-bit weights, in training with 8-bit products
+    fp8_inputs       products in 8 bits keep their input in 8 bits
     waiting_bytes    bytes for each token of a micro-batch and unit of width, in whole tensors that wait for tensor parallel collectives:
                      without a pipeline nothing stops the host from queueing layers ahead of the device
     """
@@ -37,7 +40,14 @@ class Stack(NamedTuple):
     bucket_copies: int = 0
     most_gathered: int | None = None
     waiting_bytes: int = 0
+    fragments: float = 0.0
+    fp8_copies: int = 0
+    fp8_inputs: bool = False
     sources: tuple[str, ...] = ()
+
+    def precision(self, name: str) -> Precision:
+        """A precision by name, with the bytes that this stack keeps in it."""
+        return precision_named(name, self.recipe, Narrow(self.fp8_copies, self.fp8_inputs))
 
 
 def stack_of(name: str, data: Mapping[str, Any], sources: tuple[str, ...] = ()) -> Stack:
