@@ -10,7 +10,7 @@ from scaleplan.answer import Answer, Column, Line, Table
 from scaleplan.chain.memory import Setup, Wishes, capacity_of, stack_named, training_setup
 from scaleplan.machine.activations import block_layers, layer_bytes
 from scaleplan.machine.layout import Layout
-from scaleplan.machine.memory import USABLE_SHARE, fits
+from scaleplan.machine.memory import USABLE_SHARE, fits, peak_activations
 from scaleplan.machine.recipe import Precision, optimizer_bytes, optimizer_named
 from scaleplan.machine.serving_formats import SERVING_FORMATS, served_weights_bytes
 from scaleplan.machine.stack import Stack
@@ -79,8 +79,14 @@ def precision_row(bill: Bill, wishes: Wishes, stack: Stack) -> dict[str, Any]:
 
 
 def all_activations(setup: Setup) -> int:
-    """What one micro-batch keeps on one device that holds the whole model, at the loss."""
-    return int(setup.stages()[0].phases[1].activations_bytes)
+    """What one micro-batch keeps on one device that holds the whole model, at the worst moment."""
+    return int(peak_activations(setup.stages()[0]))
+
+
+def outside_layers(setup: Setup) -> int:
+    """What is kept outside the layers at the loss."""
+    forward, loss, *_ = setup.stages()[0].phases
+    return int(loss.activations_bytes - forward.activations_bytes)
 
 
 def precision_lines(bill: Bill, wishes: Wishes, stack: Stack, row: dict[str, Any], key: str) -> Iterator[Line]:
@@ -128,7 +134,7 @@ def activations_of(bill: Bill, wishes: Wishes, stack: Stack) -> dict[str, Any]:
     run, layers = setup.run, block_layers(bill)
     result: dict[str, Any] = {
         "per_layer_bytes": layer_bytes(layers[0], run.how, run.batch, run.precision),
-        "outside_layers_bytes": all_activations(setup) - sum(layer_parts(bill, wishes, stack)),
+        "outside_layers_bytes": outside_layers(setup),
     }
     if len(layers) > 1:
         result["kinds"] = [

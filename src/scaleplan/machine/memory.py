@@ -15,7 +15,7 @@ from scaleplan.machine.recipe import Precision
 from scaleplan.machine.schedules import in_flight
 from scaleplan.machine.stack import Stack
 from scaleplan.model.arch import Size
-from scaleplan.model.items import Bill, Kept
+from scaleplan.model.items import Bill, Kept, total
 from scaleplan.model.passes import Pass
 from scaleplan.numeric import ceil_div, floor_div, maximum, minimum, where
 
@@ -186,15 +186,21 @@ def stage_phases(bill: Bill, layout: Layout, run: Training, units: Units, place:
     layers = layers_activations(layout, run, units, place)
     loss, loss_gradient = loss_bytes(bill, run, units, place)
     gathered, unreduced = gathered_bytes(bill, layout, run, units, held, place)
-    other = run.stack.context_bytes + buckets(held, layout, run)
-    passing = added(other, added(gathered, waiting(bill, layout, run)))
-    backward = added(added(layers, loss_gradient), working_set(run, units, place))
-    return (
-        Phase("forward", *state, layers, passing),
-        Phase("loss", *state, added(layers, loss), passing),
-        Phase("backward", *state, backward, added(passing, unreduced)),
-        Phase("optimizer", *state, 0, other),
+    still = run.stack.context_bytes + buckets(held, layout, run)
+    passing = added(gathered, waiting(bill, layout, run))
+    moments = (
+        ("forward", layers, passing),
+        ("loss", added(layers, loss), passing),
+        ("backward", added(added(layers, loss_gradient), working_set(run, units, place)), added(passing, unreduced)),
     )
+    phases = [Phase(name, *state, kept, added(still, with_fragments(run, kept, other))) for name, kept, other in moments]
+    return (*phases, Phase("optimizer", *state, 0, still))
+
+
+def with_fragments(run: Training, activations: Size, other: Size) -> Size:
+    """What is allocated and freed beside the activations, and what the allocator holds beyond both because freed blocks fit badly."""
+    share = round(1000 * run.stack.fragments)
+    return other if not share else other + floor_div(share * added(activations, other), 1000)
 
 
 def kept_on_device(state: State, layout: Layout, run: Training) -> State:
@@ -222,7 +228,30 @@ def working_set(run: Training, units: Units, place: Place) -> Size:
     largest: Any = 0
     for index, _ in place.counts:
         largest = maximum(largest, units.at_work[index])
-    return largest * run.recompute_every if run.how.recompute == "full" else largest
+    if run.how.recompute != "full":
+        return largest
+    on_stage = total(count for _, count in place.counts)
+    return largest * (run.recompute_every if is_zero(run.recompute_every - 1) else minimum(run.recompute_every, on_stage))
+
+
+def peak_activations(stage: Stage) -> Size:
+    """Activations at the moment that has most of them."""
+    most: Any = 0
+    for phase in stage.phases:
+        most = maximum(most, phase.activations_bytes)
+    return most
+
+
+def best_recompute_every(n_layers: int, kept_bytes: float, at_work_bytes: float) -> int:
+    """How many layers in a row to recompute from one input, so that inputs and the group at work take least.
+
+        k = sqrt(n_layers kept / at_work), the whole number beside it at which ceil(n_layers / k) kept + k at_work is least
+
+    Source: chen2016 (sublinear memory).
+    """
+    middle = int((n_layers * kept_bytes / at_work_bytes) ** 0.5)
+    near = range(max(1, middle - 1), min(n_layers, middle + 2) + 1)
+    return min(near, key=lambda k: -(-n_layers // k) * kept_bytes + k * at_work_bytes)
 
 
 def loss_bytes(bill: Bill, run: Training, units: Units, place: Place) -> tuple[Size, Size]:
