@@ -116,6 +116,11 @@ def defaults() -> Data:
     return read_toml(next((p for folder in folders() if (p := folder / "defaults.toml").is_file()), built_in() / "defaults.toml"))
 
 
+def peak_errors() -> Data:
+    """Measured over predicted peak memory, by software stack and kind of layout; nearest folder wins."""
+    return read_toml(next((p for folder in folders() if (p := folder / "peak_errors.toml").is_file()), built_in() / "peak_errors.toml"))
+
+
 def citations(table: Mapping[str, Any]) -> tuple[str, ...]:
     """The citation keys of one table of a preset."""
     return tuple(cited({"source": table["source"]})) if "source" in table else ()

@@ -154,7 +154,7 @@ def test_a_row_that_cannot_be_priced_says_why(priced):
     said = [found["error"] for found in priced]
     assert [bool(text) for text in said] == [False, False, False, True, True, True, False]
     assert "tp 3" in said[3] and "no-such" in said[4] and "wide" in said[5]
-    assert priced[3]["fits"] == "0" and not priced[3]["peak_bytes"]
+    assert not priced[3]["fits"] and not priced[3]["peak_bytes"]
 
 
 def test_a_table_agrees_with_the_command(ask, priced):

@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 
 from scaleplan import library
 from scaleplan.chain.memory import USUAL_OPTIMIZER, Wishes, capacity_of, pass_of, stack_named
+from scaleplan.chain.memory import errors_of as errors_of_peaks
 from scaleplan.errors import InputError, ScaleplanError, UsageError, clipped
 from scaleplan.machine.activations import ATTENTION_KERNELS
 from scaleplan.machine.held import Formats
 from scaleplan.machine.layout import Layout, fixed_sizes, rules
 from scaleplan.machine.memory import Training, fits, peak_bytes
+from scaleplan.machine.peak_interval import peak_interval
 from scaleplan.machine.recipe import optimizer_named
 from scaleplan.machine.stack import Stack
 from scaleplan.model.arch import Arch
@@ -30,7 +32,7 @@ FLAGS = ("gated", "tied", "sequence_parallel")
 WORDS = ("hardware", "recompute", "attention", "precision", "stack")
 EXPERT_SIZES = ("n_experts", "n_experts_per_token", "d_ff_expert")
 OPTIONAL = (*EXPERT_SIZES, "n_shared_experts", "tp_overlap")
-ADDED = ("step_s", "step_s_p10", "step_s_p90", "mfu", "peak_bytes", "fits", "error")
+ADDED = ("step_s", "step_s_p10", "step_s_p90", "mfu", "peak_bytes", "peak_bytes_p10", "peak_bytes_p90", "fits", "error")
 MOST_ROWS = 2_000_000
 LARGEST = 2**40
 TRUTH = {"0": False, "1": True, "false": False, "true": True}
@@ -47,10 +49,12 @@ class Priced(NamedTuple):
     peak_bytes: int | None = None
     fits: bool | None = None
     error: str = ""
+    peak_bytes_p10: int | None = None
+    peak_bytes_p90: int | None = None
 
     def cells(self) -> dict[str, Any]:
         """The columns that are added to the row."""
-        return {**dict.fromkeys(ADDED), "peak_bytes": self.peak_bytes, "fits": self.fits, "error": self.error}
+        return {**dict.fromkeys(ADDED), **self._asdict()}
 
 
 class LayoutTable(NamedTuple):
@@ -70,7 +74,7 @@ def price_table(path: str) -> LayoutTable:
         try:
             values = row_values(row)
         except ScaleplanError as error:
-            priced[index] = Priced(fits=False, error=error.message)
+            priced[index] = Priced(error=error.message)
             continue
         groups.setdefault((*(values[name] for name in ALIKE), "n_experts" in values), []).append((index, values))
     for members in groups.values():
@@ -140,7 +144,7 @@ def price_group(rows: Sequence[Row]) -> list[Priced]:
         stack = stack_named(rows[0]["stack"])
         stack.precision(rows[0]["precision"])
     except ScaleplanError as error:
-        return [Priced(fits=False, error=error.message)] * len(rows)
+        return [Priced(error=error.message)] * len(rows)
     return price_arrays(rows, stack)
 
 
@@ -154,10 +158,10 @@ def price_arrays(rows: Sequence[Row], stack: Stack) -> list[Priced]:
     peaks = peak_bytes(bill_of(arch), layout, run)
     capacity, unknown = capacities([row["hardware"] for row in rows])
     errors = [error or unknown.get(row["hardware"], "") for error, row in zip(errors, rows, strict=True)]
-    verdicts = fits(peaks, capacity)
+    low, _, high = peak_interval(peaks, layout, errors_of_peaks(stack.name))
     return [
-        Priced(fits=False, error=error) if error else Priced(int(peak), bool(verdict))
-        for error, peak, verdict in zip(errors, peaks, verdicts, strict=True)
+        Priced(error=error) if error else Priced(int(peak), bool(held), "", int(p10), int(p90))
+        for error, peak, held, p10, p90 in zip(errors, peaks, fits(peaks, capacity), low, high, strict=True)
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from scaleplan import library
@@ -10,7 +11,8 @@ from scaleplan.machine.activations import ATTENTION_KERNELS, Batch
 from scaleplan.machine.held import Formats
 from scaleplan.machine.layout import Layout, check_layout, fixed_sizes
 from scaleplan.machine.memory import Stage, Training, stages
-from scaleplan.machine.recipe import optimizer_named
+from scaleplan.machine.peak_interval import PeakErrors, PeakInterval, peak_errors, peak_interval
+from scaleplan.machine.recipe import Precision, device_lacks, optimizer_named
 from scaleplan.machine.serving_formats import serving_format
 from scaleplan.machine.stack import Stack, stack_of
 from scaleplan.model.items import Bill
@@ -59,6 +61,15 @@ class Setup(NamedTuple):
     def peak_bytes(self) -> int:
         """The most that any device needs."""
         return int(self.worst().peak_bytes)
+
+    def peak_interval(self) -> PeakInterval:
+        """The same with its 80 % interval, from errors on measured peaks of the stack."""
+        return peak_interval(self.peak_bytes(), self.layout, errors_of(self.run.stack.name))
+
+
+def errors_of(stack: str) -> PeakErrors:
+    """How far measured peaks of a stack are from predicted ones."""
+    return peak_errors(library.peak_errors(), stack)
 
 
 def stack_named(name: str) -> Stack:
@@ -129,6 +140,15 @@ def layout_on(layout: Layout | None, n_devices: int | None) -> Layout:
             hint="the product of tp, pp, cp and dp is the number of devices",
         )
     return layout
+
+
+def format_missing(device: Mapping[str, Any], precision: Precision) -> str | None:
+    """What to warn of where a device has no arithmetic in the format of a precision; None where it has, or where its rates are unknown."""
+    peaks = device.get("peak_flops_per_s", {})
+    lacking = device_lacks(precision, peaks) if peaks else None
+    if lacking is None:
+        return None
+    return f"{device.get('name', 'the device')} has no {lacking} arithmetic: no {lacking} rate is in its preset (it has {', '.join(peaks)})"
 
 
 def capacity_of(device: dict[str, Any], name: str) -> int:

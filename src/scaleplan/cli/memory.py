@@ -7,9 +7,18 @@ from typing import Annotated, Any
 import typer
 
 from scaleplan import library, units
-from scaleplan.answer import Answer
+from scaleplan.answer import Answer, Caution
 from scaleplan.chain.lengths import chosen_length, length_cautions
-from scaleplan.chain.memory import USUAL_OPTIMIZER, USUAL_PRECISION, USUAL_STACK, Wishes, capacity_of, layout_on
+from scaleplan.chain.memory import (
+    USUAL_OPTIMIZER,
+    USUAL_PRECISION,
+    USUAL_STACK,
+    Wishes,
+    capacity_of,
+    format_missing,
+    layout_on,
+    stack_named,
+)
 from scaleplan.chain.memory_inverse import FEWEST, LARGEST
 from scaleplan.cli.memory_phases import by_phase
 from scaleplan.cli.memory_served import served
@@ -20,6 +29,7 @@ from scaleplan.errors import UsageError
 from scaleplan.machine.activations import ATTENTION_KERNELS
 from scaleplan.machine.layout import Layout, parse_layout
 from scaleplan.machine.memory import OFFLOADS
+from scaleplan.machine.recipe import PRECISIONS
 from scaleplan.machine.schedules import SCHEDULES
 from scaleplan.model_files import Model
 
@@ -152,10 +162,19 @@ def memory(
     else:
         answer = by_phase(bill, layout_on(layout, n_devices), wishes, room, asked, inverse)
     return answer._replace(
-        warnings=[*model.cautions, *length_cautions(model, length), *answer.warnings],
+        warnings=[*model.cautions, *length_cautions(model, length), *format_cautions(wishes, hardware, inference), *answer.warnings],
         notes=[*([why] if why else []), *answer.notes],
         more_sources=[*answer.more_sources, *model.sources],
     )
+
+
+def format_cautions(wishes: Wishes, hardware: str | None, inference: bool) -> list[Caution]:
+    """A device that has no arithmetic in the format that was asked for."""
+    if hardware is None:
+        return []
+    precision = PRECISIONS.get(wishes.precision) if inference else stack_named(wishes.stack).precision(wishes.precision)
+    said = None if precision is None else format_missing(library.load("hardware", hardware).data, precision)
+    return [] if said is None else [Caution("number-format", said)]
 
 
 def wanted(largest: str | None, fewest: str | None, room: tuple[str, int] | None) -> str | None:

@@ -13,6 +13,7 @@ from scaleplan.cli.memory_tables import FORMULA_SOURCES, PARTS, Room
 from scaleplan.machine.activations import Split, block_layers, layer_bytes
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.memory import USABLE_SHARE, Phase, Stage, fits, stage_parameters, units_of
+from scaleplan.machine.peak_interval import verdict as judged
 from scaleplan.machine.pipeline import places
 from scaleplan.machine.schedules import in_flight
 from scaleplan.model.items import Bill
@@ -37,6 +38,8 @@ def by_phase(bill: Bill, layout: Layout, wishes: Wishes, room: Room | None, aske
         "peak_bytes": peak,
         "capacity_bytes": room and room[1],
         "fits": None if room is None else bool(fits(peak, room[1])),
+        "intervals": {"peak_bytes": setup.peak_interval()._asdict()},
+        "verdict": None if room is None else judged(setup.peak_interval(), room[1]),
         "left_bytes": None if room is None else int(USABLE_SHARE * room[1]) - peak,
         "n_devices": int(layout.n_devices),
         "global_batch_size_seqs": setup.global_batch_size_seqs,

@@ -11,7 +11,7 @@ from scaleplan.chain.memory import Setup, Wishes, capacity_of, stack_named, trai
 from scaleplan.machine.activations import block_layers, layer_bytes
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.memory import USABLE_SHARE, fits, peak_activations
-from scaleplan.machine.recipe import Precision, optimizer_bytes, optimizer_named
+from scaleplan.machine.recipe import Precision, device_lacks, optimizer_bytes, optimizer_named
 from scaleplan.machine.serving_formats import SERVING_FORMATS, served_weights_bytes
 from scaleplan.machine.stack import Stack
 from scaleplan.model.items import Bill
@@ -96,11 +96,11 @@ def precision_lines(bill: Bill, wishes: Wishes, stack: Stack, row: dict[str, Any
     each = {"n_params": n, "bytes_per_param": row["weights_bytes"] / n}
     name = wishes.precision
     yield Line(
-        f"{key}.weights_bytes", f"{name}: weights", row["weights_bytes"], "bytes", "n_params * bytes_per_param", each, ("rajbhandari2020",)
+        f"{key}.weights_bytes", f"{name}: weights", row["weights_bytes"], "bytes", "n_params * bytes_per_param", each, precision.sources
     )
     trainable = {"n_trainable_params": bill.n_params(lambda w: w.trainable), "bytes_per_param": precision.gradient_bytes}
     formula = "n_trainable_params * bytes_per_param"
-    yield Line(f"{key}.gradients_bytes", f"{name}: gradients", row["gradients_bytes"], "bytes", formula, trainable, ("rajbhandari2020",))
+    yield Line(f"{key}.gradients_bytes", f"{name}: gradients", row["gradients_bytes"], "bytes", formula, trainable, precision.sources)
     per_param = {"n_params": n, "bytes_per_param": row["optimizer_bytes"] / n}
     yield Line(
         f"{key}.optimizer_bytes",
@@ -109,7 +109,7 @@ def precision_lines(bill: Bill, wishes: Wishes, stack: Stack, row: dict[str, Any
         "bytes",
         "n_params * bytes_per_param",
         per_param,
-        ("rajbhandari2020",),
+        precision.sources,
     )
     layers = layer_parts(bill, wishes, stack)
     outside = row["activations_bytes"] - sum(layers)
@@ -180,23 +180,25 @@ def devices_that_hold(bill: Bill, wishes: Wishes, stack: Stack, names: tuple[str
     """Which devices hold training in each precision, and the weights served in each format; smallest first."""
     train = {name: precision_row(bill, wishes._replace(precision=name), stack)["total_bytes"] + stack.context_bytes for name in names}
     serve = {name: served_weights_bytes(bill, SERVING_FORMATS[name]) + stack.context_bytes for name in SERVED_IN}
-    found = [room] if room is not None else list(every_device())
+    found = [(*room, {})] if room is not None else list(every_device())
     return [
         {
             "device": name,
             "capacity_bytes": capacity,
-            "training": [kind for kind, size in train.items() if fits(size, capacity)],
+            "training": [
+                kind for kind, size in train.items() if fits(size, capacity) and not (peaks and device_lacks(stack.precision(kind), peaks))
+            ],
             "inference": [kind for kind, size in serve.items() if fits(size, capacity)],
         }
-        for name, capacity in sorted(found, key=lambda device: (device[1], device[0]))
+        for name, capacity, peaks in sorted(found, key=lambda device: (device[1], device[0]))
     ]
 
 
-def every_device() -> Iterator[Room]:
-    """Name and memory of every device preset."""
+def every_device() -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """Name, memory and dense rates of every device preset."""
     for preset in library.all_of("hardware"):
         if "memory" in preset.data:
-            yield preset.name, capacity_of(preset.data, preset.name)
+            yield preset.name, capacity_of(preset.data, preset.name), preset.data.get("peak_flops_per_s", {})
 
 
 def precision_table(rows: list[dict[str, Any]], wishes: Wishes) -> Table:

@@ -186,7 +186,7 @@ def stage_phases(bill: Bill, layout: Layout, run: Training, units: Units, place:
     layers = layers_activations(layout, run, units, place)
     loss, loss_gradient = loss_bytes(bill, run, units, place)
     gathered, unreduced = gathered_bytes(bill, layout, run, units, held, place)
-    still = run.stack.context_bytes + buckets(held, layout, run)
+    still = added(run.stack.context_bytes + communicators(layout, run.stack), buckets(held, layout, run))
     passing = added(gathered, waiting(bill, layout, run))
     moments = (
         ("forward", layers, passing),
@@ -195,6 +195,14 @@ def stage_phases(bill: Bill, layout: Layout, run: Training, units: Units, place:
     )
     phases = [Phase(name, *state, kept, added(still, with_fragments(run, kept, other))) for name, kept, other in moments]
     return (*phases, Phase("optimizer", *state, 0, still))
+
+
+def communicators(layout: Layout, stack: Stack) -> Size:
+    """Buffers that the collectives of each kind of parallelism keep on a device."""
+    if not stack.group_bytes:
+        return 0
+    kinds = (layout.tp, layout.pp, layout.replicas)
+    return stack.group_bytes * total(where(degree > 1, 1, 0) for degree in kinds)
 
 
 def with_fragments(run: Training, activations: Size, other: Size) -> Size:

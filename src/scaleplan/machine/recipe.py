@@ -105,9 +105,9 @@ OPEN_RECIPE = ("bf16-mixed", "fp16-mixed")
 """Names that leave the bytes of a parameter to the software stack."""
 
 NARROW: dict[str, tuple[int, tuple[str, ...]]] = {
-    "fp8": (8 * 32, ("micikevicius2022", "transformer-engine")),
-    "mxfp8": (8 * 32 + 8, ("transformer-engine",)),
-    "nvfp4": (4 * 32 + 16, ("nvfp4-2025", "transformer-engine")),
+    "fp8": (8 * 32, ("micikevicius2022", "transformer-engine-2024")),
+    "mxfp8": (8 * 32 + 8, ("transformer-engine-2024",)),
+    "nvfp4": (4 * 32 + 16, ("nvfp4-2025", "transformer-engine-2024")),
 }
 """Formats of products on top of a 16-bit recipe: bits of 32 numbers with their scales, and who describes training in them.
 

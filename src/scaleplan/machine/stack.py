@@ -19,7 +19,8 @@ class Stack(NamedTuple):
     recipe           bytes of a parameter in its mixed precision
     placement        how layers are spread over pipeline stages: `even`, or `balanced` with the head counted as layers
     bytes_per_logit  bytes for each logit at the peak of the loss; None: counted tensor by tensor
-    context_bytes    device memory before the first tensor: context, communicators, workspace
+    context_bytes    device memory before the first tensor: context, libraries, workspace
+    group_bytes      buffers of the communicator of each kind of parallelism that is used: tensor, pipeline, data and context
     bucket_copies    copies of the gradients in buckets of the plain data parallel wrapper
     most_gathered    parameters that ZeRO 3 puts together at once at most; None: two layers
     fragments        share of what a step allocates and frees that the allocator holds on top of it
@@ -37,6 +38,7 @@ class Stack(NamedTuple):
     placement: str = "even"
     bytes_per_logit: int | None = 8
     context_bytes: int = 0
+    group_bytes: int = 0
     bucket_copies: int = 0
     most_gathered: int | None = None
     waiting_bytes: int = 0

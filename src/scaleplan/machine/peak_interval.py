@@ -1,0 +1,83 @@
+"""How sure a predicted peak is: its 80 % interval from errors on measured peaks, and whether a device holds it.
+
+The factors are data (presets/peak_errors.toml): measured over predicted peak at 10 and 90 %, by software stack and kind of layout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from scaleplan.machine.layout import Layout
+from scaleplan.machine.memory import USABLE_SHARE
+from scaleplan.numeric import where
+
+Kind: TypeAlias = Literal["data", "tensor", "pipeline", "both"]
+Verdict: TypeAlias = Literal["fits", "unsure", "does not fit"]
+KINDS: tuple[Kind, ...] = ("data", "tensor", "pipeline", "both")
+"""Without tensor and pipeline parallelism (one device too), with one of them, with both."""
+
+Factors: TypeAlias = tuple[float, float]  # of the predicted peak: the 10 and the 90 % point
+
+
+class PeakErrors(NamedTuple):
+    """Factors of one stack: those of each kind of layout that was measured often enough, and those of the rest.
+
+    n_runs  measured peaks that they come from
+    """
+
+    by_kind: Mapping[str, Factors]
+    rest: Factors
+    n_runs: int
+    sources: tuple[str, ...] = ()
+
+
+class PeakInterval(NamedTuple):
+    """Bytes of a peak at 10, 50 and 90 %; the middle is the predicted peak."""
+
+    p10: Any
+    p50: Any
+    p90: Any
+
+
+def peak_errors(table: Mapping[str, Any], stack: str) -> PeakErrors:
+    """The factors of a stack from the parsed preset; a stack that was never measured has those of all measured ones together."""
+    kinds = table.get(stack, table["others"])
+    factors = {kind: (float(row["p10"]), float(row["p90"])) for kind, row in kinds.items()}
+    rest = factors.pop("all")
+    return PeakErrors(factors, rest, int(kinds["all"]["n_runs"]), tuple(kinds["all"]["source"]))
+
+
+def kind_of_layout(layout: Layout) -> Kind:
+    """Which kind one layout is of."""
+    return KINDS[int(layout.tp > 1) + 2 * int(layout.pp > 1)]
+
+
+def peak_interval(peak_bytes: Any, layout: Layout, errors: PeakErrors) -> PeakInterval:
+    """The 80 % interval of a peak, for one layout or for arrays of them.
+
+    p10 = peak low(kind),    p90 = peak high(kind)
+    """
+    number = 1 * (layout.tp > 1) + 2 * (layout.pp > 1)
+    low, high = errors.rest
+    for index, kind in enumerate(KINDS):
+        if kind in errors.by_kind:
+            low = where(number == index, errors.by_kind[kind][0], low)
+            high = where(number == index, errors.by_kind[kind][1], high)
+    return PeakInterval(whole(peak_bytes * low), peak_bytes, whole(peak_bytes * high))
+
+
+def whole(n_bytes: Any) -> Any:
+    """Whole bytes of a number or an array."""
+    return n_bytes.astype("int64") if hasattr(n_bytes, "astype") else int(n_bytes)
+
+
+def verdict(interval: PeakInterval, capacity_bytes: Any) -> Any:
+    """Whether a device holds a step of training: one word, or an array of them.
+
+    fits           the 90 % point is at most 90 % of the capacity
+    does not fit   the 10 % point is above it
+    unsure         else
+    """
+    usable = USABLE_SHARE * capacity_bytes
+    return where(interval.p90 <= usable, "fits", where(interval.p10 > usable, "does not fit", "unsure"))
