@@ -21,8 +21,9 @@ from typing import Any
 from scaleplan import library
 from scaleplan.machine.activations import Batch
 from scaleplan.machine.layout import Layout
-from scaleplan.machine.recipe import cache_precision, serving_format
+from scaleplan.machine.recipe import cache_precision
 from scaleplan.machine.serving import Deployment, Engine, Load, engine_of, serve, serving_device
+from scaleplan.machine.serving_formats import serving_format
 from scaleplan.machine.serving_memory import Serving
 from scaleplan.model.bill import bill_of
 from scaleplan.model.items import Bill

@@ -13,7 +13,7 @@ from scaleplan import library
 from scaleplan.errors import InputError
 from scaleplan.machine.activations import Batch
 from scaleplan.machine.layout import Layout
-from scaleplan.machine.recipe import cache_precision, serving_format
+from scaleplan.machine.recipe import cache_precision
 from scaleplan.machine.serving import (
     Deployment,
     Engine,
@@ -31,6 +31,7 @@ from scaleplan.machine.serving import (
     usd_per_million_tokens,
     wh_per_million_tokens,
 )
+from scaleplan.machine.serving_formats import serving_format
 from scaleplan.machine.serving_memory import Serving
 from scaleplan.model.bill import bill_of
 from scaleplan.model.items import Bill

@@ -16,7 +16,7 @@ from scaleplan.machine.activations import Batch
 from scaleplan.machine.inverse import largest
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.memory import fits
-from scaleplan.machine.recipe import Format, weight_bits
+from scaleplan.machine.serving_formats import Format, weight_bits
 from scaleplan.machine.serving_memory import Serving, cache_bytes, serving_memory
 from scaleplan.model.arch import Size
 from scaleplan.model.flops import Counting, count_flops
