@@ -34,13 +34,15 @@ def question(command: str, *subject: str, **given: str | bool) -> str:
     return ASK + json.dumps([command, list(subject), given]) + END
 
 
-SUBJECTS = {"model": "MODEL", "runs": "RUNS", "answer": "ANSWER", "kind": "KIND", "name": "NAME"}
+SUBJECTS = {"model": "MODEL", "runs": "RUNS", "answer": "ANSWER", "kind": "KIND", "name": "NAME", "plan_file": "PLAN"}
 """Fields that stand on a command line without a flag."""
+FLAGS = {"from_file": "--from"}
+"""Flags whose word is one that Python keeps for itself."""
 
 
 def flag(name: str) -> str:
     """A field as the command line spells it."""
-    return SUBJECTS[name] if name in SUBJECTS else "--" + name.replace("_", "-")
+    return SUBJECTS.get(name) or FLAGS.get(name) or "--" + name.replace("_", "-")
 
 
 def keyword(name: str) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any, Literal, NamedTuple
 
+from scaleplan.wording import FLAGS
+
 Kind = Literal["value", "list", "switch"]
 
 
@@ -42,7 +44,7 @@ class Field(NamedTuple):
     @property
     def flag(self) -> str:
         """How the command line spells it."""
-        return "--" + self.name.replace("_", "-")
+        return FLAGS.get(self.name) or "--" + self.name.replace("_", "-")
 
     def explained(self, spell: Callable[[str], str]) -> str:
         """The meaning, with the other fields that it names spelled by `spell`."""

@@ -1,0 +1,241 @@
+"""Plan files: TOML whose keys are those of the fields; every fault is reported at once, each with its line and key.
+
+[model]        what is trained: preset, config, target, or a shape
+[training]     tokens, sequence length, batch, precision, ...
+[hardware]     device, n_devices, layout, stack
+[site]         grid, PUE, price
+[run]          deadline, goodput, MFU
+[[stage]] [[cost]] [[limit]] [goal]
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from scaleplan import library
+from scaleplan.errors import InputError, ScaleplanError, UnknownName, clipped, near_names, raise_all
+from scaleplan.questions.fields import FIELDS, ROWS, SHAPE_WORDS, Field, field_named, read, shape_field
+from scaleplan.wording import keyword, spelled
+
+LISTS = {
+    "stage": ("name", "work", "devices"),
+    "cost": ("name", "usd", "per"),
+    "limit": ("quantity", "max", "min", "max_increase", "at", "level"),
+}
+"""Repeated tables of a plan, and their keys."""
+WORK = ("model", "n_params", "frozen_n_params", "trained_tokens", "scored_tokens", "generated_tokens")
+"""Keys of one entry of a stage's `work`."""
+PLAIN = ("title", "goal.minimize", "model.config")
+"""Keys that no field has."""
+SEARCHED = ("choices", "range")
+OPEN_WORDS = {
+    "training.tokens": ("optimal",),
+    "model.target": ("optimal",),
+    "training.batch_size_tokens": ("critical",),
+    "hardware.layout": ("auto",),
+}
+"""Keys whose value may be left to the plan by a word."""
+LARGEST_PLAN_BYTES = 4 * 2**20
+
+
+class PlanFile(NamedTuple):
+    """A plan file as it was written.
+
+    name    what errors call it
+    values  dotted key -> value, not yet read
+    lines   dotted key -> line in the file; keys of `[[limit]]` are `limit.0.max`
+    lists   stage, cost, limit -> their tables
+    """
+
+    name: str
+    values: dict[str, Any]
+    lines: dict[str, int]
+    lists: dict[str, list[dict[str, Any]]]
+
+    def with_values(self, more: Mapping[str, Any]) -> PlanFile:
+        """The plan with other values for some keys."""
+        return self._replace(values={**self.values, **more})
+
+    def fault(self, key: str, message: str, hint: str | None = None) -> InputError:
+        """What is wrong with a key, with its line where it stands in the file."""
+        line = self.lines.get(key)
+        where = f"line {line}: " if line else ""
+        return InputError(f"{where}{key}: {message}", hint=hint, file=self.name)
+
+
+def key_fields() -> dict[str, Field]:
+    """Dotted key -> field."""
+    found = {row.key: row for row in ROWS if row.key and row.key != "limit"}
+    return found | {f"model.{word}": shape_field(word) for word in SHAPE_WORDS if f"model.{word}" not in found}
+
+
+def read_plan(path: str) -> PlanFile:
+    """A plan file, its keys known and its tables whole; values are not yet read.
+
+    Raises every fault at once.
+    """
+    name = "standard input" if path == "-" or isinstance(path, library.Text) else path
+    text = library.read_text(path)
+    if len(text) > LARGEST_PLAN_BYTES:
+        raise InputError(f"larger than {LARGEST_PLAN_BYTES // 2**20} MiB", file=name)
+    return plan_of(parsed(text, name), name, lines_of(text))
+
+
+def parsed(text: str, name: str) -> dict[str, Any]:
+    """The tables of a plan; a syntax error names its line in words."""
+    try:
+        return library.parse_toml(text, name)
+    except InputError as error:
+        if error.line is not None:
+            error.message = f"line {error.line}: {error.message}"
+        raise
+
+
+def plan_of(tables: Mapping[str, Any], name: str, lines: dict[str, int]) -> PlanFile:
+    """The plan of parsed tables."""
+    lists = {each: tables[each] for each in LISTS if each in tables}
+    plan = PlanFile(name, dict(flattened({key: value for key, value in tables.items() if key not in LISTS})), lines, {})
+    raise_all([*unknown_keys(plan), *list_faults(plan, lists)])
+    return plan._replace(lists={each: list(rows) for each, rows in lists.items()})
+
+
+def flattened(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and their values; a value to be searched stays a table."""
+    for key, value in tables.items():
+        if isinstance(value, Mapping) and not (value and set(value) <= set(SEARCHED)):
+            yield from flattened(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def lines_of(text: str) -> dict[str, int]:
+    """Dotted key -> the line where it stands; tables of a list are counted from 0."""
+    found: dict[str, int] = {}
+    table, counts = "", dict.fromkeys(LISTS, -1)
+    for number, line in enumerate(text.splitlines(), 1):
+        if repeated := re.match(r"\s*\[\[\s*([\w.-]+)\s*\]\]", line):
+            each = repeated[1]
+            counts[each] = counts.get(each, -1) + 1
+            table = f"{each}.{counts[each]}."
+            found.setdefault(table.rstrip("."), number)
+        elif single := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
+            table = single[1] + "."
+            found.setdefault(single[1], number)
+        elif key := re.match(r"\s*([\w.-]+)\s*=", line):
+            found.setdefault(table + key[1], number)
+    return found
+
+
+def unknown_keys(plan: PlanFile) -> Iterator[ScaleplanError]:
+    """Keys that no field has, with the near one."""
+    known = [*key_fields(), *PLAIN]
+    for key in plan.values:
+        if key not in known:
+            near = near_names(key, known, 1) or [one for one in known if one.rpartition(".")[2] == key.rpartition(".")[2]]
+            yield plan.fault(
+                clipped(key), "no such key", hint=f"did you mean `{near[0]}`?" if near else "`scaleplan plan --init` shows the keys"
+            )
+
+
+def list_faults(plan: PlanFile, lists: Mapping[str, Any]) -> Iterator[ScaleplanError]:
+    """What is wrong with `[[stage]]`, `[[cost]]` and `[[limit]]`."""
+    for each, rows in lists.items():
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            yield plan.fault(each, f"is not a list of tables; write [[{each}]]")
+            continue
+        for place, row in enumerate(rows):
+            for key in row:
+                if key not in LISTS[each]:
+                    near = near_names(key, LISTS[each], 1)
+                    hint = f"did you mean `{near[0]}`?" if near else f"keys: {', '.join(LISTS[each])}"
+                    yield plan.fault(f"{each}.{place}.{clipped(key)}", "no such key", hint=hint)
+
+
+def with_settings(plan: PlanFile, settings: Sequence[str]) -> PlanFile:
+    """The plan with `key=value` changes; a key is dotted, or the name of a field."""
+    known = [*key_fields(), *PLAIN]
+    changed: dict[str, Any] = {}
+    faults: list[ScaleplanError] = []
+    for text in settings:
+        key, equals, value = text.partition("=")
+        key = key_named(key.strip())
+        if not equals or not value.strip():
+            faults.append(
+                InputError(f"`{clipped(text)}` is not of the form key=value", hint=f"for example {clipped(key) or 'training.tokens'}=2T")
+            )
+        elif key not in known:
+            faults.append(UnknownName("key of a plan", key, known))
+        else:
+            changed[key] = value.strip()
+    raise_all(faults)
+    return plan.with_values(changed)
+
+
+def key_named(name: str) -> str:
+    """The dotted key of a field's name; a dotted key is itself."""
+    return FIELDS[name].key if name in FIELDS and FIELDS[name].key else f"model.{name}" if name in SHAPE_WORDS else name
+
+
+def read_values(plan: PlanFile) -> dict[str, Any]:
+    """Field -> value in base units; a value that is searched stays as it is, a word that leaves it open too.
+
+    Raises every fault at once, each with its line and key.
+    """
+    found: dict[str, Any] = {}
+    faults: list[ScaleplanError] = []
+    fields = key_fields()
+    for key, value in plan.values.items():
+        if key in PLAIN:
+            continue
+        try:
+            found[fields[key].name] = read_value(fields[key], key, value)
+        except ScaleplanError as error:
+            message = spelled(error.message, keyword).removeprefix(f"{fields[key].name}: ")
+            faults.append(plan.fault(key, message, spelled(error.hint, keyword) if error.hint else None))
+    raise_all(faults)
+    return found
+
+
+def read_value(field: Field, key: str, value: Any) -> Any:
+    """One value of a plan."""
+    if value in OPEN_WORDS.get(key, ()):
+        return value
+    if isinstance(value, Mapping):
+        return Searched(tuple(searched_values(field, value)))
+    if field.name == "model":
+        return value
+    return read(field, value)
+
+
+class Searched(NamedTuple):
+    """A key whose value the plan chooses among several."""
+
+    values: tuple[Any, ...]
+
+
+def searched_values(field: Field, value: Mapping[str, Any]) -> list[Any]:
+    """The values of `{choices = [...]}` or `{range = "lo:hi:log:n"}`."""
+    from scaleplan.ranges import values_of
+
+    if set(value) == {"choices"} and isinstance(value["choices"], list) and value["choices"]:
+        return [read(field, one) for one in value["choices"]]
+    if set(value) == {"range"} and isinstance(value["range"], str):
+        return values_of(value["range"], lambda text: read(field, text))
+    raise InputError('is neither {choices = [...]} nor {range = "lo:hi:log:n"}')
+
+
+def as_toml(values: Mapping[str, Any]) -> str:
+    """A plan file with these values: dotted key -> text or number."""
+    import json
+
+    sections: dict[str, list[str]] = {}
+    for key, value in values.items():
+        section, _, name = key.rpartition(".")
+        sections.setdefault(section, []).append(f"{name} = {json.dumps(value)}")
+    blocks = [("" if not section else f"[{section}]\n") + "\n".join(lines) for section, lines in sections.items()]
+    return "\n\n".join(blocks) + "\n"
+
+
+__all__ = ["PlanFile", "Searched", "as_toml", "field_named", "read_plan", "read_values", "with_settings"]
