@@ -28,7 +28,7 @@ def fields(*names: str, joined: str = " and ") -> str:
 
 
 def question(command: str, *subject: str, **given: str | bool) -> str:
-    """The mark of a question that the reader may ask; True stands for a switch that is on."""
+    """The mark of a question that the reader may ask; True and False stand for a switch."""
     import json
 
     return ASK + json.dumps([command, list(subject), given]) + END
@@ -36,6 +36,8 @@ def question(command: str, *subject: str, **given: str | bool) -> str:
 
 SUBJECTS = {"model": "MODEL", "runs": "RUNS", "answer": "ANSWER", "kind": "KIND", "name": "NAME", "plan_file": "PLAN"}
 """Fields that stand on a command line without a flag."""
+OFF = {"tied": "--untied"}
+"""Switches whose absence has a word of its own."""
 FLAGS = {"from_file": "--from"}
 """Flags whose word is one that Python keeps for itself."""
 
@@ -64,11 +66,13 @@ def shown(mark: str, spell: Callable[[str], str]) -> str:
     command, subject, given = json.loads(mark)
     if spell is keyword:
         values = [json.dumps(word) for word in subject]
-        values += [f"{name}={value if value is True else json.dumps(value)}" for name, value in given.items()]
+        values += [f"{name}={value if isinstance(value, bool) else json.dumps(value)}" for name, value in given.items()]
         return f"sp.{command}({', '.join(values)})"
     from shlex import quote
 
     words = [quote(word) for word in subject]
     for name, value in given.items():
-        words += [flag(name)] if value is True else [flag(name), quote(value)]
+        words += (
+            [flag(name), quote(value)] if isinstance(value, str) else [flag(name) if value else OFF.get(name, f"--no-{flag(name)[2:]}")]
+        )
     return " ".join(["scaleplan", command, *words])

@@ -118,7 +118,7 @@ class ModelGiven(NamedTuple):
                 f"`{self.text}` and {fields(*shape, joined=', ')} both describe a model", hint="give a MODEL or a shape, not both"
             )
         model = read_model(self.text)
-        return model._replace(arch=model.arch._replace(**added)) if added else model
+        return model.but(**added) if added else model
 
 
 def spelled_word(name: str) -> str:
@@ -134,7 +134,17 @@ def ask(question: Question, given: Mapping[str, Any]) -> Answer:
     shape, request = requested(question, given)
     answer = shape.explain(request, shape.solve(request))
     result = answer.result if len(question.shapes) == 1 or "kind" in answer.result else {"kind": shape.kind, **answer.result}
-    return answer._replace(command=question.name, version=question.version, result=result)
+    return answer._replace(command=question.name, version=question.version, result=result, inputs=with_shape(answer.inputs, request))
+
+
+def with_shape(inputs: Mapping[str, Any], request: Any) -> Mapping[str, Any]:
+    """The inputs of an answer and in them the whole shape of its model, so that the next question can read it from there."""
+    model = getattr(request, "model", None)
+    if model is None or "model_shape" in inputs:
+        return inputs
+    from scaleplan.model_files import model_document
+
+    return {**inputs, "model_shape": model_document(model)}
 
 
 def requested(question: Question, given: Mapping[str, Any]) -> tuple[Shape, Any]:

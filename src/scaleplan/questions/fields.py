@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any, Literal, NamedTuple
 
-from scaleplan.wording import FLAGS
+from scaleplan.wording import FLAGS, OFF
 
 Kind = Literal["value", "list", "switch"]
 
@@ -275,7 +275,7 @@ def shape_field(name: str) -> Field:
     meaning = known.meaning[0].upper() + known.meaning[1:] + "."
     key = f"model.{name}"
     if known.kind == "flag":
-        return switch(name, meaning, off="--untied" if name == "tied" else f"--no-{name.replace('_', '-')}", key=key)
+        return switch(name, meaning, off=OFF.get(name, f"--no-{name.replace('_', '-')}"), key=key)
     if isinstance(known.kind, tuple):
         choices = known.kind
         return Field(name, f"{meaning} One of {', '.join(choices)}.", metavar="WORD", choices=choices, key=key)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.answer import Answer, Column, Table
 from scaleplan.model.synthesis import D_HEAD, Candidate, shapes_near
-from scaleplan.questions.fields import FORMS_OF_SHAPE
+from scaleplan.model_files import model_document, model_of_words, write_model
+from scaleplan.questions.fields import FORMS_OF_SHAPE, SHAPE_WORDS
+from scaleplan.units import show_count
+from scaleplan.wording import question
 
 if TYPE_CHECKING:
     from scaleplan.questions.params import NearTarget
@@ -31,7 +35,24 @@ def explain(asked: NearTarget, solved: list[Candidate]) -> Answer:
         f"d_head = {D_HEAD}, divisible by tp and pp. "
         "Ranked by size error and by d_model/n_layers against 100 (a factor 2 counts as 5 % of size)."
     ]
-    return Answer("params", inputs, {"shapes": rows}, [Table("", columns, rows)], notes=notes, more_sources=("kaplan2020",))
+    best = model_of_words(solved[0].words)._replace(label=f"{asked.like or FORMS_OF_SHAPE[0]}-{show_count(solved[0].params.n_params)}")
+    notes.append(f"The first one again: {rebuilt(solved[0].words)}")
+    return Answer(
+        "params",
+        inputs | {"model_shape": model_document(best)},
+        {"shapes": rows},
+        [Table("", columns, rows)],
+        notes=notes,
+        more_sources=("kaplan2020",),
+        files={".toml": {".toml": write_model(best)}},
+    )
+
+
+def rebuilt(words: Mapping[str, Any]) -> str:
+    """The question that counts a shape again."""
+    told = {word: value for word, value in words.items() if word in SHAPE_WORDS and value is not None}
+    switches = {word: value for word, value in told.items() if isinstance(value, bool)}
+    return question("params", **{word: value if word in switches else str(value) for word, value in told.items()})
 
 
 def row_of(one: Candidate) -> dict[str, Any]:
