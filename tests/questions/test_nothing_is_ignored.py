@@ -1,0 +1,82 @@
+"""What is given has an effect, or is refused by its name: over every command, every shape of its question, and every field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+
+import scaleplan
+from scaleplan.errors import ScaleplanError
+from scaleplan.questions.registry import NAMES, question_named
+
+BASES: dict[str, list[dict[str, Any]]] = {
+    "params": [{"model": "llama-3-8b"}, {"target": "1B"}],
+    "flops": [{"model": "mistral-7b-v0.1"}, {"model": "mistral-7b-v0.1", "tokens": "1T"}, {"model": "t5-small", "tokens": "1B"}],
+    "memory": [
+        {"model": "llama-3-8b"},
+        {"model": "llama-3-8b", "layout": "tp2,pp2,dp2"},
+        {"model": "llama-3-8b", "inference": True},
+        {"model": "llama-3-8b", "inference": True, "hardware": "h100-sxm", "layout": "tp2"},
+    ],
+    "optimal": [{"compute": "1e21"}, {"n_params": "70B", "tokens": "1.4T"}, {"loss": "2.2"}],
+    "batch": [{"loss": "2.5"}, {"n_params": "1B", "tokens": "20B"}, {"gradient_norm2": ["32=0.041", "512=0.0028"]}],
+    "cost": [
+        {"model": "gpt2", "tokens": "300B", "hardware": "a100-sxm-80gb"},
+        {"n_params": "1e9", "tokens": "2e11", "hardware": "a100-sxm-80gb", "n_devices": "8"},
+        {"device_hours": "1000", "hardware": "h100-sxm"},
+        {"energy": "1MWh"},
+    ],
+    "presets": [{"kind": "hardware"}],
+}
+VALUES: dict[str, list[Any]] = {
+    "precision": ["fp32", "bf16"], "optimizer": ["sgd", "lion"], "attention": ["eager", "flash"], "recompute": ["full", "selective"],
+    "dropout": ["0.1"], "stack": ["transformers", "megatron23"], "seq_len": ["512", "4096"], "decoder_seq_len": ["256"],
+    "batch_size_seqs": ["4"], "micro_batch_size_seqs": ["4"], "global_batch_size_seqs": ["64"], "batch_size_tokens": ["2Mi", "4M"],
+    "capacity": ["24GiB"], "hardware": ["l40s"], "pipeline_schedule": ["gpipe", "zb1p"], "offload": ["optimizer"], "recompute_every": ["2"],
+    "lora": ["rank=8"], "frozen_format": ["int4"], "cache_precision": ["fp8"], "cache_block_tokens": ["1000"], "largest": ["seq-len"],
+    "fewest": ["n-devices"], "n_devices": ["16"], "layout": ["tp2,dp4"], "sparsity": ["0.5"], "target": ["7B"], "like": ["moe", "gpt"],
+    "tokens": ["20B"], "n_steps": ["1000"], "text": ["96GB"], "bytes_per_token": ["3.5"], "n_params": ["3B"], "n_active_params": ["500M"],
+    "compute": ["1e22"], "mfu": ["0.37"], "flops_per_s_per_device": ["147T"], "flops_kind": ["hardware"],
+    "flops_convention": ["palm", "six_n"], "goodput": ["0.8"], "usd_per_device_hour": ["3.21"], "device_hours": ["1000"],
+    "energy": ["1MWh"],
+    "device_power": ["350W"],
+    "pue": ["1.37"], "region": ["FRA"], "grid_intensity": ["123g/kWh"], "published_kgco2e": ["75t"],
+    "law": ["hoffmann2022-3"], "step_s": ["1.5s"], "gradient_norm2": [["32=0.041", "512=0.0028"]], "loss": ["2.2"],
+    "n_kind": ["non-embedding", "total"], "unique_tokens": ["5B"], "inference_tokens": ["1T"], "tokens_per_param": ["400"],
+    "where": ["n_params<=1B"], "loss_change": ["-5%"], "n_experts": ["8"], "n_experts_per_token": ["2"], "name": ["h100-sxm"],
+}  # fmt: skip
+
+
+def cases() -> Iterator[Any]:
+    """Every field on every base question of its command."""
+    for name in NAMES:
+        if not find_spec(f"scaleplan.questions.{name}") or name not in BASES:
+            continue
+        question = question_named(name)
+        for base in BASES[name]:
+            for field in question.own_fields():
+                if field.name not in base:
+                    yield pytest.param(name, base, field.name, id=f"{name}-{'-'.join(base)}-{field.name}")
+
+
+def answered(name: str, given: dict[str, Any]) -> Any:
+    """What the reader of an answer sees of it."""
+    answer = getattr(scaleplan, name)(**given)
+    return answer.result, answer.warnings, answer.exit_code, answer.to("csv")
+
+
+@pytest.mark.parametrize(("name", "base", "field"), list(cases()))
+def test_a_field_has_an_effect_or_is_refused_by_name(name, base, field):
+    """One of the sample values changes the result, the warnings or the exit code; or the error names the field."""
+    plain = answered(name, base)
+    for value in VALUES.get(field, [True]):
+        try:
+            if answered(name, {**base, field: value}) != plain:
+                return
+        except ScaleplanError as error:
+            assert field in str(error), error
+            return
+    pytest.fail(f"{field} changes nothing")
