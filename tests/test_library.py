@@ -155,3 +155,61 @@ def test_the_schema_is_json_schema(ask, kind):
     assert schema == json_schema(kind)
     assert schema["type"] == "object"
     assert "name" in schema["properties"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "meant"),
+    [
+        ("models", "gpt3", "gpt3-175b"),
+        ("models", "GPT-3", "gpt3-175b"),
+        ("models", "gpt-2", "gpt2"),
+        ("models", "mistral-7b", "mistral-7b-v0.1"),
+        ("models", "mistralai/Mistral-7B-v0.1", "mistral-7b-v0.1"),
+        ("models", "llama3-8b", "llama-3-8b"),
+        ("models", "Llama 3 8B", "llama-3-8b"),
+        ("models", "meta-llama/Meta-Llama-3-8B", "llama-3-8b"),
+        ("models", "meta-llama/Llama-3.1-8B-Instruct", "llama-3.1-8b"),
+        ("models", "meta-llama/Llama-2-7b-hf", "llama-2-7b"),
+        ("models", "openai-community/gpt2-xl", "gpt2-xl"),
+        ("models", "deepseek-ai/DeepSeek-V3", "deepseek-v3"),
+        ("models", "mistralai/Mixtral-8x7B-Instruct-v0.1", "mixtral-8x7b"),
+        ("models", "google-t5/t5-small", "t5-small"),
+        ("models", "EleutherAI/gpt-neox-20b", "gpt-neox-20b"),
+        ("models", "chinchilla", "chinchilla-70b"),
+        ("hardware", "nvidia-h100", "h100-sxm"),
+        ("hardware", "H100 80GB", "h100-sxm"),
+        ("hardware", "NVIDIA H100 80GB HBM3", "h100-sxm"),
+        ("hardware", "NVIDIA A100-SXM4-80GB", "a100-sxm-80gb"),
+        ("hardware", "NVIDIA A100 80GB PCIe", "a100-pcie-80gb"),
+        ("hardware", "Tesla V100-SXM2-32GB", "v100-sxm-32gb"),
+        ("hardware", "GeForce RTX 4090", "rtx-4090"),
+        ("hardware", "4090", "rtx-4090"),
+        ("hardware", "AMD Instinct MI300X", "mi300x"),
+        ("hardware", "TPU v5e", "tpu-v5e"),
+        ("hardware", "trn2", "trainium2"),
+    ],
+)
+def test_a_preset_is_known_by_the_names_that_people_use(kind, said, meant):
+    """Aliases of its file, another spelling, what the driver or the hub calls it."""
+    assert library.load(kind, said).name == meant
+
+
+@pytest.mark.parametrize("kind", ["models", "hardware"])
+def test_no_two_presets_answer_to_one_name(kind):
+    """Own names and aliases, however they are spelled, lead to one preset."""
+    meant: dict[str, set[str]] = {}
+    for name in library.names(kind):
+        for known in (name, *library.aliases(kind, name)):
+            for spelling in library.spellings(kind, known):
+                meant.setdefault(spelling, set()).add(name)
+
+    assert {spelling: found for spelling, found in meant.items() if len(found) > 1} == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("models", "llama"), ("models", "nvidia"), ("hardware", "nvidia"), ("hardware", "../x"), ("models", "a/b/c")]
+)
+def test_a_name_that_could_be_several_or_none_is_no_alias(kind, name):
+    """An owner alone, a family alone, a path."""
+    with pytest.raises(ScaleplanError):
+        library.load(kind, name)

@@ -65,16 +65,56 @@ def load(kind: str, name: str) -> Preset:
 
     Raises UnknownName with near names, and InputError for a file that cannot be read.
     """
-    if name.endswith(".toml") or "/" in name:
+    if name.endswith(".toml"):
         return _own(kind, Path(name))
-    path = _find(kind, name) or _find(kind, name.lower())
+    path = None if "/" in name else _find(kind, name) or _find(kind, name.lower())
     if path:
-        return _own(kind, path) if built_in() not in path.parents else Preset(kind, name, read_toml(path), path)
-    for other in names(kind) if kind == "hardware" else []:
-        preset = load(kind, other)
-        if name.lower() in preset.data.get("aliases", ()):
-            return preset
+        return _own(kind, path) if built_in() not in path.parents else Preset(kind, path.stem, read_toml(path), path)
+    if (known := known_as(kind, name)) is not None:
+        return load(kind, known)
+    if "/" in name:
+        return _own(kind, Path(name))
     raise UnknownName(SINGULAR.get(kind, kind) + " preset", name, names(kind), where=f"list them with `scaleplan presets {kind}`")
+
+
+UNSAID = {
+    "hardware": set(
+        ["nvidia", "amd", "intel", "google", "aws", "tesla", "geforce", "rtx", "instinct", "tpu", "gpu", "hbm2", "hbm2e", "hbm3", "hbm3e"]
+    ),
+    "models": set(["meta", "hf", "instruct", "chat", "it"]),
+}
+"""Words of a name that say nothing of the device or of the architecture."""
+
+
+def known_as(kind: str, name: str) -> str | None:
+    """The preset that people mean by a name: its own, or one of its `aliases`, however it is spelled; None where none or several are.
+
+    `NVIDIA H100 80GB HBM3`, `nvidia-h100` and `h100` are one device, `meta-llama/Meta-Llama-3-8B` and `llama3-8b` one model.
+    """
+    if kind not in UNSAID or not name.isprintable() or not (wanted := spellings(kind, name)):
+        return None
+    direct = [other for other in names(kind) if wanted & spellings(kind, other)]
+    found = direct or [other for other in names(kind) if any(wanted & spellings(kind, alias) for alias in aliases(kind, other))]
+    return found[0] if len(found) == 1 else None
+
+
+def aliases(kind: str, name: str) -> list[str]:
+    """Names besides its own that a preset's file gives it."""
+    path = _find(kind, name)
+    heading = (
+        "" if path is None else read_text(path).split("\n[", maxsplit=1)[0]
+    )  # the rest of the file is not parsed: this looks at all files
+    return [str(alias) for alias in parse_toml(heading, str(path)).get("aliases", ())] if "aliases" in heading else []
+
+
+def spellings(kind: str, name: str) -> set[str]:
+    """A name without case, marks, owner and words that say nothing: as one word, and with its words in alphabetical order."""
+    import re
+
+    text = re.sub(r"(\d+)[ _-]?gi?b\b", r"\1gb", name.rpartition("/")[2].lower())
+    text = re.sub(r"\bsxm\d\b", "sxm", text)
+    words = [word for word in re.split(r"[^a-z0-9.]+", text) if word and word not in UNSAID[kind]]
+    return {"".join(words), "".join(sorted(words))} if words else set()
 
 
 SINGULAR = {"models": "model", "laws": "law", "stacks": "stack"}

@@ -145,6 +145,7 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     name: Text
+    aliases: list[Text] = []
     architecture: dict[str, Any]
     training: Block = {}
 
