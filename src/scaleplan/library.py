@@ -78,11 +78,11 @@ def load(kind: str, name: str) -> Preset:
 
 
 UNSAID = {
-    "hardware": set(
-        ["nvidia", "amd", "intel", "google", "aws", "tesla", "geforce", "rtx", "instinct", "tpu", "gpu", "hbm2", "hbm2e", "hbm3", "hbm3e"]
-    ),
-    "models": set(["meta", "hf", "instruct", "chat", "it"]),
-}
+    "hardware": {
+        "nvidia", "amd", "intel", "google", "aws", "tesla", "geforce", "rtx", "instinct", "tpu", "gpu", "hbm2", "hbm2e", "hbm3", "hbm3e",
+    },
+    "models": {"meta", "hf", "instruct", "chat", "it"},
+}  # fmt: skip
 """Words of a name that say nothing of the device or of the architecture."""
 
 
@@ -99,11 +99,9 @@ def known_as(kind: str, name: str) -> str | None:
 
 
 def aliases(kind: str, name: str) -> list[str]:
-    """Names besides its own that a preset's file gives it."""
+    """Names besides its own that a preset's file gives it; only the head of the file is parsed, because all files are looked at."""
     path = _find(kind, name)
-    heading = (
-        "" if path is None else read_text(path).split("\n[", maxsplit=1)[0]
-    )  # the rest of the file is not parsed: this looks at all files
+    heading = "" if path is None else read_text(path).split("\n[", maxsplit=1)[0]
     return [str(alias) for alias in parse_toml(heading, str(path)).get("aliases", ())] if "aliases" in heading else []
 
 
