@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from scaleplan.errors import InputError, UnknownName, clipped
 
-KINDS = ("hardware", "models", "laws", "stacks", "prices", "grid", "sources")
+KINDS = ("hardware", "models", "laws", "tasks", "stacks", "prices", "grid", "sources")
 USUAL_FILE_BYTES = 2**17  # read at first: a buffer for the largest file costs more time than most files
 LARGEST_FILE_BYTES = 64 * 2**20  # of a TOML or JSON file; a model or plan that is larger is a mistake or an attack
 
@@ -115,7 +115,7 @@ def spellings(kind: str, name: str) -> set[str]:
     return {"".join(words), "".join(sorted(words))} if words else set()
 
 
-SINGULAR = {"models": "model", "laws": "law", "stacks": "stack"}
+SINGULAR = {"models": "model", "laws": "law", "stacks": "stack", "tasks": "task law"}
 
 
 def _find(kind: str, name: str) -> Path | None:

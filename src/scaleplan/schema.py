@@ -139,6 +139,26 @@ class Law(BaseModel):
     range: Block = {}
 
 
+class Task(BaseModel):
+    """A two-step law of the accuracy on a task: presets/tasks/*.toml."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Text | None = None
+    title: Text | None = None
+    task: Text
+    aliases: list[Text] = []
+    family: Text
+    standing: Text | None = None
+    loss_law: Text | None = None  # a law whose loss it takes; else [loss]
+    convention: Block
+    range: Block = {}
+    checked: Block = {}
+    loss: Block = {}
+    score: Block
+    spread: Block
+
+
 class Model(BaseModel):
     """An architecture: presets/models/*.toml. The words of [architecture] are checked by the vocabulary they belong to."""
 
@@ -158,7 +178,7 @@ class Stack(BaseModel):
     name: Text
 
 
-SCHEMAS: Mapping[str, type[BaseModel]] = {"hardware": Hardware, "laws": Law, "models": Model, "stacks": Stack}
+SCHEMAS: Mapping[str, type[BaseModel]] = {"hardware": Hardware, "laws": Law, "models": Model, "stacks": Stack, "tasks": Task}
 
 
 def validate(kind: str, data: Mapping[str, Any], path: str) -> None:

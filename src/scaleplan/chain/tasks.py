@@ -1,0 +1,55 @@
+"""The task laws by task, family or name: from files to forecasts, beside each other."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from scaleplan import library
+from scaleplan.chain import catalogue
+from scaleplan.errors import NotSupported, UnknownName
+from scaleplan.laws.downstream import Forecast, TaskLaw, forecast, task_law_of
+
+KIND = "tasks"
+
+
+@cache
+def load_task_law(name: str) -> TaskLaw:
+    """A task law by the name or path of its file."""
+    preset = library.load(KIND, name)
+    loss_law = preset.data.get("loss_law")
+    return task_law_of({"name": preset.name, **preset.data}, catalogue.load_law(loss_law).additive if loss_law else None)
+
+
+def task_laws() -> list[TaskLaw]:
+    """Every task law, in alphabetical order."""
+    return [load_task_law(name) for name in library.names(KIND)]
+
+
+def tasks() -> list[str]:
+    """The tasks that some law forecasts."""
+    return sorted({law.task for law in task_laws()})
+
+
+def laws_of_task(name: str) -> list[TaskLaw]:
+    """The laws of a task by its name, an alias of it, a family, or the law's own name or path."""
+    if name.endswith(".toml") or "/" in name or name in library.names(KIND):
+        return [load_task_law(name)]
+    wanted = name.lower().replace("_", "-")
+    found = [law for law in task_laws() if wanted in (law.task, law.family, *law.data.get("aliases", ())) or name in law.data["aliases"]]
+    if not found:
+        raise UnknownName("task", name, tasks())
+    return found
+
+
+def ask_task(name: str, n_params: float, n_tokens: float, family: str | None = None) -> tuple[list[Forecast], dict[str, NotSupported]]:
+    """The forecasts of every law of a task, and why others have none; raises where none has one. N is of each law's own kind."""
+    forecasts: list[Forecast] = []
+    silent: dict[str, NotSupported] = {}
+    for law in laws_of_task(name):
+        try:
+            forecasts.append(forecast(law, n_params, n_tokens, family))
+        except NotSupported as error:
+            silent[law.name] = error
+    if not forecasts:
+        raise next(iter(silent.values()))
+    return forecasts, silent
