@@ -276,9 +276,10 @@ def beyond(limits: Mapping[str, float], run: object) -> list[Beyond]:
     found = []
     for key, bound in limits.items():
         quantity, _, side = key.rpartition("_")
-        if not hasattr(run, quantity):
+        known = getattr(run, quantity, None)
+        if known is None:
             continue
-        value = float(getattr(run, quantity))
+        value = float(known)
         factor = value / bound if side == "max" else bound / value
         if factor > 1:
             found.append(Beyond(quantity, value, bound, factor))

@@ -19,6 +19,7 @@ from scaleplan.laws.allocation import Question, allocate
 from scaleplan.laws.batch import Tradeoff, step_loss_of
 from scaleplan.laws.convention import training_flops
 from scaleplan.laws.law import Law as ScalingLaw
+from scaleplan.laws.law import value_of
 from scaleplan.laws.power import Power, power_of
 
 MULTIPLES = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)  # of the critical batch
@@ -255,15 +256,15 @@ def suggestions(n_params: float, tokens: float) -> list[dict[str, Any]]:
     """Batch and learning rate of every law that names one for this N, D and C = 6 N D."""
     known = {"n_params": n_params, "n_tokens": tokens, "compute_flops": training_flops(n_params, tokens)}
     rows = []
-    for law in catalogue.laws_with("batch_tokens", "learning_rate"):
-        batch_rule, rate_rule = law.rules.get("batch_tokens"), law.rules.get("learning_rate")
+    for law in map(catalogue.load_law, catalogue.knowing("batch")):
+        batch_size, rate = (value_of(law, name, known)[0] for name in ("batch_tokens", "learning_rate"))
         rows.append(
             {
                 "law": law.name,
-                "batch_tokens": batch_rule.at(**known) if batch_rule else None,
-                "learning_rate": rate_rule.at(**known) if rate_rule else None,
+                "batch_tokens": batch_size,
+                "learning_rate": rate,
                 "standing": law.standing,
-                "sources": law.sources("batch_tokens" if batch_rule else "learning_rate"),
+                "sources": law.sources("batch_tokens" if "batch_tokens" in law.rules else "learning_rate"),
             }
         )
     return rows

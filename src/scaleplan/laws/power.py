@@ -9,7 +9,10 @@ from scaleplan.errors import InputError
 from scaleplan.laws.convention import FLOPS_PER_PARAM_TOKEN, training_flops
 from scaleplan.numeric import log
 
-QUANTITIES = ("n_params", "n_tokens", "compute_flops", "loss_nats", "steps", "position", "bits", "tokens_per_param")
+QUANTITIES = (
+    *("n_params", "n_tokens", "compute_flops", "loss_nats", "steps", "position", "bits", "tokens_per_param"),
+    *("batch_tokens", "d_model"),
+)
 
 
 class Power(NamedTuple):
