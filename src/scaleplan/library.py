@@ -159,6 +159,11 @@ def peak_errors() -> Data:
     return read_toml(next((p for folder in folders() if (p := folder / "peak_errors.toml").is_file()), built_in() / "peak_errors.toml"))
 
 
+def efficiencies() -> Data:
+    """What programs get of the rates of hardware; nearest folder wins."""
+    return read_toml(next((p for folder in folders() if (p := folder / "efficiencies.toml").is_file()), built_in() / "efficiencies.toml"))
+
+
 def citations(table: Mapping[str, Any]) -> tuple[str, ...]:
     """The citation keys of one table of a preset."""
     return tuple(cited({"source": table["source"]})) if "source" in table else ()

@@ -70,6 +70,19 @@ class Fabric(Part):
 
     n_nodes: list[Whole]
     all_reduce_bytes_per_s: list[Positive]
+    latency_s: Positive | None = None
+
+
+class Sustained(Part):
+    """Share of the peak rates that a power limit below the module's own lets it keep up."""
+
+    peak_share: Positive
+
+
+class Processors(Part):
+    """Multiprocessors (SMs) of a device, to which tiles of a product are dealt in waves."""
+
+    n_per_device: Whole
 
 
 class Power(Part):
@@ -110,6 +123,8 @@ class Hardware(BaseModel):
     priced_as: Text | None = None
     peak_flops_per_s: Peak
     measured_flops_per_s: Peak | None = None
+    processors: Processors | None = None
+    sustained: Sustained | None = None
     memory: Memory
     intranode: Intranode | None = None
     internode: Internode | None = None

@@ -6,8 +6,11 @@ import pytest
 
 from scaleplan import library
 from scaleplan.chain.memory import stack_named
+from scaleplan.chain.step_time import device_named, efficiencies, stack_time
 from scaleplan.errors import UnknownName
+from scaleplan.library import citations, cited
 from scaleplan.machine.activations import ATTENTION_KERNELS
+from scaleplan.machine.efficiency import hardware_shares
 from scaleplan.machine.pipeline import PLACEMENTS
 from scaleplan.machine.recipe import RECIPES
 from scaleplan.machine.stack import stack_of
@@ -45,3 +48,31 @@ def test_a_key_without_a_meaning_is_refused():
     """A misspelt constant is not dropped in silence."""
     with pytest.raises(UnknownName, match="bytes_per_logits"):
         stack_of("mine", {"memory": {"bytes_per_logits": 8}})
+
+
+@pytest.mark.parametrize("name", [preset.name for preset in library.all_of("stacks") if "time" in preset.data])
+def test_a_stack_says_what_step_time_needs(name: str):
+    """Shares lie between 0 and 1, times and bytes are those of a program that runs."""
+    shares = stack_time(name)
+    table = library.load("stacks", name).data["time"]
+
+    hidden = (shares.dp_hidden, shares.sharded_hidden, shares.gather_hidden, shares.tp_hidden, shares.hop_hidden, shares.dispatch_hidden)
+    assert all(0 <= share <= 1 for share in hidden)
+    assert 0.2 <= shares.fusion <= 1.7
+    assert 2e-6 <= shares.launch_s <= 200e-6
+    assert 0 <= shares.fixed_s <= 2
+    assert shares.gradient_bytes in (2, 4)
+    assert set(citations(table)) <= set(library.sources())
+
+
+def test_shares_of_hardware_are_of_known_generations():
+    """Every generation named is one that a device has; shares are at most 1 and their source is known."""
+    table = efficiencies()
+    generations = {preset.data["arch"] for preset in library.all_of("hardware")}
+
+    assert set(table["generation"]) <= generations
+    for device in map(device_named, sorted(set(library.names("hardware")) - {"tpu-v2"})):  # tpu-v2: no rate of its links is known
+        shares = hardware_shares(table, device)
+        assert 0.3 < shares.product < 0.95
+        assert max(shares.memory, shares.link, shares.network, shares.flash3) <= 1
+    assert set(cited(table)) <= set(library.sources())

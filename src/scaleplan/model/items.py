@@ -22,6 +22,7 @@ class Weight(NamedTuple):
     stream     whose tokens pass it
     tp_ways    the most ways that tensor parallelism splits it; 1: every rank keeps it whole
     trainable  False: no gradient and no optimizer state
+    row_split  tensor parallelism splits its inputs, so that its outputs are summed over the ranks; else its outputs are split
     """
 
     name: str
@@ -33,6 +34,7 @@ class Weight(NamedTuple):
     stream: str = DECODER
     tp_ways: Size = 1
     trainable: bool = True
+    row_split: bool = False
 
     @property
     def elements(self) -> Size:
@@ -164,7 +166,8 @@ def linear(
     stream: str = DECODER,
 ) -> list[Weight]:
     """A matrix and perhaps its bias. `column` and `row` say how many ways its outputs, or its inputs, can be split."""
-    weights = [Weight(name, group, (d_in, d_out), stored, used, stream=stream, tp_ways=column * row)]
+    by_row = not (isinstance(row, int) and row == 1)
+    weights = [Weight(name, group, (d_in, d_out), stored, used, stream=stream, tp_ways=column * row, row_split=by_row)]
     if bias:
         weights.append(Weight(f"{name} bias", group, (d_out,), stored, used, matmul=False, stream=stream, tp_ways=column))
     return weights

@@ -1,0 +1,205 @@
+"""Layouts of one kind priced in one pass: what is a number elsewhere is an array here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from scaleplan.chain.memory import USUAL_OPTIMIZER, Wishes, pass_of, stack_named
+from scaleplan.chain.memory import errors_of as errors_of_peaks
+from scaleplan.chain.step_time import device_named, efficiency_of, kernels_of
+from scaleplan.errors import ScaleplanError
+from scaleplan.machine.activations import Batch
+from scaleplan.machine.held import Formats
+from scaleplan.machine.layer_time import Passes
+from scaleplan.machine.layout import Layout, fixed_sizes, rules
+from scaleplan.machine.memory import Training, fits, peak_bytes
+from scaleplan.machine.peak_interval import peak_interval
+from scaleplan.machine.recipe import optimizer_named
+from scaleplan.machine.roofline import Kernels
+from scaleplan.machine.stack import Stack
+from scaleplan.machine.step_time import Step, step_time, utilisation
+from scaleplan.machine.uncertainty import Interval, interval
+from scaleplan.model.arch import Arch
+from scaleplan.model.bill import bill_of
+from scaleplan.model.items import Bill
+from scaleplan.model.shape import arch_of_shape
+from scaleplan.model_files import read_model
+
+Row = Mapping[str, Any]
+EXPERT_SIZES = ("n_experts", "n_experts_per_token", "d_ff_expert")
+NO_ETP = 0  # in an array, of a layout whose experts are divided as everything else
+LEAST_FIRST = ("none", "selective", "per-op", "full")
+"""Recomputation by what it costs; an empty cell is the first that fits."""
+
+
+class Priced(NamedTuple):
+    """What is known of one row; an `error` says why nothing is."""
+
+    step_s: float | None = None
+    step_s_p10: float | None = None
+    step_s_p90: float | None = None
+    mfu: float | None = None
+    peak_bytes: int | None = None
+    peak_bytes_p10: int | None = None
+    peak_bytes_p90: int | None = None
+    fits: bool | None = None
+    error: str = ""
+
+    def cells(self) -> dict[str, Any]:
+        """The columns that are added to the row."""
+        return self._asdict()
+
+
+class Group(NamedTuple):
+    """Rows of one kind: one model (or shapes as arrays), one device, one stack, arrays of layouts."""
+
+    bill: Bill
+    layout: Layout
+    columns: Mapping[str, Any]
+    stack: Stack
+    kernels: Kernels
+    one: Row
+
+    def training(self, recompute: str) -> Training:
+        """A step of training on each row's layout, for memory."""
+        wishes = Wishes(precision=self.one["precision"], attention=self.one["attention"], recompute=recompute)
+        precision = self.stack.precision(self.one["precision"])
+        return Training(
+            batch=Batch(self.columns["micro_batch_size_seqs"], self.columns["seq_len"]),
+            n_micro_batches=self.n_micro_batches,
+            formats=Formats(precision, optimizer_named(USUAL_OPTIMIZER)),
+            how=pass_of(wishes, self.stack)._replace(one_sequence=False),
+            stack=self.stack,
+        )
+
+    @property
+    def n_micro_batches(self) -> Any:
+        """Of one pipeline in a step."""
+        import numpy as np
+
+        return np.maximum(1, self.columns["global_batch_size_seqs"] // (self.layout.dp * self.columns["micro_batch_size_seqs"]))
+
+    def step(self, recompute: str) -> Step:
+        """The same step, for time."""
+        how = Passes(recompute, self.columns["tp_overlap"] > 0)
+        return Step(self.columns["micro_batch_size_seqs"], self.columns["seq_len"], self.n_micro_batches, how)
+
+
+# ------------------------------------------------------------------------------------------------------------------ pricing
+
+
+def price_group(rows: Sequence[Row]) -> list[Priced]:
+    """Rows of one kind, priced in one pass; a name that is not known is the error of all of them."""
+    try:
+        stack = stack_named(rows[0]["stack"])
+        return price_arrays(rows, stack)
+    except ScaleplanError as error:
+        return [Priced(error=error.message)] * len(rows)
+
+
+def price_arrays(rows: Sequence[Row], stack: Stack) -> list[Priced]:
+    """One formula for all rows: what is a number elsewhere is an array here."""
+    import numpy as np
+
+    group = group_of(rows, stack)
+    errors = errors_of(rows, group)
+    with np.errstate(divide="ignore", invalid="ignore"):  # in rows that break a rule
+        found = priced(group)
+    return [Priced(error=error) if error else row for error, row in zip(errors, found, strict=True)]
+
+
+def group_of(rows: Sequence[Row], stack: Stack) -> Group:
+    """Rows of one kind as arrays."""
+    one, columns = rows[0], columns_of(rows)
+    device = device_named(one["hardware"])
+    kernels = kernels_of(device, efficiency_of(device, stack.name), one["precision"], one["attention"])
+    bill = bill_of(arch_of_columns(columns, one))
+    return Group(bill, layout_of_columns(columns), columns, stack, kernels, one)
+
+
+def priced(group: Group) -> list[Priced]:
+    """Memory and time of all rows."""
+    if group.one["recompute"]:
+        return with_recompute(group, group.one["recompute"])
+    best = with_recompute(group, LEAST_FIRST[0])
+    for recompute in LEAST_FIRST[1:]:
+        if all(row.fits for row in best):
+            break
+        best = [row if row.fits else other for row, other in zip(best, with_recompute(group, recompute), strict=True)]
+    return best
+
+
+def with_recompute(group: Group, recompute: str) -> list[Priced]:
+    """Memory and time of all rows with one recomputation."""
+    import numpy as np
+
+    n = len(group.columns["tp"])
+    peaks = np.broadcast_to(peak_bytes(group.bill, group.layout, group.training(recompute)), n)
+    found, mfu = times(group, recompute)
+    verdicts = fits(peaks, group.kernels.device.capacity_bytes)
+    low, _, high = peak_interval(peaks, group.layout, errors_of_peaks(group.stack.name))
+    bytes_of = [np.asarray(column).astype(np.int64) for column in (peaks, low, high)]
+    columns = [np.broadcast_to(column, n).tolist() for column in (found.p50, found.p10, found.p90, mfu, *bytes_of, verdicts)]
+    return [Priced(*row) for row in zip(*columns, strict=True)]
+
+
+def times(group: Group, recompute: str) -> tuple[Interval, Any]:
+    """Seconds of a step with their interval, and the MFU."""
+    step = group.step(recompute)
+    time = step_time(group.bill, group.layout, step, group.kernels)
+    used = utilisation(group.bill, step, group.layout, group.kernels, time.step_s)
+    return interval(time, group.kernels.shares.spreads), used.mfu
+
+
+# ------------------------------------------------------------------------------------------------------------------ arrays
+
+
+def columns_of(rows: Sequence[Row]) -> dict[str, Any]:
+    """The numbers of the rows as arrays of whole numbers."""
+    import numpy as np
+
+    defaults = {"tp_overlap": 0, "etp": NO_ETP}
+    names = [name for name, value in (defaults | dict(rows[0])).items() if isinstance(value, int)]
+    return {name: np.array([row.get(name, defaults.get(name)) for row in rows], dtype=np.int64) for name in names}
+
+
+def arch_of_columns(columns: Mapping[str, Any], one: Row) -> Arch:
+    """The model that is named, or one of the shape in the columns: gated ones are of today (RMS norm, no biases, rotation), plain ones GPTs
+    with a table of positions.
+    """
+    if one.get("model"):
+        return read_model(one["model"]).arch
+    words: dict[str, Any] = {name: columns[name] for name in ("d_model", "n_layers", "n_heads", "n_kv_heads", "d_head", "d_ff", "n_vocab")}
+    words |= {"gated": one["gated"], "tied": one["tied"], "norm": "rms" if one["gated"] else "layer"}
+    if not one["gated"]:
+        words["n_positions"] = columns["seq_len"]
+    if "n_experts" in columns:
+        words |= {name: columns[name] for name in (*EXPERT_SIZES, "n_shared_experts")}
+    return arch_of_shape(words)
+
+
+def layout_of_columns(columns: Mapping[str, Any]) -> Layout:
+    """The degrees of parallelism as arrays."""
+    import numpy as np
+
+    degrees = {name: columns[name] for name in ("tp", "pp", "cp", "dp", "ep", "n_virtual_stages", "zero_stage")}
+    etp = columns["etp"]
+    own = None if not etp.any() else np.where(etp == NO_ETP, columns["tp"], etp)
+    return Layout(**degrees, sequence_parallel=columns["sequence_parallel"] > 0, etp=own)
+
+
+def errors_of(rows: Sequence[Row], group: Group) -> list[str]:
+    """The first rule that each row breaks, or nothing."""
+    import numpy as np
+
+    errors = [""] * len(rows)
+    columns, layout = group.columns, group.layout
+    n, product = columns["n_devices"], layout.n_devices
+    for index in np.flatnonzero(n != product):
+        errors[index] = f"tp, pp, cp and dp make {product[index]} devices, n_devices is {n[index]}"
+    micro, in_all = columns["micro_batch_size_seqs"], columns["global_batch_size_seqs"]
+    for rule in rules(layout, fixed_sizes(group.bill.arch), columns["seq_len"], micro, in_all):
+        for index in np.flatnonzero(~np.broadcast_to(rule.holds, len(rows))):
+            errors[index] = errors[index] or rule.says(int(index))
+    return errors

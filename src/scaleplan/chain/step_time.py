@@ -1,0 +1,66 @@
+"""Step times from names: device, stack and precision become rates, and one layout or many are priced."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from scaleplan import library
+from scaleplan.machine.device import Device, device_of
+from scaleplan.machine.efficiency import Efficiency, Spreads, StackShares, hardware_shares, spreads_of, stack_shares
+from scaleplan.machine.roofline import Kernels
+
+NUMBER_FORMATS = {"fp32": "fp32", "tf32": "tf32", "fp8": "fp8", "fp4": "fp4", "nvfp4": "fp4", "mxfp4": "fp4"}
+"""What products are computed in, by the first word of a precision; all others are 16-bit ones."""
+OPERAND_BYTES = {"fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp8": 1.0, "fp4": 0.5}
+UNNAMED = ("usual",)
+"""Stacks that stand for whatever will be used: their interval is that of stacks that no row was measured of."""
+
+
+@cache
+def device_named(name: str) -> Device:
+    """A device preset by name or path."""
+    preset = library.load("hardware", name)
+    return device_of(preset.name, preset.data)
+
+
+@cache
+def efficiencies() -> dict[str, Any]:
+    """The shares of hardware, and the spreads."""
+    return library.efficiencies()
+
+
+@cache
+def stack_time(name: str) -> StackShares:
+    """A stack's shares; `like` names the stack whose shares it has but for those of its own."""
+    return stack_shares(time_table(name))
+
+
+def time_table(name: str) -> dict[str, Any]:
+    """The table `time` of a stack preset, with what it takes from the stack that it is like."""
+    own = dict(library.load("stacks", name).data.get("time", {"like": UNNAMED[0]}))
+    like = own.pop("like", None)
+    return own if like is None else {**time_table(like), **own}
+
+
+def spreads(stack: str) -> Spreads:
+    """How far predictions are off, for a stack that rows were measured of, and for one that is not named."""
+    return spreads_of(efficiencies()["spread"]["unknown" if stack in UNNAMED else "known"])
+
+
+def efficiency_of(device: Device, stack: str) -> Efficiency:
+    """Everything that is not counted, for a device and a stack."""
+    return Efficiency(hardware_shares(efficiencies(), device), stack_time(stack), spreads(stack))
+
+
+def number_format(precision: str) -> str:
+    """The format that a precision's products are computed in."""
+    return NUMBER_FORMATS.get(precision.split("-", maxsplit=1)[0], "bf16")
+
+
+def kernels_of(device: Device, shares: Efficiency, precision: str, attention: str) -> Kernels:
+    """What runs the products; refused where the device lacks the number format."""
+    number = number_format(precision)
+    wide = number if number in ("fp32", "tf32") else "bf16"
+    peak, wide_peak = (device.sustained_share * device.peak_flops_per_s(each) for each in (number, wide))
+    return Kernels(device, shares, peak, wide_peak, OPERAND_BYTES[number], attention)

@@ -1,0 +1,112 @@
+"""Seconds of collectives over groups of devices: inside a node or rack, and between them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
+
+from scaleplan.machine.device import Device
+from scaleplan.machine.efficiency import HardwareShares
+from scaleplan.model.arch import Size
+from scaleplan.numeric import ceil_div, exp, floor_div, is_number, log, maximum, minimum, where
+
+Seconds: TypeAlias = Any  # a float, or a numpy array of floats
+Bytes: TypeAlias = Any  # a number of bytes that need not be whole
+LOG_2 = 0.6931471805599453
+
+
+class Network(NamedTuple):
+    """The links of a device and what programs get of them."""
+
+    device: Device
+    shares: HardwareShares
+
+    @property
+    def link_bytes_per_s(self) -> float:
+        """Inside a node."""
+        return self.device.link_bytes_per_s * self.shares.link
+
+    @property
+    def own_bytes_per_s(self) -> float:
+        """Between nodes, of one device's share of the network."""
+        return self.device.network_bytes_per_s * self.shares.network
+
+
+class Group(NamedTuple):
+    """Ranks of one collective.
+
+    size     how many
+    members  of them in one node
+    nodes    that they lie on
+    """
+
+    size: Size
+    members: Size
+    nodes: Size
+
+
+def group(size: Size, stride: Size, device: Device) -> Group:
+    """A group whose ranks are `stride` devices apart (tensor parallel ranks 1, context tp, data tp cp, pipeline tp cp dp)."""
+    members = minimum(size, maximum(1, floor_div(device.n_linked, stride)))
+    return Group(size, members, ceil_div(size, members))
+
+
+def rate(ranks: Group, network: Network) -> Any:
+    """Bytes a second of a ring through a group: links inside a node; between nodes the network rates of all members of a node together."""
+    inside = network.link_bytes_per_s
+    across = minimum(network.own_bytes_per_s * ranks.members * fabric(ranks, network), inside)
+    return where(ranks.nodes > 1, across, inside)
+
+
+def fabric(ranks: Group, network: Network) -> Any:
+    """Rate between nodes over that of the sheet: it falls slowly with their number, or as measured on the cluster.
+
+    All-reduces are measured over whole nodes; their rate falls with the length of the ring, so a group is looked up by its ranks.
+    """
+    device = network.device
+    if not device.fabric_nodes:
+        return exp(-network.shares.fabric_decay * log(ranks.nodes))
+    import numpy as np
+
+    sheet, full_nodes = device.network_bytes_per_s * device.n_linked, maximum(1.0, ranks.size / device.n_linked)
+    logs = np.log(np.array(device.fabric_bytes_per_s) / sheet)
+    found = np.exp(np.interp(np.log(full_nodes), np.log(np.array(device.fabric_nodes)), logs))
+    return float(found) if is_number(full_nodes) else found
+
+
+def latency(ranks: Group, network: Network) -> Seconds:
+    """Of an all-reduce: it grows with the logarithm of the nodes."""
+    far = network.shares.latency_outside_s if network.device.latency_s is None else network.device.latency_s
+    return where(ranks.nodes > 1, far * (1 + log(ranks.nodes) / LOG_2 / 2), network.shares.latency_inside_s)
+
+
+def gather(size_bytes: Bytes, ranks: Group, network: Network) -> Seconds:
+    """All-gather or reduce-scatter of a tensor of so many bytes.
+
+        (g - 1) / g bytes / rate + latency / 2
+
+    Source: the ring algorithm; narayanan2021 section 3.
+    """
+    g = ranks.size
+    return where(g > 1, (g - 1) / g * size_bytes / rate(ranks, network) + latency(ranks, network) / 2, 0.0)
+
+
+def all_reduce(size_bytes: Bytes, ranks: Group, network: Network) -> Seconds:
+    """A reduce-scatter and an all-gather."""
+    return 2 * gather(size_bytes, ranks, network)
+
+
+def all_to_all(size_bytes: Bytes, ranks: Group, network: Network) -> Seconds:
+    """Every rank sends its bytes to all ranks of a group in equal shares: those in its node by link, the others by its own network.
+
+    bytes (members - 1) / g / link + bytes (g - members) / g / (network dispatch) + latency / 2
+    """
+    g, members = ranks.size, ranks.members
+    near = size_bytes * (members - 1) / g / network.link_bytes_per_s
+    far = size_bytes * (g - members) / g / (network.own_bytes_per_s * network.shares.dispatch)
+    return where(g > 1, near + far + latency(ranks, network) / 2, 0.0)
+
+
+def hop(size_bytes: Bytes, stride: Size, size: Size, network: Network) -> Seconds:
+    """One transfer to the next pipeline stage, between nodes as soon as any two neighbours are."""
+    across = stride * size > network.device.n_linked
+    return size_bytes / where(across, minimum(network.own_bytes_per_s, network.link_bytes_per_s), network.link_bytes_per_s)
