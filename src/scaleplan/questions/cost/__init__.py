@@ -1,0 +1,157 @@
+"""What a run costs: of its compute, of device-hours that are known, or of an energy that was metered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from scaleplan.errors import UsageError
+from scaleplan.questions.asking import Question, Shape
+from scaleplan.questions.registry import asks
+from scaleplan.wording import field, fields
+
+if TYPE_CHECKING:
+    from scaleplan.model_files import Model
+
+
+class Run(NamedTuple):
+    """Training of a model, of a model known by its size, or of so much compute."""
+
+    hardware: str
+    model: Model | None = None
+    n_params: int | None = None
+    n_active_params: int | None = None
+    compute: float | None = None
+    tokens: float | None = None
+    n_steps: int | None = None
+    batch_size_tokens: int | None = None
+    batch_size_seqs: int | None = None
+    seq_len: int | None = None
+    decoder_seq_len: int | None = None
+    text: float | None = None
+    bytes_per_token: float | None = None
+    flops_convention: str | None = None
+    n_devices: int | None = None
+    mfu: float | None = None
+    flops_per_s_per_device: float | None = None
+    flops_kind: str | None = None
+    recompute: str | None = None
+    goodput: float | None = None
+    usd_per_device_hour: float | None = None
+    device_power: str | None = None
+    pue: float | None = None
+    region: str | None = None
+    grid_intensity: float | None = None
+    published_kgco2e: float | None = None
+
+    def check(self) -> None:
+        """Exactly one way to say the compute, with tokens where it takes some.
+
+        Raises UsageError.
+        """
+        given = [name for name in SUBJECTS if getattr(self, name) is not None]
+        if len(given) != 1:
+            problem = f"{fields(*given)} contradict each other" if given else "nothing to price"
+            raise UsageError(problem, hint=f"give one of {fields(*SUBJECTS, *INSTEAD, joined=', ')}")
+        if self.compute is None and self.tokens is None and self.n_steps is None and self.text is None:
+            ways = f"{field('tokens')}, {field('n_steps')} with a batch size, or {fields('text', 'bytes_per_token', joined=' with ')}"
+            raise UsageError("the number of training tokens is missing", hint=f"add {ways}")
+        if self.model is None:
+            self.check_without_model()
+
+    def check_without_model(self) -> None:
+        """What only a model has, and sizes that contradict each other; raises UsageError."""
+        idle = [name for name in ("decoder_seq_len", "seq_len") if getattr(self, name) is not None]
+        if idle and not (self.n_steps is not None and idle == ["seq_len"]):
+            raise UsageError(f"{fields(*idle)} without a {field('model')} changes nothing", hint=f"leave out {fields(*idle)}")
+        if self.flops_convention is not None and self.n_params is not None:
+            known = f"the compute of {field('n_params')} is 6 N D"
+            raise UsageError(f"{field('flops_convention')} needs a {field('model')}: {known}", hint="name a model, or give its shape")
+        if self.n_params is not None and self.n_active_params is not None and self.n_active_params > self.n_params:
+            raise more_active(self.n_active_params, self.n_params)
+
+
+def more_active(n_active: int, n_params: int) -> UsageError:
+    """The error for more active parameters than there are."""
+    from scaleplan.units import show_count
+
+    return UsageError(
+        f"{field('n_active_params')} {show_count(n_active)} is more than {field('n_params')} {show_count(n_params)}",
+        hint="the active parameters are those of all that one token uses",
+    )
+
+
+class DeviceHours(NamedTuple):
+    """Device-hours that are known: no model is needed."""
+
+    device_hours: float
+    hardware: str
+    n_devices: int | None = None
+    usd_per_device_hour: float | None = None
+    device_power: str | None = None
+    pue: float | None = None
+    region: str | None = None
+    grid_intensity: float | None = None
+    published_kgco2e: float | None = None
+
+
+class Energy(NamedTuple):
+    """An energy that was metered at the computers."""
+
+    energy: float
+    pue: float | None = None
+    region: str | None = None
+    grid_intensity: float | None = None
+
+
+SUBJECTS = ("model", "n_params", "compute")
+INSTEAD = ("device_hours", "energy")
+GRID = (("region", "grid_intensity"),)
+QUESTION = Question(
+    name="cost",
+    asks=asks("cost"),
+    subject=("model",),
+    headings={
+        "Run": ("tokens", "n_params", "n_active_params", "compute", "seq_len", "n_steps", "batch_size_tokens", "batch_size_seqs", "text",
+                "bytes_per_token", "decoder_seq_len", "flops_convention"),
+        "Hardware and rate": ("hardware", "n_devices", "mfu", "flops_per_s_per_device", "flops_kind", "recompute", "goodput"),
+        "Instead of a run": ("device_hours", "energy"),
+        "Price, energy and carbon": ("usd_per_device_hour", "device_power", "pue", "region", "grid_intensity", "published_kgco2e"),
+    },
+    shapes=(
+        Shape("device_hours", DeviceHours, "given device-hours", "cost.of_hours", "cost.results:HoursCost", ("device_hours",), GRID),
+        Shape("energy", Energy, "metered energy", "cost.of_energy", "cost.results:EnergyCost", ("energy",), GRID),
+        Shape(
+            "run",
+            Run,
+            "a training run",
+            "cost.of_run",
+            "cost.results:RunCost",
+            together=(
+                ("compute", "tokens", "n_steps", "text"),
+                ("batch_size_tokens", "batch_size_seqs"),
+                ("mfu", "flops_per_s_per_device"),
+                ("flops_convention", "recompute"),
+                *GRID,
+            ),
+            needs={
+                "n_active_params": ("n_params",),
+                "text": ("bytes_per_token",),
+                "bytes_per_token": ("text",),
+                "n_steps": ("batch_size_tokens", "batch_size_seqs"),
+                "batch_size_tokens": ("n_steps",),
+                "batch_size_seqs": ("n_steps",),
+                "flops_per_s_per_device": ("flops_kind",),
+                "flops_kind": ("flops_per_s_per_device",),
+            },
+        ),
+    ),
+    examples=(
+        "scaleplan cost opt-175b --tokens 300B --hardware a100-sxm-80gb --n-devices 1024",
+        "scaleplan cost --n-params 1e9 --tokens 200B --hardware h100-sxm --mfu 0.4",
+        "scaleplan cost --device-hours 809472 --hardware a100-sxm-80gb --region us-east4",
+        "scaleplan cost --energy 433MWh --pue 1.2 --grid-intensity 57g/kWh",
+    ),
+    more="The compute is that of `flops`: the exact count for a MODEL, 6 N D for a size. A given rate is of that convention.",
+    version=2,
+    takes_shape=True,
+)  # fmt: skip

@@ -1,0 +1,51 @@
+"""The results of `cost`, as their JSON Schemas are made from them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from typing_extensions import TypedDict  # pydantic reads this one on every Python
+
+
+class Percentiles(TypedDict):
+    """10, 50 and 90 % points."""
+
+    p10: float
+    p50: float
+    p90: float
+
+
+class Priced(TypedDict):
+    """What every shape has; null where it is not known."""
+
+    device_hours: float | None
+    device_days: float | None
+    wall_s: float | None
+    usd: float | None
+    energy_devices_wh: float | None
+    energy_it_wh: float | None
+    energy_wh: float | None
+    kgco2e: float | None
+    implied_kgco2e_per_kwh: float | None
+    intervals: dict[str, Percentiles] | None
+
+
+class RunCost(Priced):
+    """The cost of a run; FLOP are those of its convention."""
+
+    kind: Literal["run"]
+    training_flops: float
+    flops_convention: str
+    hardware_flops: float | None
+
+
+class HoursCost(Priced):
+    """The cost of device-hours."""
+
+    kind: Literal["device_hours"]
+
+
+class EnergyCost(Priced):
+    """The emissions of a metered energy."""
+
+    kind: Literal["energy"]

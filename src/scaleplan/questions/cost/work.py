@@ -1,0 +1,104 @@
+"""The compute of a run, from whichever way it was given: that of `flops` for a model, 6 N D for a size, or the FLOP themselves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from scaleplan.answer import Line, line
+from scaleplan.chain.compute import Compute, compute_of, per_token
+from scaleplan.chain.lengths import chosen_length, decoder_length
+from scaleplan.chain.tokens import training_tokens
+from scaleplan.machine.run_time import flops_to_do, training_flops
+from scaleplan.model.bill import bill_of
+from scaleplan.model.flops import recomputed_flops
+
+if TYPE_CHECKING:
+    from scaleplan.model_files import Model
+    from scaleplan.questions.cost import Run
+
+SIX_N = "six_n"
+
+
+class Work(NamedTuple):
+    """FLOP of a run.
+
+    convention      how the training FLOP are counted
+    hardware_flops  with what is recomputed; None where recomputation was not spoken of
+    compute         the count of the model; None without a model
+    """
+
+    training_flops: Any
+    convention: str
+    hardware_flops: Any
+    tokens: Any
+    compute: Compute | None
+
+
+def work_of(asked: Run) -> Work:
+    """The FLOP of a run; its tokens, sizes and compute may be arrays."""
+    if asked.model is not None:
+        return work_of_model(asked, asked.model)
+    tokens = training_tokens(asked, asked.seq_len)
+    flops = training_flops(passed_params(asked), tokens) if asked.compute is None else asked.compute
+    hardware = None if asked.recompute is None else flops_to_do(flops, "hardware", asked.recompute)
+    return Work(flops, asked.flops_convention or SIX_N, hardware, tokens, None)
+
+
+def passed_params(asked: Run) -> Any:
+    """The parameters that a token passes, of a model known by its size."""
+    return asked.n_params if asked.n_active_params is None else asked.n_active_params
+
+
+def work_of_model(asked: Run, model: Model) -> Work:
+    """The FLOP of a model on its tokens, as `flops` counts them."""
+    length, _ = chosen_length(model, asked.seq_len)
+    bill = bill_of(model.arch)
+    decoder = decoder_length(bill, asked.decoder_seq_len)
+    compute = compute_of(bill, length, convention=asked.flops_convention, decoder_seq_len=decoder)
+    tokens = training_tokens(asked, length)
+    hardware = None
+    if asked.recompute is not None:
+        batch = compute.batch
+        again = recomputed_flops(batch, asked.recompute)
+        hardware = per_token(batch.training_flops + again, compute.batch_tokens) * tokens
+    return Work(compute.flops_per_token * tokens, compute.convention, hardware, tokens, compute)
+
+
+def work_lines(asked: Run, work: Work) -> list[Line]:
+    """Where the FLOP come from."""
+    if work.compute is not None and asked.model is not None:
+        return model_lines(asked, work, work.compute, asked.model.sources)
+    if asked.compute is not None:
+        lines = [line("training_flops", f"training compute ({work.convention})", work.training_flops, "FLOP", standing="given")]
+    else:
+        lines = [
+            line(
+                "training_flops",
+                "training compute, 6 N D",
+                work.training_flops,
+                "FLOP",
+                "6 * n_active_params * tokens",
+                sources=("kaplan2020",),
+                n_active_params=passed_params(asked),
+                tokens=work.tokens,
+            )
+        ]
+    if work.hardware_flops is not None:
+        again = {"none": "training_flops", "full": "training_flops * 8 / 6"}[str(asked.recompute)]
+        label = f"hardware FLOP, recomputation {asked.recompute}"
+        flops = {"training_flops": work.training_flops}
+        lines.append(line("hardware_flops", label, work.hardware_flops, "FLOP", again, sources=("narayanan2021",), **flops))
+    return lines
+
+
+def model_lines(asked: Run, work: Work, compute: Compute, sources: tuple[str, ...]) -> list[Line]:
+    """The lines of `flops` for the same model and tokens."""
+    from scaleplan.questions.flops.of_model import Counted, recompute_lines, training_lines
+
+    counted = Counted(compute, work.tokens)
+    each, whole = training_lines(counted)
+    lines = [each, whole._replace(label=f"training compute ({work.convention})", sources=(*whole.sources, *sources))]
+    if work.hardware_flops is not None:
+        found = recompute_lines(counted, str(asked.recompute))
+        lines += found
+    return lines
