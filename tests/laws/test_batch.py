@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.laws.minimum import place_of_least
 
-from scaleplan.laws.batch import StepLoss, Tradeoff, from_run, from_steps, min_compute, noise_scale
+from scaleplan.laws.batch import NormAtBatch, StepLoss, Tradeoff, from_run, from_steps, gradient_noise, min_compute
 
 STEPS = StepLoss(6.5e13, 0.077, 2.1e3, 0.76)
 CURVE = Tradeoff(min_tokens=1e10, min_steps=4e3)
@@ -93,4 +93,4 @@ def test_early_stopping_comes_no_earlier_than_the_overfit_says():
 def test_the_noise_scale_comes_back_from_the_norms_it_predicts(scale, gradient):
     """|G_B|^2 = |G|^2 (1 + B_simple / B) at two batch sizes gives back B_simple."""
     small, large = (gradient * (1 + scale / size) for size in (32, 512))
-    assert noise_scale(32, 512, small, large) == pytest.approx(scale, rel=1e-6)
+    assert gradient_noise(NormAtBatch(32, small), NormAtBatch(512, large)).noise_scale == pytest.approx(scale, rel=1e-6)

@@ -318,7 +318,9 @@ QUANTITIES: dict[str, Callable[..., float]] = {
     # mccandlish2018
     "steps_over_fewest": lambda B_over_Bcrit: batch.Tradeoff(min_tokens=1e10, min_steps=1e4).steps(B_over_Bcrit * 1e6) / 1e4,
     "tokens_over_fewest": lambda B_over_Bcrit: batch.Tradeoff(min_tokens=1e10, min_steps=1e4).tokens(B_over_Bcrit * 1e6) / 1e10,
-    "noise_scale": lambda B_small, B_big, g2_small, g2_big: batch.noise_scale(B_small, B_big, g2_small, g2_big),
+    "noise_scale": lambda B_small, B_big, g2_small, g2_big: (
+        batch.gradient_noise(batch.NormAtBatch(B_small, g2_small), batch.NormAtBatch(B_big, g2_big)).noise_scale
+    ),
     # hoffmann2022
     "hoffmann_1_compute": lambda N: budget_of_params("hoffmann2022-1", N),
     "hoffmann_1_tokens": lambda N: allocate(load_law("hoffmann2022-1"), Question(n_params=N)).n_tokens,

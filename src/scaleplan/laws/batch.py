@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
+from scaleplan.errors import InputError, clipped
 from scaleplan.laws.convention import training_flops
+from scaleplan.wording import field
 
 
 class Tradeoff(NamedTuple):
@@ -141,20 +143,68 @@ class StepLoss(_StepConstants):
         return self.params_of_excess(excess) * steps
 
 
-def noise_scale(small_batch: Any, large_batch: Any, small_norm2: Any, large_norm2: Any) -> Any:
-    """B_simple = tr(Sigma) / |G|^2 from squared gradient norms measured at two batch sizes, in the unit of the batches.
+class NormAtBatch(NamedTuple):
+    """A mean squared gradient norm, measured at a batch size."""
+
+    batch: float
+    norm2: float
+
+
+def norm_at_batch(text: str) -> NormAtBatch:
+    """`32=0.041`: a batch size and the mean squared norm of its gradient."""
+    batch, _, norm2 = text.partition("=")
+    try:
+        found = NormAtBatch(float(batch), float(norm2))
+    except ValueError:
+        found = NormAtBatch(0.0, 0.0)
+    if not all(0 < value < float("inf") for value in found):
+        raise InputError(f"`{clipped(text)}` is not BATCH=NORM2", hint="for example 32=0.041")
+    return found
+
+
+class _NoiseParts(NamedTuple):
+    gradient_norm2: Any
+    noise_trace: Any
+
+
+class GradientNoise(_NoiseParts):
+    """|G|^2 of the true gradient and tr(Sigma) of its covariance over samples; B_simple = tr(Sigma) / |G|^2.
+
+    Source: mccandlish2018 equation 2.9 and appendix A.1.
+    """
+
+    __slots__ = ()
+
+    FORMULAS: ClassVar = {
+        "gradient_norm2": "(large_batch * large_norm2 - small_batch * small_norm2) / (large_batch - small_batch)",
+        "noise_trace": "(small_norm2 - large_norm2) / (1 / small_batch - 1 / large_batch)",
+        "noise_scale": "noise_trace / gradient_norm2",
+    }
+
+    @property
+    def noise_scale(self) -> Any:
+        """B_simple, in the unit of the batches."""
+        return self.noise_trace / self.gradient_norm2
+
+
+def gradient_noise(small: NormAtBatch, large: NormAtBatch) -> GradientNoise:
+    """The true gradient and its noise from squared norms at two batch sizes, in the unit of the batches.
 
         |G|^2     = (B_big |G_big|^2 - B_small |G_small|^2) / (B_big - B_small)
         tr(Sigma) = (|G_small|^2 - |G_big|^2) / (1 / B_small - 1 / B_big)
 
     Source: mccandlish2018 appendix A.1.
 
-    >>> round(noise_scale(32, 512, 0.041, 0.0028))
+    >>> round(gradient_noise(NormAtBatch(32, 0.041), NormAtBatch(512, 0.0028)).noise_scale)
     5147
     """
-    gradient = (large_batch * large_norm2 - small_batch * small_norm2) / (large_batch - small_batch)
-    noise = (small_norm2 - large_norm2) / (1 / small_batch - 1 / large_batch)
-    return noise / gradient
+    if not small.batch * small.norm2 < large.batch * large.norm2 or not small.norm2 > large.norm2:
+        raise InputError(
+            f"{field('gradient_norm2')}: these norms cannot be those of one gradient with noise",
+            hint="a larger batch must have the smaller squared norm, but not in proportion to the batch",
+        )
+    gradient = (large.batch * large.norm2 - small.batch * small.norm2) / (large.batch - small.batch)
+    return GradientNoise(gradient, (small.norm2 - large.norm2) / (1 / small.batch - 1 / large.batch))
 
 
 def step_loss_of(block: Mapping[str, Any]) -> StepLoss:

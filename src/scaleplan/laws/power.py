@@ -75,6 +75,14 @@ class Logarithm(NamedTuple):
     def needs(self) -> set[str]:
         return {"n_params"}
 
+    def formula(self) -> str:
+        """The law as arithmetic of names."""
+        return "offset + slope * log(n_params)"
+
+    def constants(self) -> dict[str, Any]:
+        """The inputs of `formula`, but for N."""
+        return self._asdict()
+
 
 class _PowerFrontierConstants(NamedTuple):
     scale: Any

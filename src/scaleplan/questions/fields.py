@@ -157,7 +157,7 @@ ROWS = (
     # Batch.
     switch("schedule", "Grow the batch during training, as B_crit grows."),
     amount("step_s", "Step time, with devices in proportion to the batch: 1.2s.", "TIME", "units:seconds", "s", key="step.step_s"),
-    several("gradient_norm2", "Mean squared gradient norm at a batch size; at two sizes or more, for the noise scale.", "BATCH=NORM2"),
+    several("gradient_norm2", "Mean squared gradient norm at a batch size; at two sizes, for the noise scale.", "BATCH=NORM2", reader="laws.batch:norm_at_batch"),
     # Cost.
     amount("mfu", "Model FLOP utilisation: 0.4 or 40%.", "SHARE", "units:fraction", key="run.mfu"),
     amount("flops_per_s_per_device", "Rate of one device: 147T; needs {flops_kind}.", "RATE", "units:flops_per_s", key="run.flops_per_s_per_device"),
