@@ -49,7 +49,7 @@ def params(
     bidirectional: bool | None = None,
     d_embedding: int | float | str | None = None,
     n_shared_copies: int | float | str | None = None,
-    mixer: Literal["attention", "latent", "compressed", "linear-attention", "hashed-attention", "mamba", "mamba2", "rwkv", "gated-delta", "short-conv", "rg-lru", "lstm", "none"] | None = None,
+    mixer: Literal["attention", "sparse-attention", "latent", "compressed", "linear-attention", "hashed-attention", "mamba", "mamba2", "rwkv", "gated-delta", "short-conv", "rg-lru", "lstm", "none"] | None = None,
     feed_forward: Literal["dense", "experts", "both", "rwkv", "none"] | None = None,
     window: int | float | str | None = None,
     chunk: int | float | str | None = None,
@@ -102,7 +102,7 @@ def flops(
     bidirectional: bool | None = None,
     d_embedding: int | float | str | None = None,
     n_shared_copies: int | float | str | None = None,
-    mixer: Literal["attention", "latent", "compressed", "linear-attention", "hashed-attention", "mamba", "mamba2", "rwkv", "gated-delta", "short-conv", "rg-lru", "lstm", "none"] | None = None,
+    mixer: Literal["attention", "sparse-attention", "latent", "compressed", "linear-attention", "hashed-attention", "mamba", "mamba2", "rwkv", "gated-delta", "short-conv", "rg-lru", "lstm", "none"] | None = None,
     feed_forward: Literal["dense", "experts", "both", "rwkv", "none"] | None = None,
     window: int | float | str | None = None,
     chunk: int | float | str | None = None,
@@ -114,6 +114,19 @@ def flops(
     n_extra_params: int | float | str | None = None,
 ) -> Answer:
     """How much compute to train and to serve, 6N and 2N beside the exact count?"""
+
+def batch(
+    *,
+    loss: int | float | str | None = None,
+    n_params: int | float | str | None = None,
+    tokens: int | float | str | None = None,
+    batch_size_tokens: int | float | str | None = None,
+    law: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
+    schedule: bool | None = None,
+    step_s: int | float | str | None = None,
+    gradient_norm2: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
+) -> Answer:
+    """How large may a batch be before it wastes tokens?"""
 
 def presets(
     kind: str | PathLike[str] | None = None,

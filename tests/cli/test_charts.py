@@ -114,7 +114,7 @@ def test_every_batch_is_a_point_of_the_trade_off():
 def test_a_growing_batch_is_drawn(run):
     """With --schedule also the batch along the way, beside the constant one."""
     drawn = run("batch", "--loss", "2.6", "--n-params", "1B", "--schedule", "--plot").stdout
-    assert "constant batch of as many steps" in drawn
+    assert "constant batch, equal steps" in drawn
 
 
 def test_letters_are_no_json(run):

@@ -67,7 +67,7 @@ def test_examples_of_the_help_run(run, example):
     assert outcome.code == 0, outcome.stderr
 
 
-VERSIONS = {"cost": 2}
+VERSIONS = {"batch": 2, "cost": 2}
 """Versions of schemas, where a key has changed its meaning since the first."""
 
 

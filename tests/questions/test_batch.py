@@ -1,8 +1,14 @@
-"""`scaleplan batch`: critical batch, steps against tokens, suggestions."""
+"""`batch`: critical batch, steps against tokens, suggestions."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+
+import scaleplan as sp
+from scaleplan.answer import checked
+from scaleplan.questions.batch import OfLoss
+from scaleplan.questions.batch.tradeoff import solve
 
 
 @pytest.mark.parametrize(("loss", "tokens"), [("3", 1.12e6), ("2.5", 2.67e6), ("2.4", 3.25e6), ("2.2", 4.92e6)])
@@ -19,13 +25,106 @@ def test_on_the_frontier_the_parts_are_consistent(ask):
 
 
 def test_the_tradeoff_around_the_critical_batch(ask):
-    """Every row lies on (S / S_min - 1)(E / E_min - 1) = 1, and costs 6 N E."""
+    """Every row lies on (S / S_min - 1)(E / E_min - 1) = 1, and costs 6 N E; one row is the run that was given."""
     found = ask("batch", "--n-params", "1e9", "--tokens", "2e10")
     for row in found["tradeoff"]:
         assert (row["steps"] / found["min_steps"] - 1) * (row["tokens"] / found["min_tokens"] - 1) == pytest.approx(1)
         assert row["flops"] == pytest.approx(6e9 * row["tokens"])
-    at_critical = next(row for row in found["tradeoff"] if row["critical_batches"] == pytest.approx(1))
-    assert at_critical["tokens"] == pytest.approx(2e10)
+    of_run = next(row for row in found["tradeoff"] if row["batch_tokens"] == found["batch_size_tokens"])
+    assert (of_run["tokens"], of_run["steps"]) == pytest.approx((2e10, 2e10 / found["batch_size_tokens"]))
+
+
+@pytest.mark.parametrize(
+    ("given", "basis"),
+    [({"batch_size_tokens": 2**20}, "given"), ({"law": "kaplan2020"}, "stated"), ({"law": "muennighoff2023"}, "assumed")],
+)
+def test_a_run_says_which_batch_it_counts(given, basis):
+    """The batch given, that of the law's runs, or B_crit; E_min = D / (1 + B / B_crit) in each case."""
+    found = sp.batch(n_params=1e9, tokens=2e10, **given).result
+
+    assert found["batch_basis"] == basis
+    assert found["min_tokens"] == pytest.approx(2e10 / (1 + found["batch_size_tokens"] / found["critical_batch_tokens"]))
+
+
+def test_the_loss_of_a_run_leads_back_to_its_curve():
+    """Kaplan's loss of a run, asked as a loss of that size, gives the same least of steps and tokens."""
+    run = sp.batch(n_params=1e9, tokens=2e10, law="kaplan2020").result
+    back = sp.batch(loss=run["loss_nats"], n_params=1e9).result
+
+    assert [back[key] for key in ("min_steps", "min_tokens", "critical_batch_tokens")] == pytest.approx(
+        [run[key] for key in ("min_steps", "min_tokens", "critical_batch_tokens")], rel=1e-6
+    )
+
+
+def test_a_learning_rate_ends_where_its_rule_ends():
+    """Kaplan's rate breaks down above 1e10 parameters: null, and the reason."""
+    rows = {row["law"]: row for row in sp.batch(n_params=2e10, tokens=4e11).result["suggestions"]}
+
+    assert rows["kaplan2020"]["learning_rate"] is None
+    assert "1e+10" in rows["kaplan2020"]["unanswered"]["learning_rate"]
+
+
+ARRAYS = [
+    {"loss": (2.4, 2.5, 3.0)},
+    {"loss": (2.6, 2.7, 2.8), "n_params": (1e9, 2e9, 3e9), "schedule": True},
+    {"n_params": (1e9, 2e9, 3e9), "tokens": (2e10, 2e10, 4e10)},
+    {"n_params": (1e9, 2e9, 3e9), "tokens": (2e10, 2e10, 4e10), "law": ("kaplan2020",), "batch_size_tokens": (2**19, 2**20, 2**21)},
+]
+
+
+@pytest.mark.parametrize("given", ARRAYS, ids="-".join)
+def test_arrays_are_solved_like_numbers(given):
+    """The curve of three questions at once is that of each."""
+    words = {key: value for key, value in given.items() if key in ("law", "schedule")}
+    numbers = {key: value for key, value in given.items() if key not in words}
+    at_once = solve(OfLoss(**{key: np.array(value) for key, value in numbers.items()}, **words))
+
+    for place in range(3):
+        alone = solve(OfLoss(**{key: value[place] for key, value in numbers.items()}, **words))
+        assert at_once.found.loss_nats[place] == pytest.approx(alone.found.loss_nats, rel=1e-12)
+        assert at_once.found.curve.min_tokens[place] == pytest.approx(alone.found.curve.min_tokens, rel=1e-12)
+        for many, one in zip(at_once.advice, alone.advice, strict=True):
+            for name, value in one.values.items():
+                assert value is None or many.values[name][place] == pytest.approx(value, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({"loss": 2.5, "law": "hoffmann2022-3"}, "law"),
+        ({"loss": 2.5, "tokens": 1e11}, "tokens"),
+        ({"loss": 2.7, "n_params": 1e9, "tokens": 1e11, "batch_size_tokens": 2**20}, "batch_size_tokens"),
+        ({"gradient_norm2": ["32=0.041", "512=0.0028"], "loss": 2.5}, "loss"),
+        ({"gradient_norm2": ["32=0.041", "512=0.0028"], "schedule": True}, "schedule"),
+    ],
+)
+def test_what_has_no_use_is_refused_by_name(given, names):
+    """A law beside a loss, tokens without a size, four of three quantities, a loss beside measured norms."""
+    with pytest.raises(sp.ScaleplanError) as refused:
+        sp.batch(**given)
+    assert names in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"loss": 2.5, "step_s": 1.2},
+        {"loss": 2.6, "n_params": 1e9, "schedule": True},
+        {"n_params": 1e9, "tokens": 2e10},
+        {"loss": 2.7, "n_params": 1e9, "tokens": 1e11},
+        {"gradient_norm2": ["32=0.041", "512=0.0028"]},
+    ],
+)
+def test_every_number_of_a_table_has_a_line(given):
+    """The lines hold what the result holds, and each formula gives its value."""
+    answer = sp.batch(**given)
+    lines = {line.key: line.value for line in checked(answer.lines)}
+
+    for key, value in answer.result.items():
+        if isinstance(value, float | int):
+            assert lines[key] == value
+    for place, row in enumerate(answer.result.get("tradeoff", [])):
+        assert {key: lines[f"tradeoff.{place}.{key}"] for key in row} == row
 
 
 def test_suggestions_disagree(ask):

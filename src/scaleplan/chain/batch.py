@@ -21,6 +21,7 @@ from scaleplan.laws.batch import StepLoss, Tradeoff, from_run, from_steps
 from scaleplan.laws.convention import training_flops
 from scaleplan.laws.law import Law
 from scaleplan.laws.training import moment
+from scaleplan.numeric import is_number
 from scaleplan.wording import field, fields
 
 BatchBasis = Literal["given", "stated", "assumed", "solved"]
@@ -79,7 +80,7 @@ def check_batch_question(asked: BatchQuestion) -> None:
         raise UsageError("at which loss?", hint=f"give {field('loss')}, or {fields('n_params', 'tokens')} to have a law tell it")
     if asked.loss_nats is not None and asked.n_params is None and asked.n_tokens is not None:
         raise UsageError(f"{fields('loss', 'tokens')} leave the size open", hint=f"add {field('n_params')}, or leave out {field('tokens')}")
-    if None not in asked:
+    if all(value is not None for value in asked):
         raise UsageError(f"{fields('loss', 'n_params', 'tokens', 'batch_size_tokens')}: three of them fix the fourth", hint="leave one out")
 
 
@@ -185,7 +186,7 @@ def loss_batch(asked: BatchQuestion, curve: Tradeoff) -> tuple[Any, BatchBasis |
         return asked.batch_tokens, "given"
     if asked.n_tokens is None:
         return None, None
-    if not asked.n_tokens > curve.min_tokens:
+    if is_number(asked.n_tokens, curve.min_tokens) and not asked.n_tokens > curve.min_tokens:
         raise InputError(
             f"{asked.n_tokens:.4g} tokens never reach a loss of {asked.loss_nats:.4g} nats with {asked.n_params:.4g} parameters: "
             f"the smallest batches take {curve.min_tokens:.4g}",
@@ -197,7 +198,7 @@ def loss_batch(asked: BatchQuestion, curve: Tradeoff) -> tuple[Any, BatchBasis |
 def check_size(along: StepLoss, n_params: Any, loss_nats: Any) -> None:
     """Refuse a loss that a model of this size never reaches."""
     floor = along.converged(n_params)
-    if not loss_nats > floor:
+    if is_number(loss_nats, floor) and not loss_nats > floor:
         raise InputError(
             f"{n_params:.4g} parameters never reach a loss of {loss_nats:.4g} nats: by {catalogue.critical_batch_law().name} it "
             f"stays above {floor:.4f}",

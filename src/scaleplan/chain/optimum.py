@@ -15,6 +15,7 @@ from scaleplan.laws.forms import Additive, KaplanLoss
 from scaleplan.laws.law import Law, TopicUnknown, value_of
 from scaleplan.laws.power import Power
 from scaleplan.laws.search import rising_root
+from scaleplan.numeric import is_number
 
 NOTHING = 1e-9  # relative: what is as narrow as this is fixed by the bounds
 
@@ -276,8 +277,8 @@ def beyond(limits: Mapping[str, float], run: object) -> list[Beyond]:
     found = []
     for key, bound in limits.items():
         quantity, _, side = key.rpartition("_")
-        known = getattr(run, quantity, None)
-        if known is None:
+        known: Any = getattr(run, quantity, None)
+        if not is_number(known):
             continue
         value = float(known)
         factor = value / bound if side == "max" else bound / value

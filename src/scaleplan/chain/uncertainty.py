@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from scaleplan.answer import Interval
+from scaleplan.numeric import is_number
 
 
 def percentile(ordered: Sequence[float], level: float) -> float:
@@ -19,7 +21,12 @@ def percentile(ordered: Sequence[float], level: float) -> float:
     return ordered[below] + (position - below) * (ordered[above] - ordered[below])
 
 
-def interval(values: Iterable[float]) -> Interval | None:
-    """The 10, 50 and 90 % points of draws; None without draws."""
-    ordered = sorted(values)
+def interval(values: Iterable[Any]) -> Interval | None:
+    """The 10, 50 and 90 % points of draws, element by element where they are arrays; None without draws."""
+    found = list(values)
+    if not is_number(*found):
+        import numpy as np
+
+        return Interval(*np.percentile(np.array(found), (10, 50, 90), axis=0))
+    ordered = sorted(found)
     return Interval(percentile(ordered, 10), percentile(ordered, 50), percentile(ordered, 90)) if ordered else None

@@ -98,7 +98,7 @@ def allocate(law: Law, question: Question) -> Run:
 
 def check_guessing(law: Law, loss_nats: Any) -> None:
     """Refuse a loss that guessing reaches."""
-    if loss_nats is not None and law.guessing_nats is not None and loss_nats > law.guessing_nats:
+    if is_number(loss_nats, law.guessing_nats) and loss_nats > law.guessing_nats:
         raise InputError(
             f"a loss of {loss_nats:.4g} nats is worse than guessing a token, {law.guessing_nats:.2f} nats", hint="losses are per token"
         )

@@ -8,7 +8,7 @@ fitted) and one block for each thing it answers: `[loss]` L(N, D); `[allocation]
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import log
+from math import log, nan
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.errors import InputError, NotSupported, UnknownName, clipped
@@ -16,6 +16,7 @@ from scaleplan.laws.batch import StepLoss, step_loss_of
 from scaleplan.laws.convention import FLOPS_PER_PARAM_TOKEN
 from scaleplan.laws.forms import Additive, Frontier, KaplanLoss
 from scaleplan.laws.power import Logarithm, Power, PowerFrontier, frontier_of_params, frontier_of_tokens, power_of
+from scaleplan.numeric import is_number, where
 
 if TYPE_CHECKING:
     from scaleplan.laws.repetition import Repeating
@@ -187,14 +188,30 @@ def outside(block: Block, known: Mapping[str, Any]) -> str | None:
     return None
 
 
+def within(block: Block, known: Mapping[str, Any], values: Any) -> Any:
+    """Values of a rule in arrays, NaN outside the range in which its block says that it holds."""
+    quantities, kept = {**known, "value": values}, values
+    for key, bound in block.items():
+        quantity, _, side = key.rpartition("_")
+        if side in ("min", "max") and quantity in quantities:
+            value = quantities[quantity]
+            kept = where((value > bound) if side == "max" else (value < bound), nan, kept)
+    return kept
+
+
 def value_of(law: Law, name: str, known: Mapping[str, Any]) -> tuple[Any, str | None]:
-    """What a rule of a law says, or None and why it says nothing; `value_min`, `value_max` of its block bound the value itself."""
+    """What a rule of a law says, or None and why it says nothing; `value_min`, `value_max` of its block bound the value itself.
+
+    In arrays, NaN where the rule says nothing.
+    """
     rule, block = law.rules.get(name), law.data.get(name, {})
     if rule is None:
         return None, f"no rule for {name}"
     missing = sorted(rule.needs() - set(known))
     if missing:
         return None, f"needs {missing[0]}"
+    if not is_number(*known.values()):
+        return within(block, known, rule.at(**known)), None
     reason = outside(block, known)
     if reason:
         return None, reason

@@ -8,7 +8,7 @@ at B_crit. Source: mccandlish2018 appendix D, with the loss along the training f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from scaleplan.laws.batch import StepLoss, Tradeoff
 from scaleplan.laws.power import Power
@@ -24,12 +24,12 @@ class Stretch(NamedTuple):
     steps, tokens    spent up to here with the growing batch
     """
 
-    min_steps: float
-    loss_nats: float
-    critical_batch: float
-    batch_tokens: float
-    steps: float
-    tokens: float
+    min_steps: Any
+    loss_nats: Any
+    critical_batch: Any
+    batch_tokens: Any
+    steps: Any
+    tokens: Any
 
 
 class Schedule(NamedTuple):
@@ -42,48 +42,51 @@ class Schedule(NamedTuple):
     least: Tradeoff
 
     @property
-    def steps(self) -> float:
+    def steps(self) -> Any:
         return self.stretches[-1].steps
 
     @property
-    def tokens(self) -> float:
+    def tokens(self) -> Any:
         return self.stretches[-1].tokens
 
     @property
-    def constant_batch(self) -> float:
+    def constant_batch(self) -> Any:
         """The constant batch that takes as many steps, in tokens."""
-        return float(self.least.min_tokens / (self.steps - self.least.min_steps))
+        return self.least.min_tokens / (self.steps - self.least.min_steps)
 
     @property
-    def constant_tokens(self) -> float:
+    def constant_tokens(self) -> Any:
         """What that takes."""
-        return float(self.least.tokens(self.constant_batch))
+        return self.least.tokens(self.constant_batch)
 
     @property
-    def saved_fraction(self) -> float:
+    def saved_fraction(self) -> Any:
         """Share of its tokens that growing saves."""
         return 1 - self.tokens / self.constant_tokens
 
     @property
-    def saved_steps_fraction(self) -> float:
+    def saved_steps_fraction(self) -> Any:
         """Share of the steps that growing saves of the constant batch that takes as many tokens."""
         batch = (self.tokens - self.least.min_tokens) / self.least.min_steps
-        return float(1 - self.steps / self.least.steps(batch))
+        return 1 - self.steps / self.least.steps(batch)
 
 
-def growing_batch(law: StepLoss, critical_batch: Power, n_params: float, loss_nats: float) -> Schedule:
+def growing_batch(law: StepLoss, critical_batch: Power, n_params: Any, loss_nats: Any) -> Schedule:
     """The schedule by which N parameters reach a loss."""
     fewest = law.min_steps(n_params, loss_nats)
     last = critical_batch.at(loss_nats=loss_nats)
     step = fewest * (1 - FIRST_SHARE) / N_STRETCHES
-    stretches, steps, tokens, min_tokens = [], 0.0, 0.0, 0.0
+    stretches: list[Stretch] = []
+    steps: Any = 0.0
+    tokens: Any = 0.0
+    min_tokens: Any = 0.0
     for i in range(N_STRETCHES):
         done = fewest * FIRST_SHARE + (i + 1) * step
         loss = law.loss(n_params, done - step / 2)  # in the middle of the stretch
         critical = critical_batch.at(loss_nats=loss)
         batch = (last * critical) ** 0.5
-        steps += (1 + critical / batch) * step
-        tokens += (batch + critical) * step
-        min_tokens += critical * step
+        steps = steps + (1 + critical / batch) * step
+        tokens = tokens + (batch + critical) * step
+        min_tokens = min_tokens + critical * step
         stretches.append(Stretch(done, law.loss(n_params, done), critical, batch, steps, tokens))
     return Schedule(stretches, Tradeoff(min_tokens, fewest * (1 - FIRST_SHARE)))
