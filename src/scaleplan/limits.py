@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from scaleplan import units
 from scaleplan.answer import Interval
 from scaleplan.errors import InputError, UnknownName, clipped
+from scaleplan.wording import field
 
 LEVELS = ("error", "warn")
 VERDICTS = ("fail", "unsure", "pass")  # worst first
@@ -24,7 +25,7 @@ class Limit(NamedTuple):
     level: str = "error"
 
 
-class Judged(NamedTuple):
+class Verdict(NamedTuple):
     """A limit held against what was found. `found` is the p50 where there is one, else the value."""
 
     quantity: str
@@ -80,7 +81,7 @@ def unit_of(quantity: str) -> str:
     return next((unit for ending, unit, _ in ENDINGS if last.endswith(ending)), "")
 
 
-def judge(limit: Limit, result: Mapping[str, Any], at: str | None = None) -> Judged:
+def judge(limit: Limit, result: Mapping[str, Any], at: str | None = None) -> Verdict:
     """Hold a limit against a result.
 
     at  judge by this percentile alone; None: pass if even the unfavourable end of the interval keeps the limit, fail if even
@@ -99,20 +100,20 @@ def judge(limit: Limit, result: Mapping[str, Any], at: str | None = None) -> Jud
     found = interval.p50 if interval else value
     p10, p50, p90 = interval or (None, None, None)
     used = found / limit.bound if limit.bound else None
-    return Judged(limit.quantity, verdict, found, p10, p50, p90, limit.bound, limit.at_most, limit.level, used)
+    return Verdict(limit.quantity, verdict, found, p10, p50, p90, limit.bound, limit.at_most, limit.level, used)
 
 
-def worst_first(judged: Sequence[Judged]) -> list[Judged]:
+def worst_first(judged: Sequence[Verdict]) -> list[Verdict]:
     """Failures before doubts before passes; errors before warnings; then by how far over."""
 
-    def rank(row: Judged) -> tuple[int, int, float]:
+    def rank(row: Verdict) -> tuple[int, int, float]:
         used = row.used_fraction or 0.0
         return VERDICTS.index(row.verdict), LEVELS.index(row.level), -used if row.at_most else used
 
     return sorted(judged, key=rank)
 
 
-def broken(judged: Sequence[Judged]) -> bool:
+def broken(judged: Sequence[Verdict]) -> bool:
     """Whether a limit of level error is broken."""
     return any(row.verdict == "fail" and row.level == "error" for row in judged)
 
@@ -150,7 +151,7 @@ def plain_number(value: Any, path: str) -> float:
     if value is None:
         raise InputError(
             f"`{path}` is unknown in this answer, so no limit can be held against it",
-            hint="the command that printed it had too little to tell it: `wall_s` needs --n-devices, `usd` a price",
+            hint=f"the question had too little to tell it: `wall_s` needs {field('n_devices')}, `usd` a price",
         )
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(f"`{path}` is not a number")

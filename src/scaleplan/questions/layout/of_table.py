@@ -1,21 +1,17 @@
-"""`scaleplan layout`: what a table of given layouts needs, row by row."""
+"""What a table of given layouts needs, row by row."""
 
 from __future__ import annotations
 
 import csv
 import io
-from typing import Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from scaleplan.answer import Answer, Column, Table
 from scaleplan.chain.layout_table import ADDED, LayoutTable, price_table
-from scaleplan.cli.options import command
 
-TableFile = Annotated[
-    str,
-    typer.Option("--table", metavar="FILE.csv", help="Layouts to price, one a row: sizes, degrees, hardware, stack.", show_default=False),
-]
+if TYPE_CHECKING:
+    from scaleplan.questions.layout import TableOfLayouts
+
 FOR_PEOPLE = {name: (name, "text") for name in ("tp", "pp", "cp", "dp", "ep", "stack", "error")} | {
     "peak_bytes": ("peak", "bytes"),
     "fits": ("fits", "text"),
@@ -23,26 +19,23 @@ FOR_PEOPLE = {name: (name, "text") for name in ("tp", "pp", "cp", "dp", "ep", "s
 """Columns that a terminal shows: heading and unit."""
 
 
-@command
-def layout(table: TableFile) -> Answer:
-    """Does each given layout fit, and how much memory does it need?
+def solve(asked: TableOfLayouts) -> LayoutTable:
+    """Every row of the file, priced in one pass over arrays."""
+    return price_table(asked.table)
 
-    \b
-    Examples:
-      scaleplan layout --table layouts.csv -o priced.csv
-      scaleplan layout --table layouts.csv --json
-    """
-    priced = price_table(table)
-    found = [{**row, **one.cells()} for row, one in zip(priced.rows, priced.priced, strict=True)]
-    n_errors = sum(bool(one.error) for one in priced.priced)
-    result = {"n_rows": len(found), "n_fitting": sum(bool(one.fits) for one in priced.priced), "n_errors": n_errors, "rows": found}
-    notes = [f"{result['n_fitting']:,} of {len(found):,} layouts fit; {n_errors:,} cannot be priced. `-o FILE.csv` writes all columns."]
+
+def explain(asked: TableOfLayouts, solved: LayoutTable) -> Answer:
+    """The rows with what was found of each."""
+    found = [{**row, **one.cells()} for row, one in zip(solved.rows, solved.priced, strict=True)]
+    n_errors = sum(bool(one.error) for one in solved.priced)
+    n_fitting = sum(bool(one.fits) for one in solved.priced)
+    notes = [f"{n_fitting:,} of {len(found):,} layouts fit; {n_errors:,} cannot be priced. `-o FILE.csv` writes all columns."]
     return Answer(
         "layout",
-        {"table": table},
-        result,
-        [Table("", columns(priced), [{"row": number, **row} for number, row in enumerate(found, 1)], notes)],
-        files={".csv": {".csv": as_csv(priced)}},
+        {"table": asked.table},
+        {"n_rows": len(found), "n_fitting": n_fitting, "n_errors": n_errors, "rows": found},
+        [Table("", columns(solved), [{"row": number, **row} for number, row in enumerate(found, 1)], notes)],
+        files={".csv": {".csv": as_csv(solved)}},
         more_sources=["korthikanti2022", "rajbhandari2020", "narayanan2021"],
     )
 

@@ -1,0 +1,65 @@
+"""`layout --table`: a table of layouts has the numbers of `memory --layout`, row by row."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+import scaleplan as sp
+
+SHAPE = {"d_model": 2048, "n_layers": 16, "n_heads": 16, "n_kv_heads": 8, "d_head": 128, "d_ff": 8192, "n_vocab": 32000}
+SIZES = SHAPE | {"seq_len": 2048, "cp": 1, "ep": 1, "hardware": "h100-sxm", "attention": "flash"}
+LAYOUTS = [
+    {"tp": 1, "pp": 1, "dp": 8, "zero_stage": 3, "sequence_parallel": 0, "recompute": "full", "gated": 1, "tied": 0, "micro": 1},
+    {"tp": 2, "pp": 2, "dp": 2, "zero_stage": 1, "sequence_parallel": 1, "recompute": "none", "gated": 1, "tied": 0, "micro": 2},
+    {"tp": 4, "pp": 1, "dp": 2, "zero_stage": 0, "sequence_parallel": 1, "recompute": "selective", "gated": 0, "tied": 1, "micro": 1},
+    {"tp": 1, "pp": 4, "dp": 1, "zero_stage": 1, "sequence_parallel": 0, "recompute": "per-op", "gated": 0, "tied": 1, "micro": 4},
+]
+
+
+def row_of(layout: dict) -> dict:
+    """A row of the table."""
+    micro = layout["micro"]
+    n_devices = layout["tp"] * layout["pp"] * layout["dp"]
+    more = {"n_devices": n_devices, "n_virtual_stages": 1, "micro_batch_size_seqs": micro}
+    more |= {"global_batch_size_seqs": 2 * micro * layout["dp"] * layout["pp"], "precision": "bf16-mixed", "stack": "megatron23"}
+    kv_heads = {"n_kv_heads": SHAPE["n_kv_heads"] if layout["gated"] else SHAPE["n_heads"]}
+    return SIZES | {key: value for key, value in layout.items() if key != "micro"} | more | kv_heads
+
+
+def memory_of(row: dict) -> dict:
+    """The same layout as a question of its own."""
+    parts = [f"{part}{row[part]}" for part in ("tp", "pp", "dp")] + [f"zero{row['zero_stage']}"] + ["sp"] * row["sequence_parallel"]
+    kind = {"gated": True, "norm": "rms"} if row["gated"] else {"norm": "layer", "n_positions": row["seq_len"]}
+    names = ("seq_len", "micro_batch_size_seqs", "global_batch_size_seqs", "recompute", "attention", "precision", "stack", "hardware")
+    given = {name: row[name] for name in (*SHAPE, *names)}
+    return sp.memory(**given, **kind, tied=bool(row["tied"]), layout=",".join(parts)).result
+
+
+@pytest.fixture
+def table(tmp_path):
+    """The layouts as a file."""
+    rows = [row_of(layout) for layout in LAYOUTS]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    file = tmp_path / "layouts.csv"
+    file.write_text(text.getvalue())
+    return file
+
+
+def test_a_row_keeps_its_columns_and_gains_what_was_found(run, table):
+    """CSV has the columns of the file as they stood there, then those that are added."""
+    rows = list(csv.DictReader(io.StringIO(run("layout", "--table", table, "--format", "csv").stdout)))
+
+    assert [row["tp"] for row in rows] == ["1", "2", "4", "1"]
+    assert all(row["peak_bytes"] and row["fits"] in ("0", "1", "true", "false") and not row["error"] for row in rows)
+
+
+def test_a_file_that_is_not_there_is_refused():
+    """By its name."""
+    with pytest.raises(sp.ScaleplanError, match="no-such"):
+        sp.layout(table="no-such.csv")
