@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -206,6 +207,12 @@ def read_draws(path: Path) -> dict[str, list[float]]:
         return {name: numbers[position :: len(columns)] for position, name in enumerate(columns)}
     except ValueError:
         raise InputError("a table of draws holds one number for each of its columns in every row", file=str(path)) from None
+
+
+@lru_cache(maxsize=1)
+def draws() -> dict[str, list[float]]:
+    """The quasi-random points behind every interval that no law's own draws give: column -> standard normal values."""
+    return read_draws(next((p for folder in folders() if (p := folder / "draws.csv").is_file()), built_in() / "draws.csv"))
 
 
 # Files.

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import statistics
 import tomllib
 from collections import Counter
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from scaleplan import library
 
 FOLDER = library.built_in()
+SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 PRICES, GRID = library.rows("prices"), library.rows("grid")
 SOURCES = tomllib.loads((FOLDER / "sources.toml").read_text(encoding="utf-8"))
 DEFAULTS = tomllib.loads((FOLDER / "defaults.toml").read_text(encoding="utf-8"))
 DEVICES = {path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in (FOLDER / "hardware").glob("*.toml")}
-DATE = re.compile(r"20\d\d(-\d\d-\d\d)?")  # to the day, or only to the year
+DATE = re.compile(r"20\d\d(-\d\d(-\d\d)?)?")  # to the day, or only to the month or year
+
+
+def benchmark(name):
+    """A script of benchmarks/, as a module."""
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 # Sources
@@ -48,12 +60,15 @@ def test_every_source_that_a_preset_cites_is_listed(path):
 
 # Prices
 
+UNLISTED = ("h200-nvl", "l40", "rtx-5090", "rtx-6000-ada", "rtx-pro-6000")
+"""Devices that are sold by the hour and are no presets yet."""
+
 
 def test_prices_are_of_known_devices_with_a_known_source_and_a_date():
     """A row says who asks it, where, for what, on which terms, and when."""
     for row in PRICES:
-        assert row["device"] in DEVICES and row["source"] in SOURCES and row["provider"], row
-        assert row["term"] in ("on_demand", "spot", "flex_start", "committed_1y", "committed_3y")
+        assert row["device"] in {*DEVICES, *UNLISTED} and row["source"] in SOURCES and row["provider"], row
+        assert row["term"] in ("on_demand", "spot", "committed_1y", "committed_3y")
         assert row["basis"] in ("with host", "device only")
         assert DATE.fullmatch(row["date"])
 
@@ -63,10 +78,14 @@ def test_prices_are_dollars_for_an_hour_of_one_device():
     assert all(0.1 <= float(row["usd_per_device_hour"]) <= 20 for row in PRICES)
 
 
+def test_no_index_votes():
+    """A provider is one that rents devices: averages of a market are no votes."""
+    assert not {row["provider"] for row in PRICES if row["provider"].startswith(("market", "index"))}
+
+
 def test_an_offer_is_listed_once():
-    """Provider, region, device and term name one price."""
-    offers = Counter((row["provider"], row["region"], row["device"], row["term"]) for row in PRICES)
-    assert [offer for offer, count in offers.items() if count > 1] == []
+    """No row is there twice."""
+    assert max(Counter(tuple(row.values()) for row in PRICES).values()) == 1
 
 
 def test_a_commitment_is_cheaper_than_on_demand():
@@ -98,7 +117,7 @@ def test_grid_factors_are_kg_for_a_kwh():
 
 
 COUNTRY_GRAMS = {"FRA": 56, "USA": 369, "DEU": 381, "CHN": 582, "IND": 713, "GBR": 238}
-OTHER_GRAMS = {"US-VA": 245, "US-IA": 288, "us-east4": 323, "us-central1": 413, "us-east-1": 245, "francecentral": 56}
+OTHER_GRAMS = {"US-VA": 245, "US-IA": 288, "us-east4": 343, "us-east-1": 245, "francecentral": 56}
 
 
 @pytest.mark.parametrize(("zone", "grams"), (COUNTRY_GRAMS | OTHER_GRAMS).items())
@@ -137,19 +156,51 @@ def test_the_usual_zone_exists():
     assert DEFAULTS["grid"]["zone"] in {row["zone"] for row in GRID}
 
 
-def test_the_usual_power_of_a_node_is_the_median_of_those_measured():
-    """system_over_device is the median, over the devices with a measured node, of system_w over the device's power."""
-    load = DEFAULTS["power"]["load_fraction"]
-    ratios = {}
-    for device in DEVICES.values():
-        measured = device.get("measured_power", {})
-        if "system_w" in measured:
-            tdp = device["power"]["tdp_w"]
-            ratios[tdp, measured["system_w"]] = measured["system_w"] / measured.get("device_w", tdp * load)
-    assert len(ratios) == 4  # V100, TPU v3, TPU v4, H100
-    assert DEFAULTS["power"]["system_over_device"] == pytest.approx(statistics.median(ratios.values()), abs=0.005)
+def test_defaults_are_what_the_tables_say():
+    """Goodput, power, PUE, grid, water and the ratios of the conventions, derived again from the tables beside them."""
+    derive = benchmark("derive_defaults")
+    for name, values in derive.derived().items():
+        kept = derive.stored(name)
+        assert {key: value for key, value in values.items() if not derive.agrees(value, kept[key])} == {}, name
 
 
-def test_the_usual_load_is_between_those_measured():
-    """load_fraction lies midway between the two measured averages of a device over its rated power, 280/400 and 170/192."""
-    assert DEFAULTS["power"]["load_fraction"] == pytest.approx((280 / 400 + 170 / 192) / 2, abs=0.01)
+def test_the_draws_are_made_again():
+    """draws.csv is what its script makes, to the last digit."""
+    assert (FOLDER / "draws.csv").read_text(encoding="utf-8") == benchmark("derive_draws").table()
+
+
+def test_draws_are_spread_as_they_should_be():
+    """Each column has the points of a normal distribution, and no two go together."""
+    table = np.array(list(library.draws().values()))
+    assert table.shape == (10, 1000)
+    assert (
+        pytest.approx(np.tile([-1.28155, 0, 1.28155], (10, 1)), abs=1e-3) == np.quantile(table, [0.1, 0.5, 0.9], axis=1, method="hazen").T
+    )
+    assert np.abs(np.corrcoef(table) - np.eye(10)).max() < 0.02
+
+
+# Power and embodied carbon
+
+
+@pytest.mark.parametrize("kind", ["power", "embodied"])
+def test_observations_have_a_known_device_and_source(kind):
+    """A row names a device preset, a known source and the day it was read."""
+    rows = library.rows(kind)
+    assert {row["device"] for row in rows} <= set(DEVICES)
+    assert {row["source"] for row in rows} <= set(SOURCES)
+    assert all(DATE.fullmatch(row["date"]) for row in rows)
+
+
+def test_power_is_measured_and_no_rating():
+    """A device draws at most its rated power, and less than it with its host."""
+    for row in library.rows("power"):
+        device, rated, system = (float(row[key] or "nan") for key in ("device_w", "rated_w", "system_w"))
+        assert not device > rated and not system < device, row
+
+
+def test_embodied_carbon_of_presets_is_that_of_a_study():
+    """A device's `embodied.kgco2e` is a figure of the table, cards alone, to a kilogram."""
+    cards = {(row["source"], round(float(row["kgco2e_per_device"]))) for row in library.rows("embodied") if "server" not in row["scope"]}
+    known = {name: data["embodied"] for name, data in DEVICES.items() if "embodied" in data}
+    assert {name for name, made in known.items() if (made["source"], round(made["kgco2e"])) not in cards} == set()
+    assert len(known) >= 4
