@@ -7,7 +7,7 @@ import pytest
 
 from scaleplan import library
 from scaleplan.errors import InputError, UnknownName
-from scaleplan.footprint.carbon import find_zone, implied_kgco2e_per_kwh, run_kgco2e
+from scaleplan.footprint.carbon import find_zone, implied_kgco2e_per_kwh, in_scope, run_kgco2e, scope_named
 from scaleplan.footprint.energy import Power, metered_energy, run_energy, training_power
 
 GRID = library.rows("grid")
@@ -22,7 +22,7 @@ def test_bloom_on_the_french_grid():
 
 def test_starcoder_from_metered_devices():
     """li2023: 320,256 A100-hours at a measured 280 W are 89.67 MWh; with PUE 1.2 and 154.95 g for a kWh, 16.68 t."""
-    power = training_power(library.load("hardware", "a100-sxm-80gb").data, load_fraction=1, system_over_device=1)
+    power = training_power({"measured_power": {"device_w": 280}}, load_fraction=1, system_over_device=1)
     assert power is not None
     energy = run_energy(320_256, power, 1.2)
     assert energy.devices_wh == pytest.approx(89_671_680)
@@ -62,13 +62,14 @@ def test_the_implied_grid_gives_the_carbon_back():
     assert implied_kgco2e_per_kwh(run_kgco2e(5e8, grids), 5e8) == pytest.approx(grids)
 
 
+BY_CODE = {"FR": "FRA", "us": "USA", "VA": "US-VA", "gb": "GBR"}
 BY_KEY = {"us-east4": "us-east4", "FRA": "FRA", "fra": "FRA", "US-VA": "US-VA", "SE3": "SE3", "EastUS": "eastus", "world": "WORLD"}
 BY_NAME = {"france": "FRA", "Virginia": "US-VA", "United States": "USA", "sichuan": "CN-SC", "World average": "WORLD"}
 
 
-@pytest.mark.parametrize(("asked", "zone"), (BY_KEY | BY_NAME).items())
+@pytest.mark.parametrize(("asked", "zone"), (BY_KEY | BY_CODE | BY_NAME).items())
 def test_zones_are_found_by_key_and_by_name(asked, zone):
-    """A key, or the name of a country, state or province, in any case of letters."""
+    """A key, a two-letter code of a country or US state, or the name of a country, state or province, in any case of letters."""
     assert find_zone(GRID, asked)["zone"] == zone
 
 
@@ -86,3 +87,21 @@ def test_a_name_of_two_zones_is_refused():
     with pytest.raises(InputError, match="Georgia") as error:
         find_zone(GRID, "Georgia")
     assert "`GEO`" in str(error.value.hint) and "`US-GA`" in str(error.value.hint)
+
+
+def test_a_code_of_two_zones_is_refused():
+    """CA is Canada and California, DE Germany and Delaware."""
+    for code, country, state in (("CA", "CAN", "US-CA"), ("de", "DEU", "US-DE")):
+        with pytest.raises(InputError, match=code) as error:
+            find_zone(GRID, code)
+        assert f"`{country}`" in str(error.value.hint) and f"`{state}`" in str(error.value.hint)
+
+
+def test_a_scope_picks_its_energy():
+    """Devices, computers or facility; devices of a metered run are unknown; another scope is refused."""
+    energy = run_energy(1000, Power(400, 600), 1.2)
+    assert [in_scope(energy, scope) for scope in ("devices", "it", "facility")] == [400e3, 600e3, 720e3]
+    assert in_scope(metered_energy(433e6, 1.2), "devices") is None
+    with pytest.raises(InputError, match="planet") as error:
+        scope_named("planet")
+    assert "facility" in str(error.value.hint)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scaleplan.footprint.price import market_price, median, run_usd
+from scaleplan.errors import InputError, UnknownName
+from scaleplan.footprint.price import quantile, quote, run_usd, term_named
 
 
-def offer(provider: str, usd: float, date: str = "2026", **more: str) -> dict[str, str]:
-    row = {"provider": provider, "region": "", "device": "x", "term": "on_demand", "basis": "with host", "source": "s"}
+def offer(provider: str, usd: float, date: str = "2026-10-05", **more: str) -> dict[str, str]:
+    row = {"provider": provider, "region": "", "device": "x", "term": "on_demand", "source": "s"}
     return row | {"usd_per_device_hour": str(usd), "date": date} | more
 
 
@@ -20,38 +21,82 @@ def test_a_run_costs_its_hours_at_the_rate():
 
 
 def test_the_price_is_the_median_of_the_providers():
-    """Three providers at 2, 3 and 10: 3, and the spread beside it."""
-    found = market_price([offer("a", 2), offer("b", 3), offer("c", 10)], "x")
+    """Three providers at 2, 3 and 10: 3, and their 10 and 90 % points beside it, interpolated."""
+    found = quote([offer("a", 2), offer("b", 3), offer("c", 10)], "x")
 
     assert found is not None
-    assert (found.usd_per_device_hour, found.lowest, found.highest, found.n_providers) == (3, 2, 10, 3)
+    assert (found.usd_per_device_hour, found.at(0.1), found.at(0.9)) == (3, pytest.approx(2.2), pytest.approx(8.6))
+    assert found.votes == {"a": 2, "b": 3, "c": 10}
 
 
 def test_a_provider_counts_once():
     """Many regions of one provider cannot set the price: 2 against the median 10 of three regions is 6."""
-    found = market_price([offer("a", 2)] + [offer("b", usd, region=str(usd)) for usd in (9, 10, 30)], "x")
+    found = quote([offer("a", 2)] + [offer("b", usd, region=str(usd)) for usd in (9, 10, 30)], "x")
     assert found is not None and found.usd_per_device_hour == 6
 
 
-def test_only_the_newest_year_counts():
-    """An older price is history."""
-    found = market_price([offer("a", 2, "2025-03-01"), offer("b", 4, "2026")], "x")
-    assert found is not None and (found.usd_per_device_hour, found.year) == (4, 2026)
+def test_a_provider_votes_with_its_newest_month():
+    """What it asked before is history, also within the window."""
+    found = quote([offer("a", 2, "2026-08-30"), offer("a", 4, "2026-10-01"), offer("a", 6, "2026-10-30")], "x")
+    assert found is not None and found.votes == {"a": 5}
+
+
+def test_votes_are_of_the_last_two_years():
+    """24 months before the newest price of any device: 2024-10 counts, 2024-09 does not; a year alone is its July."""
+    newest = offer("z", 1, "2026-10-05", device="another")
+    found = quote([newest, offer("a", 2, "2024-10-31"), offer("b", 4, "2024-09-30"), offer("c", 3, "2025"), offer("d", 9, "2024")], "x")
+    assert found is not None and found.votes == {"a": 2, "c": 3}
+
+
+def test_a_device_priced_only_before_has_its_newest_year_and_is_old():
+    """2021 and 2022 are before the window: the prices of 2022, marked old."""
+    found = quote([offer("z", 1, device="another"), offer("a", 2, "2021-07-01"), offer("b", 4, "2022-02-01"), offer("c", 6, "2022")], "x")
+    assert found is not None
+    assert (found.votes, found.is_old, found.newest, found.oldest) == ({"b": 4, "c": 6}, True, "2022", "2022-02-01")
+
+
+@pytest.mark.parametrize(("date", "is_old"), [("2025-10-01", False), ("2025-09-30", True)])
+def test_a_price_over_a_year_old_is_old(date, is_old):
+    """Twelve months before the newest price of the table is not, thirteen is."""
+    found = quote([offer("z", 1, device="another"), offer("a", 2, date)], "x")
+    assert found is not None and found.is_old is is_old
 
 
 def test_offers_of_another_kind_do_not_count():
-    """Spot prices, prices without the host and prices of other devices are not the price on demand."""
-    others = [offer("a", 1, term="spot"), offer("b", 1, basis="device only"), offer("c", 1, device="y")]
-    assert market_price(others, "x") is None
-    assert market_price([*others, offer("d", 5)], "x").usd_per_device_hour == 5
+    """Spot prices and prices of other devices are not the price on demand."""
+    others = [offer("a", 1, term="spot"), offer("c", 1, device="y")]
+    assert quote(others, "x") is None
+    found = quote([*others, offer("d", 5)], "x")
+    assert found is not None and found.usd_per_device_hour == 5
 
 
 def test_one_provider_can_be_asked():
-    """With a provider, its own price."""
-    assert market_price([offer("a", 2), offer("b", 3)], "x", provider="b").usd_per_device_hour == 3
+    """With a provider, in any case of letters, its own price; one without is refused, with the names of those that have one."""
+    offers = [offer("a", 2), offer("b", 3), offer("spot only", 1, term="spot")]
+    found = quote(offers, "x", provider="B")
+    assert found is not None and found.usd_per_device_hour == 3
+    with pytest.raises(UnknownName, match="spot only") as error:
+        quote(offers, "x", provider="spot only")
+    assert "a, b" in str(error.value.hint)
 
 
-@pytest.mark.parametrize(("values", "middle"), [([3], 3), ([1, 9, 2], 2), ([4, 1, 2, 3], 2.5)])
-def test_median(values, middle):
-    """The middle value, or the mean of the two in the middle."""
-    assert median(values) == middle
+def test_a_region_has_its_own_price_where_there_is_one():
+    """Offers of the region alone; a region without one has the provider's."""
+    offers = [offer("a", 2, region="east"), offer("a", 8, region="west")]
+    asked = {region: quote(offers, "x", provider="a", region=region) for region in ("east", "west", "north")}
+    assert {region: found and found.usd_per_device_hour for region, found in asked.items()} == {"east": 2, "west": 8, "north": 5}
+
+
+def test_terms_have_names():
+    """A term that does not exist is refused with the list."""
+    assert term_named("committed_1y") == "committed_1y"
+    with pytest.raises(InputError, match="committed_9y") as error:
+        term_named("committed_9y")
+    assert "committed_3y" in str(error.value.hint)
+
+
+@pytest.mark.parametrize(("values", "level", "point"), [([3], 0.9, 3), ([1, 9, 2], 0.5, 2), ([4, 1, 2, 3], 0.5, 2.5), ([0, 10], 0.1, 1)])
+def test_quantile(values, level, point):
+    """Between neighbours in proportion, as numpy has it."""
+    assert quantile(values, level) == pytest.approx(point)
+    assert quantile(values, level) == pytest.approx(np.quantile(values, level))

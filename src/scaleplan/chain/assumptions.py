@@ -14,7 +14,7 @@ from scaleplan.chain.cost import Price, Rate, Site
 from scaleplan.errors import InputError, UsageError
 from scaleplan.footprint.carbon import find_zone
 from scaleplan.footprint.energy import Power, given_power, site_pue, training_power
-from scaleplan.footprint.price import market_price
+from scaleplan.footprint.price import quote
 from scaleplan.machine.run_time import FLOPS_KINDS, peak_of
 
 Defaults = Mapping[str, Any]
@@ -66,16 +66,14 @@ def price_of(device: library.Preset, usd_per_device_hour: float | None, defaults
         return Price(usd_per_device_hour, "given", ()), []
     usual = defaults["price"]
     offered_as = device.data.get("priced_as", device.name)
-    found = market_price(library.rows("prices"), offered_as, term=usual["term"], basis=usual["basis"])
+    found = quote(library.rows("prices"), offered_as, term=usual["term"])
     if found is None:
         return None, [f"No price of {device.name} is known: add --usd-per-device-hour for dollars."]
     rate = units.show_usd(found.usd_per_device_hour)
-    who = (
-        "1 provider"
-        if found.n_providers == 1
-        else f"{found.n_providers} providers, {units.show_usd(found.lowest)} to {units.show_usd(found.highest)}"
-    )
-    remark = f"Price not given: {rate} a device-hour, median on demand of {found.year} ({who})."
+    ends = f"{units.show_usd(found.at(0.1))} to {units.show_usd(found.at(0.9))}"
+    who = "1 provider" if len(found.votes) == 1 else f"{len(found.votes)} providers, {ends}"
+    old = "; this price is old" if found.is_old else ""
+    remark = f"Price not given: {rate} a device-hour, median on demand, newest {found.newest} ({who}{old})."
     return Price(found.usd_per_device_hour, "assumed", found.sources), [remark]
 
 
@@ -97,10 +95,12 @@ def power_of(device: library.Preset, device_power: str | None, defaults: Default
         rated = rated_table.get("tdp_w")
         if device_power == "tdp" and rated is None:
             raise InputError(f"the rated power of `{device.name}` is not known", hint="give it in watts: --device-power 400W")
-        power = given_power(rated if device_power == "tdp" else units.watts(device_power), power, usual["system_over_device"])
+        power = given_power(power, rated if device_power == "tdp" else units.watts(device_power), None, usual["system_over_device"])
     if power is None:
         return None, cited, [f"The power of {device.name} is not known: add --device-power for energy and CO2e."]
-    remark = f"Power of a device in training: {power.device_w:.0f} W, with host and network {power.system_w:.0f} W ({power.standing})."
+    remark = (
+        f"Power of a device in training: {power.device_w:.0f} W, with host and network {power.system_w:.0f} W ({power.system_standing})."
+    )
     return power, cited, [remark]
 
 

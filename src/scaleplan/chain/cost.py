@@ -114,11 +114,11 @@ def energy_lines(hours: Line, power: Power, power_sources: tuple[str, ...], site
     an_hour = run_energy(1, power, site.pue)
     devices = scaled(
         hours, an_hour.devices_wh, "energy_devices_wh", "energy, devices alone", "Wh", "device_hours * device_power_w",
-        {"device_hours": hours.value, "device_power_w": power.device_w}, power_sources, power.standing,
+        {"device_hours": hours.value, "device_power_w": power.device_w}, power_sources, power.device_standing,
     )  # fmt: skip
     computers = scaled(
         hours, an_hour.it_wh, "energy_it_wh", "energy, with host and network", "Wh", "device_hours * system_power_w",
-        {"device_hours": hours.value, "system_power_w": power.system_w}, power_sources, power.standing,
+        {"device_hours": hours.value, "system_power_w": power.system_w}, power_sources, power.system_standing,
     )  # fmt: skip
     return [devices, computers, facility_line(computers, site)]
 

@@ -1,18 +1,22 @@
 """Watt-hours -> kg of CO2e, and the zone whose electricity it was.
 
 Operational and location-based: emissions of the grid that the electricity came from, whatever certificates were bought.
-Making the devices is not in it; presets/hardware has `embodied.kgco2e` where a vendor has published it.
+Making the devices is not in it: `embodied` counts that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 from scaleplan.errors import InputError, UnknownName
+from scaleplan.footprint.energy import Energy
+from scaleplan.wording import question
 
 Zone = Mapping[str, str]
 """A row of presets/grid.csv."""
+Scope = Literal["devices", "it", "facility"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 KINDS_KNOWN_BY_NAME = ("country", "us-state", "cn-province", "world")
 """Zones that people call by name; cities of cloud regions and parts of a grid are not unique enough."""
@@ -32,21 +36,41 @@ def implied_kgco2e_per_kwh(kgco2e: Any, energy_wh: Any) -> Any:
     return kgco2e / (energy_wh / 1000)
 
 
-def find_zone(zones: Sequence[Zone], name: str) -> Zone:
-    """The zone of a key (`us-east4`, `FRA`, `US-VA`) or of a name (`France`, `Virginia`), in any case of letters.
+def scope_named(name: str) -> Scope:
+    """A carbon scope by its name; InputError lists the scopes."""
+    for scope in SCOPES:
+        if name == scope:
+            return scope
+    raise InputError(f"no carbon scope `{name}`", hint=f"the scopes are {', '.join(SCOPES)}")
 
-    Raises UnknownName with near names, and InputError for a name that two zones have.
+
+def in_scope(energy: Energy, scope: Scope) -> Any:
+    """The energy that a scope counts; None where a meter did not tell it apart."""
+    return {"devices": energy.devices_wh, "it": energy.it_wh, "facility": energy.facility_wh}[scope]
+
+
+def find_zone(zones: Sequence[Zone], name: str) -> Zone:
+    """The zone of a key (`us-east4`, `FRA`, `US-VA`), of a two-letter code (`FR`, `VA`) or of a name (`France`), in any case.
+
+    Raises UnknownName with near names, and InputError for a code or name that two zones have.
     """
     asked = name.strip().lower()
     for zone in zones:
         if zone["zone"].lower() == asked:
             return zone
-    named = [zone for zone in zones if zone["kind"] in KINDS_KNOWN_BY_NAME]
-    found = [zone for zone in named if zone["name"].lower() == asked]
+    found = coded(zones, asked) or [zone for zone in zones if zone["kind"] in KINDS_KNOWN_BY_NAME and zone["name"].lower() == asked]
     if len(found) > 1:
-        keys = " or ".join(f"`{zone['zone']}` ({zone['kind']})" for zone in found)
-        raise InputError(f"`{name}` is the name of {len(found)} zones", hint=f"say {keys}")
+        keys = " or ".join(f"`{zone['zone']}` ({zone['name']}, {zone['kind']})" for zone in found)
+        raise InputError(f"`{name}` stands for {len(found)} zones", hint=f"say {keys}")
     if not found:
-        known = [zone["zone"].lower() for zone in zones] + [zone["name"].lower() for zone in named]
-        raise UnknownName("region", name, known, where="list them with `scaleplan presets grid`")
+        known = [zone["zone"].lower() for zone in zones]
+        known += [zone["name"].lower() for zone in zones if zone["kind"] in KINDS_KNOWN_BY_NAME]
+        raise UnknownName("region", name, known, where=f"list them with `{question('presets', 'grid')}`")
     return found[0]
+
+
+def coded(zones: Sequence[Zone], asked: str) -> list[Zone]:
+    """The country and the US state that a two-letter code stands for."""
+    if len(asked) != 2:
+        return []
+    return [zone for zone in zones if zone.get("iso2", "").lower() == asked or zone["zone"].lower() == f"us-{asked}"]

@@ -17,14 +17,16 @@ from typing import Any, NamedTuple
 class Power(NamedTuple):
     """Average power of one device while it trains.
 
-    device_w  the device alone
-    system_w  with its share of host, fans and network, before the PUE
-    standing  measured (on this device), assumed (from its rated power) or given
+    device_w         the device alone
+    system_w         with its share of host, fans and network, before the PUE
+    device_standing  measured (on devices of this kind), estimate (from the rated power) or given
+    system_standing  likewise; the sum of a measured and an estimated part is an estimate
     """
 
     device_w: Any
     system_w: Any
-    standing: str
+    device_standing: str = "estimate"
+    system_standing: str = "estimate"
 
 
 class Energy(NamedTuple):
@@ -49,13 +51,22 @@ def training_power(device: Mapping[str, Any], load_fraction: float, system_over_
     if device_w is None:
         return None
     system_w = measured.get("system_w", device_w * system_over_device)
-    return Power(device_w, system_w, "measured" if measured else "assumed")
+    return Power(device_w, system_w, *("measured" if key in measured else "estimate" for key in ("device_w", "system_w")))
 
 
-def given_power(device_w: Any, usual: Power | None, system_over_device: float) -> Power:
-    """Power of a device that is said to draw `device_w`: the node's share grows in proportion, as it `usual`ly stands to the device."""
-    ratio = usual.system_w / usual.device_w if usual else system_over_device
-    return Power(device_w, device_w * ratio, "given")
+def given_power(usual: Power | None, device_w: Any, system_w: Any, system_over_device: float) -> Power | None:
+    """Power of which the device's part, the system's or both are given; None where what is left out is not known either.
+
+    A given device power does not move the host: host, fans and network draw what they `usual`ly do.
+    """
+    if usual is None:
+        if device_w is None:
+            return None
+        usual = Power(device_w, device_w * system_over_device)
+    drawn, device_standing = (usual.device_w, usual.device_standing) if device_w is None else (device_w, "given")
+    if system_w is not None:
+        return Power(drawn, system_w, device_standing, "given")
+    return Power(drawn, drawn + usual.system_w - usual.device_w, device_standing, usual.system_standing if device_w is None else "estimate")
 
 
 def run_energy(device_hours: Any, power: Power, pue: Any) -> Energy:
