@@ -6,13 +6,25 @@ because activations were thrown away (full recomputation: one more forward pass,
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
 from scaleplan.errors import InputError, NotSupported
+from scaleplan.numeric import log
+from scaleplan.wording import field
 
 MODEL_FLOPS_PER_PARAM_TOKEN = 6  # 2 forward, 2 for the gradient of the activations, 2 for that of the weights
 HARDWARE_FLOPS_PER_PARAM_TOKEN = {"none": 6, "full": 8}  # narayanan2021: full recomputation repeats the forward pass
 FLOPS_KINDS = ("model", "hardware")
+MfuOf = Literal["run", "step"]
+
+
+class Mfu(NamedTuple):
+    """A utilisation that is not known exactly: 10, 50 and 90 % points."""
+
+    p10: float
+    p50: float
+    p90: float
 
 
 def training_flops(n_active_params: Any, n_tokens: Any) -> Any:
@@ -26,8 +38,8 @@ def flops_to_do(model_flops: Any, flops_kind: str, recompute: str) -> Any:
         return model_flops
     if recompute not in HARDWARE_FLOPS_PER_PARAM_TOKEN:
         raise NotSupported(
-            f"a hardware rate under `--recompute {recompute}` cannot be turned into time without the layers' attention",
-            hint="give the rate of model FLOP: --flops-kind model, or --mfu",
+            f"a hardware rate under {field('recompute')} `{recompute}` cannot be turned into time without the layers' attention",
+            hint=f"give the rate of model FLOP: {field('flops_kind')} model, or {field('mfu')}",
         )
     return model_flops * HARDWARE_FLOPS_PER_PARAM_TOKEN[recompute] / MODEL_FLOPS_PER_PARAM_TOKEN
 
@@ -46,6 +58,37 @@ def device_hours(flops: Any, flops_per_s: Any, goodput: Any = 1.0) -> Any:
 def model_flops_utilisation(model_flops: Any, hours: Any, peak_flops_per_s: Any) -> Any:
     """Share of the peak that went into model FLOP over these device-hours (MFU)."""
     return model_flops / (hours * 3600 * peak_flops_per_s)
+
+
+def whole_run_mfu(usual: Mapping[str, Any], n_active_params: float | None = None, convention: str = "six_n") -> Mfu:
+    """MFU of a whole run of which only the size is known; `usual` is the table `whole_run_mfu` of presets/defaults.toml.
+
+    n_active_params  the interval narrows with it, between the table's two sizes in proportion to its logarithm; the median stays
+    convention       the utilisation of FLOP counted this way: 6 N D times the ratio of the counts, so that an ordinary run takes
+                     the same hours in every convention; InputError for a convention without a ratio
+    """
+    ratios = usual["over_six_n"]
+    if convention != "six_n" and not isinstance(ratios.get(convention), float):
+        raise InputError(f"no usual MFU is known for FLOP counted as `{convention}`", hint=f"give {field('mfu')}")
+    ratio = 1.0 if convention == "six_n" else ratios[convention]
+    narrow = 0.0 if n_active_params is None else share_between(usual["by_size"]["n_params"], n_active_params)
+    small, large = (usual["by_size"][key] for key in ("p10_p90_small", "p10_p90_large"))
+    ends = [a ** (1 - narrow) * b**narrow for a, b in zip(small, large, strict=True)]
+    return Mfu(ends[0] * ratio, usual["p50"] * ratio, ends[1] * ratio)
+
+
+def share_between(ends: tuple[float, float], size: float) -> float:
+    """Where a size lies between two others on a logarithmic scale: 0 at or below the first, 1 at or above the second."""
+    share = (log(size) - log(ends[0])) / (log(ends[1]) - log(ends[0]))
+    return float(min(1.0, max(0.0, share)))
+
+
+def fewest_devices(device_hours: float, within_s: float) -> int:
+    """The fewest devices whose wall time, device_hours * 3600 / n_devices, is within a time."""
+    n_devices = max(1, -int(-device_hours * 3600 // within_s))
+    while device_hours * 3600 / n_devices > within_s:  # a quotient that rounding put above the limit
+        n_devices += 1
+    return n_devices
 
 
 def likely_hardware_rate(mfu: float, recompute: str, best_run_mfu: float) -> bool:

@@ -1,0 +1,61 @@
+"""Hours of a run whose layout is not known, and the utilisation it is assumed to have."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scaleplan import library
+from scaleplan.errors import InputError, NotSupported
+from scaleplan.machine.run_time import device_hours, fewest_devices, flops_to_do, whole_run_mfu
+
+USUAL = library.defaults()["whole_run_mfu"]
+
+
+def test_nothing_known_is_the_spread_of_all_published_runs():
+    """39 whole runs: 0.16, 0.29 and 0.52 of the peak."""
+    assert whole_run_mfu(USUAL) == pytest.approx((0.16, 0.29, 0.52))
+
+
+@pytest.mark.parametrize("size", [2e10, 1e12])
+def test_a_large_run_is_known_better(size):
+    """From 2e10 active parameters on, 0.22 to 0.40; the median is the same."""
+    assert whole_run_mfu(USUAL, size) == pytest.approx((0.22, 0.29, 0.40))
+
+
+def test_the_spread_narrows_with_size_without_a_jump():
+    """Over sizes in rising order the low point never falls and the high one never rises, and no step is above 2 %."""
+    points = np.array([whole_run_mfu(USUAL, size) for size in np.geomspace(1e8, 1e12, 200)])
+    low, high = np.diff(np.log(points[:, 0])), np.diff(np.log(points[:, 2]))
+    assert low.min() >= -1e-12 and high.max() <= 1e-12
+    assert max(np.abs(low).max(), np.abs(high).max()) < 0.02
+    assert np.ptp(points[:, 1]) == 0
+
+
+def test_hours_do_not_depend_on_the_convention():
+    """An ordinary run: FLOP counted exactly over their own MFU take the hours that 6 N D over its MFU take."""
+    flops = {"six_n": 1e24, "exact": 1e24 * USUAL["over_six_n"]["exact"], "kaplan": 1e24 * USUAL["over_six_n"]["kaplan"]}
+    hours = [device_hours(count, 1e15 * whole_run_mfu(USUAL, 7e9, name).p50) for name, count in flops.items()]
+    assert hours == pytest.approx([hours[0]] * 3)
+
+
+def test_a_convention_without_a_ratio_is_refused():
+    """Nothing is known of the usual utilisation of FLOP counted in an unknown way."""
+    with pytest.raises(InputError, match="hand-counted"):
+        whole_run_mfu(USUAL, 7e9, "hand-counted")
+
+
+@pytest.mark.parametrize(("hours", "within_s", "n_devices"), [(100, 36_000, 10), (100.001, 36_000, 11), (0.5, 86_400, 1), (3, 3600, 3)])
+def test_fewest_devices(hours, within_s, n_devices):
+    """In time, and one fewer is late."""
+    assert fewest_devices(hours, within_s) == n_devices
+    assert hours * 3600 / n_devices <= within_s
+    assert n_devices == 1 or hours * 3600 / (n_devices - 1) > within_s
+
+
+def test_full_recomputation_repeats_the_forward_pass():
+    """A rate that counts it has 8 N D to do instead of 6 N D; what selective recomputation repeats is not known here."""
+    assert flops_to_do(6e20, "hardware", "full") == pytest.approx(8e20)
+    assert flops_to_do(6e20, "model", "full") == 6e20
+    with pytest.raises(NotSupported, match="selective"):
+        flops_to_do(6e20, "hardware", "selective")
