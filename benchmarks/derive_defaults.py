@@ -5,8 +5,8 @@
 Prints each derived value beside the one in the file, and exits 1 where they differ by more than rounding to two digits.
 
     whole_run_mfu.over_six_n  FLOP by each convention over 6 N D: median over the dense models that have a published whole run,
-                              each at the sequence length of its training. Hours of an ordinary run then do not depend on
-                              the convention
+                              each at the sequence length of its training, as far as the convention describes it. Hours of an
+                              ordinary run then do not depend on the convention
     goodput                   whole-run MFU over step MFU of the runs in `goodput.runs`: log-normal, its 10 and 90 % points
                               those of a next run (Student's t with the error of the mean)
     power                     a device counts once: the median of its observations of pre-training in power.csv; then the 10, 50
@@ -47,6 +47,9 @@ def over_six_n() -> dict[str, float]:
         bill, length = bill_of(arch_of_preset(data)), data["training"]["seq_len"]
         counts = training_flops(bill, count_params(bill), Lengths(length, length))
         for convention, flops in counts.items():
+            if flops is None and convention != "exact_causal_windowed":  # a convention that does not describe the shape
+                continue
+            flops = counts["exact_causal"] if flops is None else flops  # no windows: they hide nothing
             ratios.setdefault(convention, []).append(float(flops) / float(counts["six_n"]))
     return {convention: median(found) for convention, found in ratios.items() if convention != "six_n"}
 
