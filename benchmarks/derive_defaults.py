@@ -46,11 +46,10 @@ def over_six_n() -> dict[str, float]:
         data = library.load("models", name).data
         bill, length = bill_of(arch_of_preset(data)), data["training"]["seq_len"]
         counts = training_flops(bill, count_params(bill), Lengths(length, length))
-        for convention, flops in counts.items():
-            if flops is None and convention != "exact_causal_windowed":  # a convention that does not describe the shape
-                continue
-            flops = counts["exact_causal"] if flops is None else flops  # no windows: they hide nothing
-            ratios.setdefault(convention, []).append(float(flops) / float(counts["six_n"]))
+        windows_hide_nothing = {"exact_causal_windowed": counts["exact_causal"]} if counts["exact_causal_windowed"] is None else {}
+        for convention, flops in (counts | windows_hide_nothing).items():
+            if flops is not None:  # a convention that describes the shape
+                ratios.setdefault(convention, []).append(float(flops) / float(counts["six_n"]))
     return {convention: median(found) for convention, found in ratios.items() if convention != "six_n"}
 
 
