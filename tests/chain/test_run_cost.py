@@ -70,7 +70,7 @@ METERED = CostInputs(energy_it_wh=Input(433e6), pue=Input(1.2), kgco2e_per_kwh=I
 HOURS = CostInputs(
     device_hours=Input(1000), device_power_w=Input(500), system_power_w=Input(800), pue=Input(1.25), kgco2e_per_kwh=Input(0.4)
 )
-HARDWARE_RATE = inputs_for(hardware_flops_per_model_flop=Input(8 / 6, "exact"))
+HARDWARE_RATE = inputs_for(hardware_flops=Input(8 * 70e9 * 2e12, "exact"))
 
 
 @pytest.mark.parametrize("scope", ["devices", "it", "facility"])
@@ -112,7 +112,7 @@ def test_hours_of_a_run_are_arithmetic():
     at = inputs_for(mfu=Input(0.42))
     assert run_cost(at).device_hours == pytest.approx(pure)
     assert run_cost(at._replace(goodput=Input(0.8))).device_hours == pytest.approx(pure / 0.8)
-    assert run_cost(at._replace(hardware_flops_per_model_flop=Input(4 / 3))).device_hours == pytest.approx(pure * 4 / 3)
+    assert run_cost(at._replace(hardware_flops=Input(8 * 70e9 * 2e12))).device_hours == pytest.approx(pure * 4 / 3)
 
 
 def test_unknown_stays_unknown():

@@ -39,7 +39,7 @@ class CostInputs(NamedTuple):
     """What the cost of a run follows from. One of `training_flops`, `device_hours` and `energy_it_wh` is given; None is unknown.
 
     training_flops          model FLOP of the run
-    hardware_flops_per_model_flop  where the rate counts recomputed FLOP too; None for a rate of model FLOP
+    hardware_flops          with the recomputed ones, where the rate counts them; None for a rate of model FLOP
     peak_flops_per_s, mfu   the rate of one device, of the kind that is counted; its spread is that of `mfu`
     goodput                 share of the wall time in which the run advances; 1 where the rate is of the whole run
     device_power_w          average power of one device
@@ -49,7 +49,7 @@ class CostInputs(NamedTuple):
     """
 
     training_flops: Input | None = None
-    hardware_flops_per_model_flop: Input | None = None
+    hardware_flops: Input | None = None
     peak_flops_per_s: Input | None = None
     mfu: Input | None = None
     goodput: Input = Input(1.0, "exact")
@@ -137,11 +137,10 @@ def hours_of(inputs: CostInputs) -> Any:
     """Device-hours as given, else of the FLOP at the rate; None where neither is known."""
     if inputs.device_hours is not None:
         return inputs.device_hours.value
-    if inputs.training_flops is None or inputs.peak_flops_per_s is None or inputs.mfu is None:
+    flops = inputs.hardware_flops or inputs.training_flops
+    if flops is None or inputs.peak_flops_per_s is None or inputs.mfu is None:
         return None
-    repeated = inputs.hardware_flops_per_model_flop
-    flops = inputs.training_flops.value * (repeated.value if repeated else 1)
-    return device_hours(flops, inputs.peak_flops_per_s.value * inputs.mfu.value, inputs.goodput.value)
+    return device_hours(flops.value, inputs.peak_flops_per_s.value * inputs.mfu.value, inputs.goodput.value)
 
 
 def power_of(inputs: CostInputs) -> Power | None:
@@ -236,8 +235,8 @@ def formula_of(key: str, inputs: CostInputs) -> str | None:
     counted = ENERGY_OF_SCOPE[inputs.carbon_scope]
     if getattr(inputs, key, None) is not None:
         return None
-    if key == "device_hours" and inputs.hardware_flops_per_model_flop is not None:
-        return f"hardware_flops_per_model_flop * {FORMULAS[key]}"
+    if key == "device_hours" and inputs.hardware_flops is not None:
+        return FORMULAS[key].replace("training_flops", "hardware_flops")
     if key == "kgco2e":
         return f"{counted} / 1000 * kgco2e_per_kwh"
     if key == "implied_kgco2e_per_kwh":
