@@ -70,6 +70,7 @@ class StackShares(NamedTuple):
     balanced            layers are spread over stages so that the head counts as some of them; else it comes on top of the last stage
     expert_launches     kernel launches of a layer of experts beyond those of a dense one
     dispatch_hidden     share of the all-to-all of experts behind computation
+    pace                measured over predicted seconds, of a stack that a measured step corrected
     """
 
     fusion: float
@@ -89,6 +90,7 @@ class StackShares(NamedTuple):
     balanced: bool = True
     expert_launches: float = 0
     dispatch_hidden: float = 0
+    pace: float = 1.0
 
 
 class Spread(NamedTuple):

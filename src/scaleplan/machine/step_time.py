@@ -21,6 +21,7 @@ from scaleplan.numeric import ceil_div, floats, log, maximum, minimum, where
 
 OPTIMIZER_BYTES = 30  # memory traffic of one parameter's update: gradients, master weights, two moments, read and written
 STEP_LAUNCHES = 40
+SHARDS_GRADIENTS = 2
 GATHERS_WEIGHTS = 3  # the stage of ZeRO from which weights are divided
 LOG_2 = 0.6931471805599453
 PARTS = ("matmul", "attention", "memory", "launch", "tp", "cp", "ep", "bubble", "p2p", "dp", "optimizer", "fixed")
@@ -77,6 +78,10 @@ class StepTime(NamedTuple):
     def exposed_s(self) -> Seconds:
         """Communication that is not hidden."""
         return self.tp_s + self.cp_s + self.ep_s + self.p2p_s + self.dp_s
+
+    def times(self, factor: float) -> StepTime:
+        """Every part by a factor; what is uncertain stays."""
+        return self if factor == 1.0 else StepTime._make([*(factor * value for value in self[: len(PARTS)]), self.u_host, self.u_nodes])
 
     def parts(self) -> dict[str, Seconds]:
         """By name; they add up to the step."""
@@ -210,16 +215,18 @@ def weight_groups(layout: Layout, on: Kernels) -> tuple[Any, Any]:
     return group(shards, layout.tp, on.device), group(experts, layout.expert_tp * layout.ep, on.device)
 
 
-def reduction_s(sums: Sums, ranks: Ranks, on: Kernels, share: Any) -> Seconds:
+def reduction_s(sums: Sums, ranks: Ranks, on: Kernels, share: Any, n_micro_batches: Size) -> Seconds:
     """Gradients of a step over the data parallel ranks: an all-reduce, or a reduce-scatter and a gather of new weights.
 
-    G w all-reduced; with a sharded optimizer G w reduced and 2 w gathered. Source: rajbhandari2020 section 7.
+    G w all-reduced; with a sharded optimizer G w reduced and 2 w gathered; with sharded gradients (ZeRO 2) they are reduced for each
+    micro-batch. Source: rajbhandari2020 section 7.
     """
     layout, gradient = ranks.layout, on.shares.stack.gradient_bytes
     network, (dense, routed) = network_of(on), weight_groups(layout, on)
     held = ((share * sums.dense + sums.outside, dense), (share * sums.routed, routed))
     plain = total(all_reduce(gradient * w, ranks_of, network) for w, ranks_of in held)
-    sharded = total(gather((gradient + WIDTH) * w, ranks_of, network) for w, ranks_of in held)
+    times = where(layout.zero_stage == SHARDS_GRADIENTS, n_micro_batches, 1)
+    sharded = total(times * gather(gradient * w, ranks_of, network) + gather(WIDTH * w, ranks_of, network) for w, ranks_of in held)
     return where(layout.zero_stage == 0, plain, where(layout.zero_stage < GATHERS_WEIGHTS, sharded, 0.0))
 
 
@@ -255,8 +262,9 @@ def assembled(sums: Sums, ranks: Ranks, step: Step, on: Kernels, d_model: Size) 
     share = stages.share
     mine = sums.layers.times(share).plus(sums.head)
     scale = m * stages.slowest_s / (mine.total_s + share * gathers)
-    reduction = reduction_s(sums, ranks, on, share)
-    return StepTime(
+    reduction = reduction_s(sums, ranks, on, share, m)
+    behind = where(layout.zero_stage == SHARDS_GRADIENTS, m, 1) * stages.slowest_s
+    time = StepTime(
         matmul_s=mine.product_s * scale,
         attention_s=mine.attention_s * scale,
         memory_s=mine.memory_s * scale,
@@ -266,12 +274,13 @@ def assembled(sums: Sums, ranks: Ranks, step: Step, on: Kernels, d_model: Size) 
         ep_s=mine.ep_s * scale,
         bubble_s=bubble_s(step.schedule, layout.pp, layout.n_virtual_stages, stage_pass(stages.pace_s, sums)),
         p2p_s=m * transfers_s(ranks, on, d_model),
-        dp_s=share * gathers * scale + exposed_reduction_s(reduction, layout, on, stages.slowest_s),
+        dp_s=share * gathers * scale + exposed_reduction_s(reduction, layout, on, behind),
         optimizer_s=update_s(sums, layout, share, on),
         fixed_s=stack.fixed_s + 0.0 * scale,
         u_host=sums.layers.u_host,
         u_nodes=log(maximum(1, layout.n_devices / on.device.n_linked)) / LOG_2 / 10,
     )
+    return time.times(stack.pace)
 
 
 def stage_pass(pace_s: Seconds, sums: Sums) -> PassTimes:

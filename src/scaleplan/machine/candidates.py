@@ -1,0 +1,196 @@
+"""Every layout of a model on so many devices, as arrays: which are legal, and what is wrong with the others."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from scaleplan.machine.layout import Fixed, Layout, rules
+from scaleplan.model.passes import RECOMPUTATIONS
+
+LEAST_FIRST = ("none", "selective", "per-op", "full")
+"""Recomputation by what it costs."""
+LEGAL = 0  # the reason of a candidate that no rule rejects
+
+
+class Space(NamedTuple):
+    """What is searched.
+
+    n_devices, seq_len, global_batch_size_seqs  of the run
+    recompute        the recomputations that are tried
+    zero_stages      stages of ZeRO
+    stores_scores    attention writes its scores: only then is selective recomputation another thing than none
+    most_micro       largest micro-batch, in sequences
+    """
+
+    n_devices: int
+    seq_len: int
+    global_batch_size_seqs: int
+    recompute: tuple[str, ...] = LEAST_FIRST
+    zero_stages: tuple[int, ...] = (0, 1, 2, 3)
+    stores_scores: bool = False
+    most_micro: int = 2**20
+
+
+class Candidates(NamedTuple):
+    """Layouts as arrays, and how each is run; `recompute` indexes LEAST_FIRST, `reason` the rules that reject (0: none)."""
+
+    tp: Any
+    pp: Any
+    cp: Any
+    dp: Any
+    ep: Any
+    etp: Any
+    n_virtual_stages: Any
+    micro_batch_size_seqs: Any
+    zero_stage: Any
+    sequence_parallel: Any
+    recompute: Any
+    reason: Any
+
+    @property
+    def n(self) -> int:
+        """How many."""
+        return int(self.tp.size)
+
+    def take(self, places: Any) -> Candidates:
+        """Some of them."""
+        return Candidates._make(column[places] for column in self)
+
+    def layout(self) -> Layout:
+        """Their degrees of parallelism."""
+        own = None if (self.etp == self.tp).all() else self.etp
+        return Layout(
+            self.tp, self.pp, self.cp, self.dp, self.ep, self.n_virtual_stages, self.zero_stage, self.sequence_parallel, None, own
+        )
+
+
+class Enumerated(NamedTuple):
+    """All candidates by degree and micro-batch, and the choices that each of them has; together they are every candidate.
+
+    space    what is searched
+    shapes   degrees and micro-batches, with the rule that rejects each
+    choices  ZeRO, sequence parallel and recomputation: (stage, sequence parallel, recomputation)
+    reasons  what the numbers of `reason` mean
+    """
+
+    space: Space
+    shapes: Candidates
+    choices: tuple[tuple[int, bool, int], ...]
+    reasons: list[str]
+
+    @property
+    def n_considered(self) -> int:
+        return self.shapes.n * len(self.choices)
+
+    def legal(self) -> Candidates:
+        """Legal shapes with every choice that differs from a simpler one."""
+        import numpy as np
+
+        legal = self.shapes.take(np.flatnonzero(self.shapes.reason == LEGAL))
+        return expanded(legal, self)
+
+    def everything(self) -> Candidates:
+        """Every candidate, for a ledger; the rule that rejects a shape rejects all its choices."""
+        return expanded(self.shapes, self)
+
+
+# ------------------------------------------------------------------------------------------------------------------- shapes
+
+
+def divisors(n: int) -> list[int]:
+    """All divisors, in order."""
+    small = [d for d in range(1, int(n**0.5) + 1) if n % d == 0]
+    return sorted({*small, *(n // d for d in small)})
+
+
+def degrees(n_devices: int) -> list[tuple[int, int, int, int]]:
+    """Every (tp, pp, cp, dp) whose product is the number of devices."""
+    found = []
+    for tp in divisors(n_devices):
+        for pp in divisors(n_devices // tp):
+            found += [(tp, pp, cp, n_devices // (tp * pp * cp)) for cp in divisors(n_devices // (tp * pp))]
+    return found
+
+
+def enumerate_layouts(space: Space, sizes: Fixed) -> Enumerated:
+    """Degrees x virtual stages x experts' degrees x micro-batches, each with the first rule that it breaks."""
+    import numpy as np
+
+    virtual = divisors(int(sizes.n_layers))
+    experts = divisors(int(sizes.n_experts)) if sizes.n_experts else [1]
+    micro = [b for b in divisors(space.global_batch_size_seqs) if b <= space.most_micro]
+    base = np.array(degrees(space.n_devices), dtype=np.int64)
+    own = (0, 1) if sizes.n_experts else (0,)  # etp: that of the rest, or 1
+    axes = np.meshgrid(np.arange(len(base)), virtual, experts, own, micro, indexing="ij")
+    differs = (axes[3] == 0) | (base[axes[0], 0] > 1)
+    which, vpp, ep, alone, micro_batch = (axis[differs] for axis in axes)
+    tp, pp, cp, dp = (base[which, column] for column in range(4))
+    none = np.zeros(len(tp), dtype=np.int64)
+    etp = np.where(alone == 1, 1, tp)
+    shapes = Candidates(tp, pp, cp, dp, ep, etp, vpp, micro_batch, none, none > 0, none, none)
+    reasons, broken = broken_rules(shapes, space, sizes)
+    return Enumerated(space, shapes._replace(reason=broken), choices_of(space), reasons)
+
+
+def choices_of(space: Space) -> tuple[tuple[int, bool, int], ...]:
+    """Stages of ZeRO, sequence parallelism, recomputations."""
+    again = [LEAST_FIRST.index(name) for name in space.recompute if name in RECOMPUTATIONS]
+    return tuple((zero, sequence, how) for zero in space.zero_stages for sequence in (False, True) for how in again)
+
+
+def broken_rules(shapes: Candidates, space: Space, sizes: Fixed) -> tuple[list[str], Any]:
+    """What each number of a reason means, and the first rule that each shape breaks."""
+    import numpy as np
+
+    reasons, broken = ["legal"], np.zeros(shapes.n, dtype=np.int64)
+    for holds, reason in [*own_rules(shapes, space, sizes), *layout_rules(shapes, space, sizes)]:
+        reasons.append(reason)
+        broken[(broken == LEGAL) & ~np.broadcast_to(holds, shapes.n)] = len(reasons) - 1
+    return reasons, broken
+
+
+def layout_rules(shapes: Candidates, space: Space, sizes: Fixed) -> list[tuple[Any, str]]:
+    """The rules of every layout, without their numbers."""
+    found = rules(shapes.layout()._replace(zero_stage=1), sizes, space.seq_len, shapes.micro_batch_size_seqs, space.global_batch_size_seqs)
+    return [(rule.holds, without_numbers(rule.reason)) for rule in found]
+
+
+def own_rules(shapes: Candidates, space: Space, sizes: Fixed) -> list[tuple[Any, str]]:
+    """What a search asks on top: layers in equal virtual stages, full rounds of an interleaved pipeline (narayanan2021)."""
+    vpp, pp = shapes.n_virtual_stages, shapes.pp
+    rounds = space.global_batch_size_seqs // (shapes.dp * shapes.micro_batch_size_seqs)
+    return [
+        ((vpp == 1) | (int(sizes.n_layers) % (pp * vpp) == 0), "vpp does not divide the layers of a stage"),
+        ((vpp == 1) | (rounds % pp == 0), "an interleaved pipeline needs a multiple of pp micro-batches"),
+    ]
+
+
+def without_numbers(reason: str) -> str:
+    """`tp {tp} does not divide the {whole} heads` as a name for all its cases: `tp does not divide the heads`."""
+    return re.sub(r"\s+", " ", re.sub(r"\{[^}]*\}", "", reason).replace("`", "")).strip()
+
+
+# ------------------------------------------------------------------------------------------------------------------ choices
+
+SAME_AS_SIMPLER = ("ZeRO needs several data parallel ranks", "sequence parallelism needs tp", "selective recomputation needs stored scores")
+
+
+def expanded(shapes: Candidates, of: Enumerated) -> Candidates:
+    """Every shape with every choice; what comes to the same as a simpler choice is rejected."""
+    import numpy as np
+
+    choices, reasons = of.choices, of.reasons
+    n, many = shapes.n, len(choices)
+    columns = [np.repeat(column, many) for column in shapes]
+    zero, sequence, how = (np.tile(np.array(column), n) for column in zip(*choices, strict=True))
+    found = Candidates._make([*columns[:8], zero, sequence, how, columns[-1]])
+    for name in SAME_AS_SIMPLER:
+        if name not in reasons:
+            reasons.append(name)
+    no_scores = (how == LEAST_FIRST.index("selective")) & (not of.space.stores_scores)
+    simpler = ((zero > 0) & (found.dp * found.cp == 1), sequence & (found.tp == 1), no_scores)
+    reason = found.reason.copy()
+    for name, same in zip(SAME_AS_SIMPLER, simpler, strict=True):
+        reason[(reason == LEGAL) & same] = reasons.index(name)
+    return found._replace(reason=reason)

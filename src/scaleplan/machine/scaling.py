@@ -1,0 +1,74 @@
+"""The best layout over device counts: fewest devices for a deadline, strong scaling, and what no other choice beats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from math import log
+from typing import NamedTuple
+
+from scaleplan.machine.search import Row
+
+PAYS = 0.5  # of doubled devices, the least share that must turn into speed
+
+
+class Point(NamedTuple):
+    """A run on so many devices with its best layout."""
+
+    n_devices: int
+    row: Row
+    wall_s: float
+
+    @property
+    def device_hours(self) -> float:
+        return self.wall_s * self.n_devices / 3600
+
+
+class Scaling(NamedTuple):
+    """Strong scaling: the points, and the first count from which more devices turn less than half of themselves into speed."""
+
+    points: list[Point]
+    stops_paying: int | None
+
+
+BestOf = Callable[[int], Row | None]
+"""The best layout on so many devices; None where none fits."""
+
+
+def points_of(best: BestOf, counts: Iterable[int], n_steps: float) -> list[Point]:
+    """A point for each count on which any layout fits."""
+    found = ((n, best(n)) for n in counts)
+    return [Point(n, row, n_steps * row.step_s) for n, row in found if row is not None]
+
+
+def fewest(best: BestOf, counts: Sequence[int], n_steps: float, deadline_s: float, least_device_s: float) -> Point | None:
+    """The smallest count whose best layout finishes in time.
+
+    least_device_s  device-seconds that the FLOP of the run take at the peak: counts that cannot make it are passed over unpriced
+    """
+    for n in sorted(counts):
+        if n * deadline_s < least_device_s:
+            continue
+        row = best(n)
+        if row is not None and n_steps * row.step_s <= deadline_s:
+            return Point(n, row, n_steps * row.step_s)
+    return None
+
+
+def scaling(points: Sequence[Point]) -> Scaling:
+    """Where adding devices stops paying: the speed gained, in logarithms, over the devices added."""
+    stop = None
+    for before, after in pairwise(points):
+        gained = log(before.wall_s / after.wall_s) / log(after.n_devices / before.n_devices)
+        if stop is None and gained < PAYS:
+            stop = before.n_devices
+    return Scaling(list(points), stop)
+
+
+def pareto(points: Sequence[tuple[float, ...]]) -> list[int]:
+    """Places of the points that no other beats: at most as large in every number, smaller in one."""
+    return [
+        place
+        for place, mine in enumerate(points)
+        if not any(all(a <= b for a, b in zip(other, mine, strict=True)) and other != mine for other in points)
+    ]

@@ -1,0 +1,352 @@
+"""The fastest layout that fits: every candidate is cut by legality, then by memory, and what is left is priced and ranked.
+
+Arrays all the way: a candidate costs a few microseconds. Seconds come from `step_time`, bytes from `memory`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+from scaleplan.machine.activations import Batch
+from scaleplan.machine.candidates import LEAST_FIRST, LEGAL, Candidates, Enumerated, Space, enumerate_layouts
+from scaleplan.machine.held import Formats
+from scaleplan.machine.layer_time import LayerTime, Passes
+from scaleplan.machine.layout import Layout, fixed_sizes
+from scaleplan.machine.ledger import illegal_rows, priced_rows
+from scaleplan.machine.memory import Phase, Training, fits, stages
+from scaleplan.machine.peak_interval import PeakErrors, PeakInterval, peak_interval, verdict
+from scaleplan.machine.roofline import Kernels, Ranks
+from scaleplan.machine.stack import Stack
+from scaleplan.machine.step_time import Step, StepTime, Sums, Utilisation, assembled, step_time, sums_of, utilisation
+from scaleplan.machine.uncertainty import interval
+from scaleplan.model.items import Bill
+from scaleplan.model.passes import Pass
+from scaleplan.numeric import maximum
+
+AT_ONCE = 2**15  # candidates in one pass: their arrays stay in a core's cache
+USUAL_BATCH_TOKENS = 4_194_304
+CLOSE = 0.02  # a layout whose memory is unsure must be faster by more than this to be recommended before one that fits
+MEMORY_PARTS = ("weights", "gradients", "optimizer", "activations", "other")
+NO_MEMORY = "memory: mostly {}"
+STOPPED = "not priced: stopped"
+Progress = Callable[[int, int], Any]
+"""Told how many of how many are priced; a true answer stops the search, which then has the best so far."""
+
+
+class Machine(NamedTuple):
+    """What a run is trained on and with.
+
+    passes   how a forward pass runs under a recomputation, for memory
+    errors   of predicted peaks, for the verdict of memory
+    """
+
+    kernels: Kernels
+    stack: Stack
+    formats: Formats
+    passes: Callable[[str], Pass]
+    errors: PeakErrors
+
+    @property
+    def capacity_bytes(self) -> int:
+        """Memory of one device."""
+        return self.kernels.device.capacity_bytes
+
+
+class Row(NamedTuple):
+    """One layout with its figures."""
+
+    layout: Layout
+    micro_batch_size_seqs: int
+    recompute: str
+    step_s: float
+    step_s_p10: float
+    step_s_p90: float
+    mfu: float
+    hfu: float
+    tokens_per_s_per_device: float
+    peak_bytes: int
+    peak_bytes_p10: int
+    peak_bytes_p90: int
+    verdict: str
+    fits: bool
+    parts: dict[str, float]
+
+
+class Searched(NamedTuple):
+    """What a search found.
+
+    ranked       the fastest layouts that fit, fastest first
+    recommended  the first of them whose memory is sure to fit and that is within 2 % of the fastest; else the fastest
+    rejected     candidates by the reason that they fell, most first
+    """
+
+    ranked: list[Row]
+    recommended: Row | None
+    n_considered: int
+    n_fitting: int
+    rejected: dict[str, int]
+
+
+# ---------------------------------------------------------------------------------------------------------------- constraints
+
+
+class Constraint(NamedTuple):
+    """A condition on a column: `tp=8`, `pp<=16`."""
+
+    text: str
+    column: str
+    holds: Callable[[Any], Any]
+
+
+# ------------------------------------------------------------------------------------------------------------------ pricing
+
+
+class Run(NamedTuple):
+    """A model, its run and what it runs on."""
+
+    bill: Bill
+    space: Space
+    machine: Machine
+
+    def n_micro_batches(self, some: Candidates) -> Any:
+        """Of one pipeline in a step."""
+        return maximum(1, self.space.global_batch_size_seqs // (some.dp * some.micro_batch_size_seqs))
+
+    def step(self, some: Candidates, recompute: str) -> Step:
+        """A step of each candidate, for time."""
+        return Step(some.micro_batch_size_seqs, self.space.seq_len, self.n_micro_batches(some), Passes(recompute))
+
+    def training(self, some: Candidates, recompute: str) -> Training:
+        """The same, for memory."""
+        return Training(
+            batch=Batch(some.micro_batch_size_seqs, self.space.seq_len),
+            n_micro_batches=self.n_micro_batches(some),
+            formats=self.machine.formats,
+            how=self.machine.passes(recompute),
+            stack=self.machine.stack,
+        )
+
+
+class Peaks(NamedTuple):
+    """Peak bytes of candidates and the largest part of each, as an index into MEMORY_PARTS."""
+
+    peak_bytes: Any
+    largest: Any
+
+
+def peaks_of(run: Run, some: Candidates, recompute: str) -> Peaks:
+    """The fullest moment of the fullest stage."""
+    import numpy as np
+
+    peak: Any = np.zeros(some.n, dtype=np.int64)
+    largest = np.zeros(some.n, dtype=np.int64)
+    for stage in stages(run.bill, some.layout(), run.training(some, recompute)):
+        for phase in stage.phases:
+            total = phase.total_bytes
+            fuller = total > peak
+            peak = np.where(fuller, total, peak)
+            if fuller.any():
+                largest = np.where(fuller, largest_part(phase, some.n), largest)
+    return Peaks(peak, largest)
+
+
+def largest_part(phase: Phase, n: int) -> Any:
+    """Which part of a phase takes most."""
+    import numpy as np
+
+    parts = (phase.weights_bytes, phase.gradients_bytes, phase.optimizer_bytes, phase.activations_bytes, phase.other_bytes)
+    found, most = np.zeros(n, dtype=np.int64), np.broadcast_to(parts[0], n)
+    for index, part in enumerate(parts[1:], 1):
+        more = part > most
+        found, most = np.where(more, index, found), np.where(more, part, most)
+    return found
+
+
+INNER = ("tp", "cp", "ep", "etp", "micro_batch_size_seqs", "sequence_parallel")
+"""What a layer's seconds depend on, beside whether ZeRO 3 divides its weights."""
+
+
+def times_of(run: Run, some: Candidates, recompute: str) -> StepTime:
+    """Seconds of candidates: layers once for each combination that they depend on, steps for each candidate."""
+    import numpy as np
+
+    keys = [getattr(some, name).astype(np.int64) for name in INNER] + [(some.zero_stage >= 3).astype(np.int64)]
+    packed = np.zeros(some.n, dtype=np.int64)
+    for key in keys:
+        packed = packed * (int(key.max()) + 1) + key
+    _, first, place = np.unique(packed, return_index=True, return_inverse=True)
+    kinds = some.take(first)
+    kernels = run.machine.kernels
+    few = sums_of(run.bill, Ranks(kinds.layout(), kinds.micro_batch_size_seqs, run.space.seq_len), kernels, Passes(recompute))
+    ranks = Ranks(some.layout(), some.micro_batch_size_seqs, run.space.seq_len)
+    return assembled(spread(few, place), ranks, run.step(some, recompute), kernels, run.bill.arch.d_model)
+
+
+def spread(few: Sums, place: Any) -> Sums:
+    """Sums of kinds of layers for every candidate."""
+
+    def each(value: Any) -> Any:
+        return value[place] if getattr(value, "shape", ()) else value
+
+    layers, head = (LayerTime._make(map(each, one)) for one in (few.layers, few.head))
+    return Sums(layers, head, few.n_layers, each(few.dense), each(few.routed), each(few.outside))
+
+
+# ------------------------------------------------------------------------------------------------------------------- search
+
+
+class Priced(NamedTuple):
+    """Legal candidates with peaks; seconds of those that fit, infinite for the others."""
+
+    some: Candidates
+    peak_bytes: Any
+    step_s: Any
+
+
+def search(
+    run: Run, top: int = 10, constraints: Sequence[Constraint] = (), progress: Progress | None = None
+) -> tuple[Searched, Iterator[tuple[Any, ...]]]:
+    """The ranked layouts, and the rows of a ledger of all candidates (`ledger.HEADING`), made only as they are read."""
+    found = enumerate_layouts(run.space, fixed_sizes(run.bill.arch))
+    reasons = found.reasons
+    priced = price(run, constrained(found.legal(), constraints, reasons), reasons, progress)
+    rejected = counted(found, priced.some, reasons)
+    best = fastest(priced, top)
+    rows = [row_of(run, priced.some.take([place])) for place in best]
+    n_fitting = int((priced.some.reason == LEGAL).sum())
+    result = Searched(rows, recommended(rows), found.n_considered, n_fitting, rejected)
+    tokens = run.space.global_batch_size_seqs * run.space.seq_len / run.space.n_devices
+    return result, chain(priced_rows(priced.some, priced.peak_bytes, priced.step_s, reasons, tokens), illegal_rows(found))
+
+
+def constrained(some: Candidates, constraints: Sequence[Constraint], reasons: list[str]) -> Candidates:
+    """Candidates that break a condition of the user's are rejected by its text."""
+    reason = some.reason.copy()
+    for constraint in constraints:
+        reasons.append(constraint.text)
+        column = some.recompute if constraint.column == "recompute" else getattr(some, constraint.column)
+        reason[(reason == LEGAL) & ~constraint.holds(column)] = len(reasons) - 1
+    return some._replace(reason=reason)
+
+
+def price(run: Run, some: Candidates, reasons: list[str], progress: Progress | None) -> Priced:
+    """Memory of all that are legal, time of all that fit."""
+    import numpy as np
+
+    first = len(reasons)
+    reasons += [*(NO_MEMORY.format(part) for part in MEMORY_PARTS), STOPPED]
+    reason, peaks, steps = some.reason.copy(), np.zeros(some.n, dtype=np.int64), np.full(some.n, np.inf)
+    legal = some.reason == LEGAL
+    reason[legal] = len(reasons) - 1
+    done, total = 0, int(legal.sum())
+    for recompute, places in batches(some, legal):
+        part = some.take(places)
+        held = peaks_of(run, part, recompute)
+        peaks[places] = held.peak_bytes
+        fitting = fits(held.peak_bytes, run.machine.capacity_bytes)
+        reason[places] = np.where(fitting, LEGAL, first + held.largest)
+        if fitting.any():
+            steps[places[fitting]] = times_of(run, part.take(fitting), recompute).step_s
+        done += len(places)
+        if progress is not None and progress(done, total):
+            break
+    return Priced(some._replace(reason=reason), peaks, steps)
+
+
+def batches(some: Candidates, legal: Any) -> Iterator[tuple[str, Any]]:
+    """Places of the legal candidates with one recomputation, as many as one pass takes."""
+    import numpy as np
+
+    for how, recompute in enumerate(LEAST_FIRST):
+        places = np.flatnonzero(legal & (some.recompute == how))
+        for start in range(0, len(places), AT_ONCE):
+            yield recompute, places[start : start + AT_ONCE]
+
+
+def fastest(priced: Priced, top: int) -> list[int]:
+    """Places of the fastest; among equals the one with least memory."""
+    import numpy as np
+
+    many = int(np.isfinite(priced.step_s).sum())
+    if not many:
+        return []
+    near = np.argpartition(priced.step_s, min(many, 4 * top) - 1)[: min(many, 4 * top)]
+    order = np.lexsort((priced.peak_bytes[near], priced.step_s[near]))
+    return [int(place) for place in near[order][:top]]
+
+
+def counted(found: Enumerated, legal: Candidates, reasons: list[str]) -> dict[str, int]:
+    """Rejected candidates by reason, most first."""
+    import numpy as np
+
+    by_shape = np.bincount(found.shapes.reason, minlength=len(reasons)) * len(found.choices)
+    by_choice = np.bincount(legal.reason, minlength=len(reasons))
+    counts: dict[str, int] = {}
+    for name, shapes, choices in zip(reasons[1:], by_shape[1:], by_choice[1:], strict=True):
+        counts[name] = counts.get(name, 0) + int(shapes) + int(choices)
+    return dict(sorted(((name, n) for name, n in counts.items() if n), key=lambda item: -item[1]))
+
+
+def recommended(rows: Sequence[Row]) -> Row | None:
+    """The fastest whose memory is sure to fit, if it is within 2 % of the fastest of all."""
+    if not rows:
+        return None
+    sure = next((row for row in rows if row.verdict == "fits" and row.step_s <= (1 + CLOSE) * rows[0].step_s), None)
+    return sure or rows[0]
+
+
+# --------------------------------------------------------------------------------------------------------------------- rows
+
+
+def row_of(run: Run, one: Candidates) -> Row:
+    """All figures of one candidate."""
+    recompute = LEAST_FIRST[int(one.recompute[0])]
+    layout = single(one)
+    step = Step(int(one.micro_batch_size_seqs[0]), run.space.seq_len, int(run.n_micro_batches(one)[0]), Passes(recompute))
+    return explained(run, layout, step)
+
+
+def single(one: Candidates) -> Layout:
+    """The layout of an array of one."""
+    numbers = [int(column[0]) for column in (one.tp, one.pp, one.cp, one.dp, one.ep, one.n_virtual_stages, one.zero_stage)]
+    own = None if int(one.etp[0]) == numbers[0] else int(one.etp[0])
+    return Layout._make([*numbers, bool(one.sequence_parallel[0]), None, own, None])
+
+
+def explained(run: Run, layout: Layout, step: Step) -> Row:
+    """Any layout with its figures, whether it fits or not."""
+    machine, space = run.machine, run.space
+    time = step_time(run.bill, layout, step, machine.kernels)
+    used: Utilisation = utilisation(run.bill, step, layout, machine.kernels, time.step_s)
+    training = Training(
+        Batch(step.n_seqs, space.seq_len), step.n_micro_batches, machine.formats, machine.passes(step.how.recompute), machine.stack,
+        step.schedule,
+    )  # fmt: skip
+    peak = max(int(stage.peak_bytes) for stage in stages(run.bill, layout, training))
+    held: PeakInterval = peak_interval(peak, layout, machine.errors)
+    low, _, high = interval(time, machine.kernels.shares.spreads)
+    tokens = layout.dp * step.n_micro_batches * step.n_seqs * space.seq_len
+    return Row(
+        layout=layout,
+        micro_batch_size_seqs=int(step.n_seqs),
+        recompute=step.how.recompute,
+        step_s=float(time.step_s),
+        step_s_p10=float(low),
+        step_s_p90=float(high),
+        mfu=float(used.mfu),
+        hfu=float(used.hfu),
+        tokens_per_s_per_device=tokens / float(time.step_s) / layout.n_devices,
+        peak_bytes=peak,
+        peak_bytes_p10=int(held.p10),
+        peak_bytes_p90=int(held.p90),
+        verdict=str(verdict(held, machine.capacity_bytes)),
+        fits=bool(fits(peak, machine.capacity_bytes)),
+        parts={name: float(seconds) for name, seconds in time.parts().items()},
+    )
+
+
+def usual_batch_seqs(seq_len: int) -> int:
+    """The global batch that is assumed: 4 Mi tokens, in whole sequences."""
+    return max(1, USUAL_BATCH_TOKENS // seq_len)

@@ -1,0 +1,153 @@
+"""The search: every candidate is counted once, what it ranks is what a plain loop over layouts ranks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import product
+
+import pytest
+
+from scaleplan.chain.memory import Wishes, errors_of, pass_of, stack_named
+from scaleplan.chain.step_time import device_named, efficiency_of, kernels_of
+from scaleplan.machine.candidates import Space, divisors, enumerate_layouts
+from scaleplan.machine.held import Formats
+from scaleplan.machine.layer_time import Passes
+from scaleplan.machine.layout import Layout, fixed_sizes, rules
+from scaleplan.machine.ledger import HEADING
+from scaleplan.machine.recipe import optimizer_named
+from scaleplan.machine.scaling import Point, fewest, pareto, points_of, scaling
+from scaleplan.machine.search import Constraint, Machine, Row, Run, explained, recommended, search
+from scaleplan.machine.step_time import Step
+from scaleplan.model.bill import bill_of
+from scaleplan.model.shape import arch_of_shape
+
+WORDS = {"n_layers": 8, "d_model": 2048, "n_heads": 16, "n_kv_heads": 8, "d_ff": 8192, "n_vocab": 32000, "gated": True, "norm": "rms"}
+EXPERTS = {"n_experts": 8, "n_experts_per_token": 2, "d_ff_expert": 4096}
+
+
+def run(n_devices: int = 16, batch: int = 32, seq_len: int = 4096, **words: object) -> Run:
+    """A small model on H100s, bf16, with Megatron Core."""
+    stack, device = stack_named("mcore24"), device_named("h100-sxm")
+    kernels = kernels_of(device, efficiency_of(device, "mcore24"), "bf16-mixed", "flash")
+    machine = Machine(
+        kernels,
+        stack,
+        Formats(stack.precision("bf16-mixed"), optimizer_named("adamw")),
+        lambda recompute: pass_of(Wishes(attention="flash", recompute=recompute), stack)._replace(one_sequence=False),
+        errors_of("mcore24"),
+    )
+    return Run(bill_of(arch_of_shape({**WORDS, **words})), Space(n_devices, seq_len, batch), machine)
+
+
+def test_every_candidate_fits_or_fell_for_one_reason():
+    """The counts add up, for a dense model and for experts."""
+    for asked in (run(), run(**EXPERTS)):
+        found, _ = search(asked)
+
+        assert found.n_fitting + sum(found.rejected.values()) == found.n_considered
+        assert found.n_fitting > 0 and all(found.rejected.values())
+
+
+@pytest.mark.parametrize("words", [{}, EXPERTS])
+def test_a_ledger_has_every_candidate_once(words: dict):
+    """Its reasons are the counts of the search; no two rows are alike."""
+    found, rows = search(run(n_devices=8, batch=16, **words))
+    listed = [dict(zip(HEADING, row, strict=True)) for row in rows]
+
+    assert len(listed) == found.n_considered
+    counts = Counter(row["reason"] for row in listed)
+    assert counts.pop("") == found.n_fitting
+    assert counts == found.rejected
+    assert len({tuple(row[name] for name in HEADING[:11]) for row in listed}) == len(listed)
+
+
+def test_the_search_finds_what_a_loop_over_layouts_finds():
+    """Each degree by itself, each layout priced alone: the same fastest step, the same number that fit."""
+    asked = run()
+    space, sizes = asked.space, fixed_sizes(asked.bill.arch)
+    steps = []
+    for tp, pp, cp, vpp, micro in product(*[divisors(16)] * 3, divisors(8), divisors(32)):
+        if 16 % (tp * pp * cp):
+            continue
+        dp = 16 // (tp * pp * cp)
+        for zero, sequence, how in product((0, 1, 2, 3), (False, True), ("none", "per-op", "full")):
+            layout = Layout(tp, pp, cp, dp, 1, vpp, zero, sequence)
+            rounds = space.global_batch_size_seqs / (dp * micro)
+            skipped = (zero and dp * cp == 1) or (sequence and tp == 1) or (vpp > 1 and (8 % (pp * vpp) or rounds % pp))
+            if skipped or not all(rule.holds for rule in rules(layout, sizes, 4096, micro, 32)):
+                continue
+            row = explained(asked, layout, Step(micro, 4096, int(rounds), Passes(how)))
+            if row.fits:
+                steps.append(row.step_s)
+    found, _ = search(asked, top=20)
+
+    assert found.n_fitting == len(steps)
+    assert [row.step_s for row in found.ranked] == pytest.approx(sorted(steps)[:20], rel=1e-9)
+
+
+def test_conditions_are_kept_and_counted():
+    """What breaks them is rejected by their text."""
+    conditions = [Constraint("tp=2", "tp", lambda tp: tp == 2), Constraint("pp<=2", "pp", lambda pp: pp <= 2)]
+    found, _ = search(run(), constraints=conditions)
+
+    assert all(row.layout.tp == 2 and row.layout.pp <= 2 for row in found.ranked)
+    assert found.rejected["tp=2"] > 0 and found.rejected["pp<=2"] > 0
+    assert found.n_fitting + sum(found.rejected.values()) == found.n_considered
+
+
+def test_a_search_that_is_stopped_has_the_best_so_far():
+    """A true answer of the progress callback ends it; the rest is counted as not priced."""
+    seen: list[tuple[int, int]] = []
+    found, _ = search(run(), progress=lambda done, total: bool(seen.append((done, total))) or True)
+
+    assert len(seen) == 1
+    assert found.rejected["not priced: stopped"] == seen[0][1] - seen[0][0]
+    assert found.n_fitting + sum(found.rejected.values()) == found.n_considered
+
+
+def test_a_million_candidates_for_gpt_3():
+    """512 devices and 1,536 sequences: degrees x micro-batches x virtual stages x ZeRO x sequence parallel x recomputation."""
+    arch = arch_of_shape({"n_layers": 96, "d_model": 12288, "n_heads": 96, "n_vocab": 51200, "gated": False, "n_positions": 2048})
+
+    assert enumerate_layouts(Space(512, 2048, 1536), fixed_sizes(arch)).n_considered > 1_000_000
+
+
+def test_memory_that_is_sure_goes_before_two_percent_of_speed():
+    """Of 1.00 s unsure and 1.01 s sure the second is recommended; of 1.03 s sure the first."""
+    base = search(run())[0].ranked[0]
+
+    def rows(*given: tuple[float, str]) -> list[Row]:
+        return [base._replace(step_s=step, verdict=word) for step, word in given]
+
+    assert recommended(rows((1.0, "unsure"), (1.01, "fits"))).step_s == 1.01
+    assert recommended(rows((1.0, "unsure"), (1.03, "fits"))).step_s == 1.0
+    assert recommended([]) is None
+
+
+def test_fewest_devices_for_a_deadline():
+    """One step fewer would be late: counted by trying every number of nodes."""
+    row = search(run())[0].ranked[0]
+    steps = {8: 4.0, 16: 2.2, 24: 1.6, 32: 1.3}
+
+    def best(n: int) -> Row:
+        return row._replace(step_s=steps[n])
+
+    found = fewest(best, [32, 16, 8, 24], n_steps=100, deadline_s=170, least_device_s=8 * 150)
+    assert found is not None and (found.n_devices, found.wall_s) == (24, 160.0)
+    assert fewest(best, steps, n_steps=100, deadline_s=1, least_device_s=1) is None
+
+
+def test_adding_devices_stops_paying_where_half_of_them_are_lost():
+    """Doubling that gains less than a factor of 2 ** 0.5 does not pay."""
+    row = search(run())[0].ranked[0]
+    times = {8: 8.0, 16: 4.2, 32: 2.4, 64: 1.9}
+    points = points_of(lambda n: row._replace(step_s=times[n]), times, 1)
+
+    assert scaling(points).stops_paying == 32
+    assert [point.device_hours for point in points] == pytest.approx([n * t / 3600 for n, t in times.items()])
+    assert isinstance(points[0], Point)
+
+
+def test_the_front_is_what_no_other_point_beats():
+    """Time and devices: 3 s on 8 is beaten by 2 s on 8."""
+    assert pareto([(4.0, 4), (2.0, 8), (3.0, 8), (1.9, 16)]) == [0, 1, 3]
