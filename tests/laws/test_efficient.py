@@ -1,4 +1,4 @@
-"""Kaplan's frontier in closed form, against a search, and the point where it breaks."""
+"""Kaplan's frontier in closed form, against a search."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from tests.laws.minimum import place_of_least
 
 from scaleplan.chain.catalogue import load_law
 from scaleplan.laws.batch import step_loss_of
-from scaleplan.laws.efficient import EfficientFrontier, contradiction
-from scaleplan.laws.power import Power, power_of
-from scaleplan.units import PF_DAY_FLOPS
+from scaleplan.laws.efficient import EfficientFrontier, efficient_frontier
+from scaleplan.laws.power import Power
 
 KAPLAN = load_law("kaplan2020")
 FRONTIER = EfficientFrontier(step_loss_of(KAPLAN.data["loss_of_steps"]), 2.1e8, 0.21)
@@ -41,17 +40,9 @@ def test_the_exponents_are_those_of_the_empirical_frontier():
     assert FRONTIER.exponent / FRONTIER.steps.alpha_n == pytest.approx(0.68, abs=5e-3)
 
 
-def test_the_trends_break_near_ten_thousand_petaflop_days():
-    """C* ~ 1e4 PF-days, N* ~ 1e12, D* ~ 1e12 tokens, L* ~ 1.7 nats, each within the factor of ten that the article allows."""
-    along, of_tokens = KAPLAN.rules["loss_of_compute"], KAPLAN.rules["loss_of_tokens"]
-    assert isinstance(along, Power)
-    assert isinstance(of_tokens, Power)
-    sizes = power_of(KAPLAN.data["allocation"])
-    found = contradiction(sizes, along, of_tokens)
-    n = sizes.at(compute_flops=found)
-
-    assert found / PF_DAY_FLOPS == pytest.approx(1.67e4, rel=5e-3)  # by hand: ln C = 0.23673 / (0.05 - 0.095 * 0.27)
-    assert 1e11 < n < 1e13
-    assert 1e11 < 2 * found / (6 * n) < 1e13
-    assert along.at(compute_flops=found) == pytest.approx(1.7, abs=0.1)
-    assert of_tokens.at(n_tokens=2 * found / (6 * n)) == pytest.approx(along.at(compute_flops=found), rel=1e-9)
+def test_the_constants_come_from_the_law_of_the_batch():
+    """B* and alpha_B are those of B_crit(L)."""
+    rule = KAPLAN.rules["critical_batch"]
+    assert isinstance(rule, Power)
+    found = efficient_frontier(FRONTIER.steps, rule)
+    assert (found.batch_scale, found.alpha_b) == pytest.approx((2.1e8, 0.21))

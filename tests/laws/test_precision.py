@@ -11,7 +11,7 @@ from scipy.optimize import minimize_scalar
 
 from scaleplan.chain.catalogue import load_law
 from scaleplan.laws.forms import Additive
-from scaleplan.laws.precision import best_bits_over_gamma, kept_share, precision_of, sparse_of, with_effective_share
+from scaleplan.laws.precision import Precision, best_bits, kept_share, precision_of, sparse_of, with_effective_share
 
 LAW = Additive(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
 PRECISION = precision_of(load_law("kumar2024").data["precision"])
@@ -41,7 +41,7 @@ def test_a_law_of_effective_parameters_is_a_law_of_all(share: float, n_params: f
 def test_best_bits_are_where_a_minimiser_finds_them():
     """(1 - exp(-u))^3 / u, the effective parameters that a budget buys, is largest there."""
     found = minimize_scalar(lambda u: -((1 - math.exp(-u)) ** 3) / u, bounds=(0.1, 20), method="bounded", options={"xatol": 1e-9})
-    assert best_bits_over_gamma() == pytest.approx(found.x, rel=1e-6)
+    assert best_bits(Precision(1.0, 1.0, 1.0)) == pytest.approx(found.x, rel=1e-6)
 
 
 @pytest.mark.parametrize("name", ["frantar2023-t5", "frantar2023-vit"])

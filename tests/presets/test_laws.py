@@ -12,7 +12,7 @@ from scaleplan.laws.precision import precision_of, sparse_of
 from scaleplan.schema import validate
 
 NAMES = library.names("laws")
-STANDINGS = {"confirmed", "recomputed", "second-hand", "historical"}
+STANDINGS = {"confirmed", "recomputed", "second-hand", "historical", "unconfirmed"}
 
 
 @pytest.mark.parametrize("name", NAMES)

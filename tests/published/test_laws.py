@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from scaleplan import library
+from scaleplan.chain import law_answers
 from scaleplan.chain.catalogue import load_law
 from scaleplan.chain.uncertainty import interval
 from scaleplan.laws import batch, experts, precision, repetition
@@ -408,8 +409,8 @@ QUANTITIES: dict[str, Callable[..., float]] = {
     "weight_decay_time": lambda TPP: rule("bergsma2025", "weight_decay_time").at(tokens_per_param=TPP),
     # precision, experts
     "kept_share": lambda P_w, gamma_w: precision.kept_share(P_w, gamma_w),
-    "best_weight_bits": lambda: precision.best_bits_over_gamma() * load_law("kumar2024").data["precision"]["gamma_w"],
-    "best_bits": precision.best_bits_over_gamma,
+    "best_weight_bits": lambda: law_answers.precision_answer(16).best_weight_bits,
+    "best_bits": lambda: precision.best_bits(precision.Precision(1.0, 1.0, 1.0)),
     "routing_cutoff": lambda b, c: expert_law("clark2022-s-base")._replace(b=b, c=c).useless_from(),
     "dense_params": lambda N, E: expert_law("clark2022-s-base").dense_params(N, E),
     "granularity_ratio": lambda: expert_law("krajewski2024").bracket(1) / expert_law("krajewski2024").bracket(16),

@@ -11,10 +11,10 @@ from scaleplan.chain.uncertainty import interval
 from scaleplan.laws.allocation import LossKind, Question, Run, allocate, allocate_draws, dataset_loss, loss_kind
 from scaleplan.laws.batch import StepLoss
 from scaleplan.laws.convention import TOTAL, converted_params, training_flops
+from scaleplan.laws.efficient import efficient_frontier
 from scaleplan.laws.forms import Additive, KaplanLoss
 from scaleplan.laws.law import Law, TopicUnknown, value_of
 from scaleplan.laws.power import Power
-from scaleplan.laws.search import rising_root
 from scaleplan.numeric import is_number
 
 NOTHING = 1e-9  # relative: what is as narrow as this is fixed by the bounds
@@ -200,13 +200,9 @@ def penalty_along_steps(along: StepLoss, critical_batch: Power, run: Run) -> Pen
     Source: kaplan2020 appendix B.4. The best loss of as much compute is where 6 N D of the cheapest run is that compute.
     """
 
-    def cheapest(loss: float) -> tuple[float, float]:
-        """N and D of the cheapest run that reaches a loss: twice the fewest tokens at the critical batch."""
-        n = along.params_at_loss(loss)
-        return n, 2 * critical_batch.at(loss_nats=loss) * along.min_steps(n, loss)
-
-    n, d = cheapest(run.loss_nats)
-    best = 1 / rising_root(lambda inverse: training_flops(*cheapest(1 / inverse)) - run.compute_flops, 1e-6, 1e3)
+    n = along.params_at_loss(run.loss_nats)
+    d = 2 * critical_batch.at(loss_nats=run.loss_nats) * along.min_steps(n, run.loss_nats)
+    best = efficient_frontier(along, critical_batch).loss(run.compute_flops / 2)  # half of what is spent at the critical batch
     return Penalty(n, d, max(run.loss_nats - best, 0.0), along.compute_of_size(run.n_params / n))
 
 

@@ -1,4 +1,4 @@
-"""Kaplan's frontier of efficient training in closed form, and where it contradicts the law of data."""
+"""Kaplan's frontier of efficient training in closed form."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 from scaleplan.laws.batch import StepLoss, compute_exponent
 from scaleplan.laws.convention import training_flops
 from scaleplan.laws.power import Power
-from scaleplan.laws.search import rising_root
 
 
 class EfficientFrontier(NamedTuple):
@@ -41,21 +40,13 @@ class EfficientFrontier(NamedTuple):
 
     def params_at_loss(self, loss_nats: Any) -> Any:
         """The size whose converged loss is L / (1 + r): N_c ((1 + r) / L)^(1 / alpha_N)."""
-        return self.steps.n_c * ((1 + self.steps.excess_at_optimum()) / loss_nats) ** (1 / self.steps.alpha_n)
+        return self.steps.params_at_loss(loss_nats)
 
     def params_at_compute(self, min_flops: Any) -> Any:
         """N = N_c (C_min / C_c)^(alpha_C / alpha_N) (1 + r)^(1 / alpha_N)."""
         return self.params_at_loss(self.loss(min_flops))
 
 
-def contradiction(params_of_compute: Power, loss_of_compute: Power, loss_of_tokens: Power) -> Any:
-    """The C_min from which efficient training would beat the loss that its own data allow, D = 2 C_min / (6 N).
-
-    There the trends must break, near 1e4 PF-days, uncertain by a factor of ten. Source: kaplan2020 section 6.3.
-    """
-
-    def shortfall(min_flops: Any) -> Any:
-        tokens = 2 * min_flops / training_flops(params_of_compute.at(compute_flops=min_flops), 1)
-        return loss_of_tokens.at(n_tokens=tokens) - loss_of_compute.at(compute_flops=min_flops)
-
-    return rising_root(shortfall)
+def efficient_frontier(steps: StepLoss, critical_batch: Power) -> EfficientFrontier:
+    """From L(N, S_min) and B_crit(L), a power of the loss alone."""
+    return EfficientFrontier(steps, critical_batch.scale, -1 / critical_batch.exponents["loss_nats"])

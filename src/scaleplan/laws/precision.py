@@ -44,19 +44,24 @@ def with_effective_share(law: Additive, share: Any) -> Additive:
     return law._replace(a=law.a / share**law.alpha)
 
 
-def best_bits_over_gamma() -> Any:
-    """u of the bits P = u gamma that spend a budget ~ N D P best, where alpha = beta and one gamma serves all three.
+def best_bits(precision: Precision) -> Any:
+    """P of weights, activations and cache alike that spends a budget ~ N D P best, where alpha = beta.
 
-    Then N_eff D = C (1 - exp(-u))^3 / u is to be largest, which is where
+    Then N_eff D = C prod (1 - exp(-P / g)) / P is to be largest, which is where
 
-        3 u exp(-u) / (1 - exp(-u)) = 1
+        sum over the three of (P / g) exp(-P / g) / (1 - exp(-P / g)) = 1
 
-    Source: kumar2024 equation 5.
+    Source: kumar2024 equation 5. With one g for all three P is 1.904 g:
 
-    >>> round(best_bits_over_gamma(), 3)
+    >>> round(best_bits(Precision(1.0, 1.0, 1.0)), 3)
     1.904
     """
-    return rising_root(lambda u: 1 - 3 * u * exp(-u) / (1 - exp(-u)), 1e-3, 1e2)
+
+    def lacking(bits: Any) -> Any:
+        """1 less what one more bit keeps, against what it costs."""
+        return 1 - sum(bits / gamma * exp(-bits / gamma) / kept_share(bits, gamma) for gamma in precision)
+
+    return rising_root(lacking, 1e-3, 1e2)
 
 
 class Sparse(NamedTuple):
