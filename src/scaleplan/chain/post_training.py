@@ -1,0 +1,151 @@
+"""A run of reinforcement learning put together from a model, a device and lengths: step time, share of rollout, device-hours, memory."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from scaleplan import library
+from scaleplan.chain.memory import Setup
+from scaleplan.machine.activations import Batch
+from scaleplan.machine.inverse import largest
+from scaleplan.machine.layout import Layout
+from scaleplan.machine.memory import fits
+from scaleplan.machine.post_training import (
+    Method,
+    Models,
+    Rollout,
+    RolloutTime,
+    StepTime,
+    Trainer,
+    TrainingRate,
+    device_hours,
+    rollout_time,
+    step_time,
+    token_flops,
+)
+from scaleplan.machine.recipe import cache_precision
+from scaleplan.machine.serving import Deployment, Percentiles, engine_of, serving_device
+from scaleplan.machine.serving_formats import serving_format
+from scaleplan.machine.serving_memory import Serving, serving_memory, workspace
+from scaleplan.model.items import Bill
+
+USUAL_ENGINE = "trtllm"
+
+
+class RlRun(NamedTuple):
+    """What a run is; None leaves it to the assumptions.
+
+    n_rollout_devices      devices that only write; None: trainer and engine share all of them in turn
+    train_batch_size_seqs  sequences of one update; a step has as many updates as fit its rollouts
+    reference              the log-probabilities of a frozen reference are computed (a KL term)
+    asynchronous           the next step's rollouts are written while this one trains
+    mfu                    of the training pass alone
+    """
+
+    method: Method
+    rollout: Rollout
+    n_devices: int
+    engine_layout: Layout
+    train_batch_size_seqs: int | None = None
+    n_rollout_devices: int | None = None
+    asynchronous: bool = False
+    n_epochs: int = 1
+    reference: bool = True
+    n_reward_params: int = 0
+    n_value_params: int = 0
+    mfu: float | None = None
+
+
+class RlStep(NamedTuple):
+    """A step, and what it comes to.
+
+    step_s                   overhead of published runs included, with their spread
+    tokens_per_s_per_device  prompt and response tokens that are trained on, over the whole step and all devices
+    mfu                      of the whole step, training FLOP alone
+    """
+
+    rollout: RolloutTime
+    parts: StepTime
+    step_s: Percentiles
+    rollout_share: float
+    tokens_per_s_per_device: float
+    mfu: float
+    n_devices: int
+
+    def device_hours(self, n_steps: int) -> Percentiles:
+        """Of so many steps."""
+        return Percentiles(*(device_hours(seconds, n_steps, self.n_devices) for seconds in self.step_s))
+
+
+def assumptions() -> dict[str, Any]:
+    """What is assumed where a run leaves it open; nearest folder wins."""
+    name = "post_training.toml"
+    return library.read_toml(next((p for folder in library.folders() if (p := folder / name).is_file()), library.built_in() / name))
+
+
+def rollout_deployment(bill: Bill, hardware: str, layout: Layout, engine: str = USUAL_ENGINE, precision: str = "bf16") -> Deployment:
+    """The rollout engine: one group of tensor parallel ranks. Its kernels read a shared key once, as engines of 2024 on do."""
+    stored = serving_format(precision)
+    stack = library.load("stacks", engine)
+    made = engine_of(stack.name, stack.data, tuple(stack.sources))._replace(rereads=0.0)
+    device = serving_device(hardware, library.load("hardware", hardware).data)
+    return Deployment(bill, layout, Serving(Batch(1, 1), stored, cache_precision(None, stored)), device, made)
+
+
+def rl_step(bill: Bill, on: Deployment, run: RlRun) -> RlStep:
+    """Rollout by the engine's rates and the lengths, training by its FLOP, the sum with the overhead of published runs."""
+    assumed = assumptions()
+    writing = run.n_rollout_devices or run.n_devices
+    training = run.n_devices - writing if run.n_rollout_devices else run.n_devices
+    engines = max(1, writing // run.engine_layout.n_devices)
+    rollout = rollout_time(on, run.rollout, engines, most_at_once(on, run.rollout))
+    sequences = run.rollout.n_prompts * run.rollout.n_responses
+    updates = max(1, round(sequences / (run.train_batch_size_seqs or sequences)))
+    active = bill.n_active_params()
+    models = Models(active, active if run.reference else 0, run.n_reward_params, run.n_value_params)
+    flops = token_flops(run.method, models, n_epochs=run.n_epochs, n_updates=updates)
+    tokens = sequences * (run.rollout.lengths.prompt + run.rollout.lengths.mean_response)
+    usual = assumed["training"]["mfu_experts" if active < bill.n_params() / 2 else "mfu"]
+    rate = TrainingRate(training, on.device.wide_flops_per_s, run.mfu or usual, on.device.network_bytes_per_s)
+    parts = step_time(rollout.total_s, flops, tokens, bill.n_params(), rate, asynchronous=run.asynchronous)
+    middle = parts.total_s * assumed["step"]["overhead"]
+    spread = (assumed["step"]["factor_p10"], 1.0, assumed["step"]["factor_p90"])
+    return RlStep(
+        rollout=rollout,
+        parts=parts,
+        step_s=Percentiles(*(middle * factor for factor in spread)),
+        rollout_share=parts.rollout_share,
+        tokens_per_s_per_device=tokens / middle / run.n_devices,
+        mfu=flops.training * tokens / (middle * run.n_devices * on.device.wide_flops_per_s),
+        n_devices=run.n_devices,
+    )
+
+
+def most_at_once(on: Deployment, rollout: Rollout) -> int | None:
+    """Sequences of mean length whose cache fits one engine."""
+    tokens = round(rollout.lengths.prompt + rollout.lengths.mean_response)
+
+    def holds(n: int) -> bool:
+        memory = serving_memory(on.bill, on.layout, on.serving._replace(batch=Batch(n, tokens)))
+        return bool(fits(memory.total_bytes, on.device.capacity_bytes))
+
+    return largest(holds)
+
+
+def trainer_of(setup: Setup, *, reference: bool = False, value: bool = False, reward_bytes: int = 0) -> Trainer:
+    """The trainer's bytes on its fullest stage. A reference is as large as the policy's weights; a value model is trained as the policy is."""
+    stage = setup.worst()
+    last = stage.phases[-1]
+    weights = int(last.weights_bytes)
+    resident = int(last.total_bytes)
+    run = setup.run
+    forward = workspace(setup.bill, setup.layout, Serving(run.batch, serving_format("bf16"), cache_precision(None, serving_format("bf16"))))
+    return Trainer(
+        resident_bytes=resident,
+        weights_bytes=weights,
+        step_bytes=int(stage.peak_bytes),
+        forward_bytes=int(forward),
+        value_bytes=resident - int(last.other_bytes) if value else 0,
+        reference_bytes=weights if reference else 0,
+        reward_bytes=reward_bytes,
+    )
