@@ -133,7 +133,7 @@ def most_at_once(on: Deployment, rollout: Rollout) -> int | None:
 
 
 def trainer_of(setup: Setup, *, reference: bool = False, value: bool = False, reward_bytes: int = 0) -> Trainer:
-    """The trainer's bytes on its fullest stage. A reference is as large as the policy's weights; a value model is trained as the policy is."""
+    """The trainer's bytes on its fullest stage. A reference is as large as the policy's weights, a value model as the policy."""
     stage = setup.worst()
     last = stage.phases[-1]
     weights = int(last.weights_bytes)
