@@ -95,3 +95,12 @@ def test_sparse_presets_have_the_size_that_their_articles_print():
 
     for name, n_params in sizes.items():
         assert count_params(bill_of(arch(name))).n_params == pytest.approx(n_params, rel=0.01 if name.startswith("sparse") else 0)
+
+
+def test_t5_11b_took_what_its_hardware_did():
+    """40.5 ZFLOP: 45.6 TFLOP/s on 512 chips for 20 days (patterson2021 table 4), within the share of the run that training was."""
+    model = read_model("t5-11b")
+    said: dict[str, Any] = dict(model.training)
+    count = count_flops(bill_of(model.arch), said["seq_len"], decoder_seq_len=said["decoder_seq_len"])
+
+    assert count.training_flops * said["n_tokens"] / said["seq_len"] == pytest.approx(45.6e12 * 512 * 20 * 86400, rel=0.12)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scaleplan.answer import Caution
 from scaleplan.errors import NotSupported
+from scaleplan.numeric import is_number
 from scaleplan.wording import field
 
 if TYPE_CHECKING:
@@ -34,6 +35,14 @@ def decoder_length(bill: Bill, seq_len: int | None) -> int | None:
             f"{field('decoder_seq_len')}: this model has no encoder beside its decoder", hint=f"give its length as {field('seq_len')}"
         )
     return seq_len
+
+
+def chosen_decoder_length(model: Model, bill: Bill, seq_len: Any, given: int | None) -> int | None:
+    """The decoder's length: the one given, else that of the model's training where the encoder has its length of training."""
+    trained = model.training
+    if given is None and is_number(seq_len) and "decoder_seq_len" in trained and trained.get("seq_len") == seq_len:
+        return int(trained["decoder_seq_len"])
+    return decoder_length(bill, given)
 
 
 def length_cautions(model: Model, seq_len: int) -> list[Caution]:

@@ -8,7 +8,7 @@ from scaleplan import units
 from scaleplan.answer import Answer, Column, Line, Table, line, quantities
 from scaleplan.arithmetic import names_in
 from scaleplan.chain.compute import Compute, compute_of, per_token
-from scaleplan.chain.lengths import chosen_length, decoder_length, length_cautions
+from scaleplan.chain.lengths import chosen_decoder_length, chosen_length, length_cautions
 from scaleplan.chain.tokens import training_tokens, whole_sequences
 from scaleplan.model.adapters import adapted_bill
 from scaleplan.model.conventions import CONVENTIONS, convention_inputs, from_six_n, frozen_flops
@@ -39,7 +39,7 @@ def solve(asked: OfModel) -> Counted:
         bill,
         length,
         convention=asked.flops_convention,
-        decoder_seq_len=decoder_length(bill, asked.decoder_seq_len),
+        decoder_seq_len=chosen_decoder_length(asked.model, bill, length, asked.decoder_seq_len),
         batch_size_seqs=1 if batch is None else batch,
         how=how,
     )
