@@ -7,7 +7,13 @@ for one model and float64 in arrays, because int64 overflows silently above 9.2e
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Real: TypeAlias = "int | float | NDArray[Any]"
+"""A number, or a numpy array of them."""
 
 NUMBERS = (int, float, bool)
 
@@ -17,7 +23,7 @@ def is_number(*values: Any) -> bool:
     return all(isinstance(value, NUMBERS) for value in values)
 
 
-def maximum(a: Any, b: Any) -> Any:
+def maximum(a: Real, b: Real) -> Any:
     """The larger of two, element by element for arrays."""
     if is_number(a, b):
         return a if a >= b else b
@@ -26,7 +32,7 @@ def maximum(a: Any, b: Any) -> Any:
     return np.maximum(a, b)
 
 
-def minimum(a: Any, b: Any) -> Any:
+def minimum(a: Real, b: Real) -> Any:
     """The smaller of two, element by element for arrays."""
     if is_number(a, b):
         return a if a <= b else b
@@ -40,7 +46,7 @@ LARGEST_EXACT_QUOTIENT = 2**53
 rounding error. Hardware divides floats several times faster than 64-bit ints."""
 
 
-def ceil_div(a: Any, b: Any) -> Any:
+def ceil_div(a: Real, b: Real) -> Any:
     """a / b rounded up, exact for ints of any size."""
     if is_number(a, b) or not below_exact(a):
         return -(-a // b)
@@ -49,7 +55,7 @@ def ceil_div(a: Any, b: Any) -> Any:
     return np.ceil(a / b).astype(np.int64)
 
 
-def floor_div(a: Any, b: Any) -> Any:
+def floor_div(a: Real, b: Real) -> Any:
     """a / b rounded down, exact for ints of any size."""
     if is_number(a, b) or not below_exact(a):
         return a // b
@@ -75,7 +81,7 @@ def where(condition: Any, yes: Any, no: Any) -> Any:
     return np.where(condition, yes, no)
 
 
-def log(x: Any) -> Any:
+def log(x: Real) -> Any:
     """Natural logarithm."""
     if is_number(x):
         return math.log(x)
@@ -84,7 +90,7 @@ def log(x: Any) -> Any:
     return np.log(x)
 
 
-def exp(x: Any) -> Any:
+def exp(x: Real) -> Any:
     """e to the x."""
     if is_number(x):
         return math.exp(x)
@@ -93,9 +99,9 @@ def exp(x: Any) -> Any:
     return np.exp(x)
 
 
-def floats(x: Any) -> Any:
+def floats(x: Real) -> Any:
     """An array as float64, so that products of FLOP cannot overflow; a Python number as it is (ints are exact at any size)."""
-    return x if is_number(x) else x.astype(float)
+    return x if isinstance(x, int | float) else x.astype(float)
 
 
 def product(values: Any) -> Any:

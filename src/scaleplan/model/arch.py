@@ -6,13 +6,22 @@ present or absent (a bias, experts, a second stream) is always plain Python, so 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from scaleplan.model.mixers import Mixer
     from scaleplan.model.mixers.attention import Attention
 
 Size: TypeAlias = Any  # an int, or a numpy array of ints
+
+Group: TypeAlias = Literal[
+    "token_embedding", "position_embedding", "token_type_embedding", "relative_bias", "embed_proj", "attention", "mixer", "mlp_dense",
+    "experts_routed", "experts_shared", "router", "norm", "head_transform", "head_matrix", "head_bias", "lora", "other",
+]  # fmt: skip
+"""What a weight is for."""
+
+Place: TypeAlias = Literal["embedding", "block", "norm", "head"]
+"""Where in the model a kind of layer lies; `norm` comes after a stack."""
 
 DECODER = "decoder"  # the tokens that the model predicts
 ENCODER = "encoder"  # the tokens that it only reads
@@ -86,7 +95,7 @@ class Tensor(NamedTuple):
     """A tensor that nothing else here describes: a matrix, or with `matmul` off a vector or a table. `count` of them are kept."""
 
     name: str
-    group: str
+    group: Group
     shape: tuple[Size, ...]
     matmul: bool = True
     count: Size = 1

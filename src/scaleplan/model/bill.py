@@ -5,7 +5,7 @@ Parameters, FLOPs, bytes, and what parallelism divides are sums over this list w
 
 from __future__ import annotations
 
-from scaleplan.model.arch import SEQUENCE, Arch, Block, Head, Size, Stack, Tensor
+from scaleplan.model.arch import SEQUENCE, Arch, Block, Group, Head, Size, Stack, Tensor
 from scaleplan.model.feed_forward import feed_forward_weights
 from scaleplan.model.items import Bill, Layer, Weight, linear, norm_weights, total
 
@@ -41,7 +41,7 @@ def embedding_layer(arch: Arch, stack: Stack, holds_tokens: bool) -> Layer:
             Weight("token embedding", "token_embedding", (arch.n_vocab, wide), matmul=False, stream=stream, tp_ways=arch.n_vocab)
         )
     table_width = wide if arch.factorised == "in" else arch.d_model
-    tables = (
+    tables: tuple[tuple[str, Group, Size | None], ...] = (
         ("position embedding", "position_embedding", stack.n_positions),
         ("token type embedding", "token_type_embedding", stack.n_token_types),
     )

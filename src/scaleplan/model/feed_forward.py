@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scaleplan.model.arch import Experts, FeedForward, Size
+from scaleplan.model.arch import Experts, FeedForward, Group, Size
 from scaleplan.model.items import Weight, linear, vector
 
 
@@ -26,7 +26,7 @@ def feed_forward_weights(spec: FeedForward | None, d_model: Size, stream: str) -
 
 
 def dense(
-    name: str, group: str, d_in: Size, d_ff: Size, gated: bool, bias: bool, fused: bool, stream: str, stored: Size = 1, used: Size = 1
+    name: str, group: Group, d_in: Size, d_ff: Size, gated: bool, bias: bool, fused: bool, stream: str, stored: Size = 1, used: Size = 1
 ) -> list[Weight]:
     """Up (and gate), then down."""
     many = {"bias": bias, "stored": stored, "used": used, "stream": stream}

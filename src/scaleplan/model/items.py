@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from scaleplan.model.arch import DECODER, Arch, Block, Norm, Size, Span
+from scaleplan.model.arch import DECODER, Arch, Block, Group, Norm, Place, Size, Span
 from scaleplan.numeric import is_number, minimum, product
 
 
@@ -26,7 +26,7 @@ class Weight(NamedTuple):
     """
 
     name: str
-    group: str
+    group: Group
     shape: tuple[Size, ...]
     stored: Size = 1
     used: Size = 1
@@ -102,7 +102,7 @@ class Layer(NamedTuple):
     """
 
     kind: str
-    place: str
+    place: Place
     stream: str
     runs: Size
     copies: Size
@@ -154,7 +154,7 @@ def total(values: Iterable[Any]) -> Any:
 
 def linear(
     name: str,
-    group: str,
+    group: Group,
     d_in: Size,
     d_out: Size,
     *,
@@ -173,12 +173,12 @@ def linear(
     return weights
 
 
-def vector(name: str, group: str, width: Size, stream: str, *, tp_ways: Size = 1) -> Weight:
+def vector(name: str, group: Group, width: Size, stream: str, *, tp_ways: Size = 1) -> Weight:
     """A learned vector that no matrix product touches."""
     return Weight(name, group, (width,), matmul=False, stream=stream, tp_ways=tp_ways)
 
 
-def norm_weights(name: str, norm: Norm, width: Size, stream: str, *, group: str = "norm") -> list[Weight]:
+def norm_weights(name: str, norm: Norm, width: Size, stream: str, *, group: Group = "norm") -> list[Weight]:
     """Scale and shift of a norm, as far as it has them."""
     return [vector(f"{name} {part}", group, width, stream) for part in ("scale", "shift")[: norm.vectors]]
 

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
-from scaleplan.model.arch import Block, Size
+from scaleplan.model.arch import Block, Group, Size
 from scaleplan.model.items import Bill, Layer, Weight, total
 from scaleplan.model.mixers import attention_width
 
-EMBEDDINGS = ("token_embedding", "position_embedding", "token_type_embedding", "relative_bias")
-HEADS = ("head_matrix", "head_bias")
-GROUPS = (
-    *EMBEDDINGS,
-    "embed_proj",
-    "attention",
-    "mixer",
-    "mlp_dense",
-    "experts_routed",
-    "experts_shared",
-    "router",
-    "norm",
-    "head_transform",
-    *HEADS,
-    "lora",
-    "other",
-)
+EMBEDDINGS: tuple[Group, ...] = ("token_embedding", "position_embedding", "token_type_embedding", "relative_bias")
+HEADS: tuple[Group, ...] = ("head_matrix", "head_bias")
+GROUPS: tuple[Group, ...] = get_args(Group)
 
 
 class Part(NamedTuple):
     """One line of the bill: a tensor of one kind of layer, times the layers that keep it."""
 
     name: str
-    group: str
+    group: Group
     count: Size
     shape: tuple[Size, ...]
     n_params: Size
@@ -93,7 +79,9 @@ def count_params(bill: Bill) -> ParamCount:
     """All counts of a bill."""
     parts = tuple(part_of(layer, weight) for layer, weight in bill.weights())
     used = dict.fromkeys(part.group for part in parts)
-    groups = {group: total(part.n_params for part in parts if part.group == group) for group in (*GROUPS, *used) if group in used}
+    groups: dict[str, Size] = {
+        group: total(part.n_params for part in parts if part.group == group) for group in (*GROUPS, *used) if group in used
+    }
     return ParamCount(
         n_params=total(part.n_params for part in parts),
         n_active_params=total(part.n_active_params for part in parts),

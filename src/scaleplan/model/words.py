@@ -7,10 +7,10 @@ about a layer may also be a list with one value a layer, or a pattern that is re
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from scaleplan.errors import InputError, ScaleplanError, UnknownName, clipped, raise_all
-from scaleplan.model.arch import Norm, Size, Tensor, Tensors
+from scaleplan.model.arch import Group, Norm, Size, Tensor, Tensors
 from scaleplan.model.mixers import MIXERS
 
 LARGEST = 10**9  # of any size: larger ones are mistakes, and would only make numbers that no machine could hold
@@ -262,8 +262,11 @@ def tensor_of_table(table: Mapping[str, Any]) -> Tensor:
     if not {"name", "group", "shape"} <= set(table) <= set(Tensor._fields):
         raise InputError(f"a tensor says `{clipped(', '.join(map(str, table)))}`", hint=f"it has {', '.join(Tensor._fields)}")
     name, group, shape, matmul = table["name"], table["group"], table["shape"], table.get("matmul", True)
-    if not isinstance(name, str) or not isinstance(group, str) or not isinstance(matmul, bool):
-        raise InputError(f"the tensor `{clipped(name)}` has a name and a group that are words, and a `matmul` that is true or false")
+    if not isinstance(name, str) or not isinstance(matmul, bool):
+        raise InputError(f"the tensor `{clipped(name)}` has a name that is text, and a `matmul` that is true or false")
+    if group not in get_args(Group):
+        known = ", ".join(get_args(Group))
+        raise InputError(f"the group of the tensor `{clipped(name)}` is `{clipped(group)}`", hint=f"it is one of {known}")
     if not isinstance(shape, list) or not 1 <= len(shape) <= 3:
         raise InputError(f"the shape of the tensor `{clipped(name)}` is `{clipped(shape)}`; it is a list of one to three sizes")
     sizes = tuple(check_size(size, f"a size of the tensor `{clipped(name)}`") for size in shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from scaleplan.errors import NotSupported, clipped
-from scaleplan.model.arch import Tensor, Tensors
+from scaleplan.model.arch import Group, Tensor, Tensors
 from scaleplan.model.families.dense import LLAMA
 from scaleplan.model.families.encoders import BERT
 from scaleplan.model.families.encoders import FAMILIES as ENCODERS
@@ -17,7 +17,7 @@ BARE: Mapping[str, Words] = {"ForMaskedLM": {}, "Model": {"head": "none", "head_
 """Classes whose bare model has no pooler."""
 
 
-def vectors(group: str, *named: tuple[str, int]) -> list[Tensor]:
+def vectors(group: Group, *named: tuple[str, int]) -> list[Tensor]:
     """Vectors of so many numbers."""
     return [Tensor(name, group, (wide,), matmul=False) for name, wide in named]
 

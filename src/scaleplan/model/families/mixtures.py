@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scaleplan.errors import NotSupported, clipped
-from scaleplan.model.arch import Tensor, Tensors
+from scaleplan.model.arch import Group, Tensor, Tensors
 from scaleplan.model.families.dense import LLAMA, absent
 from scaleplan.model.families.experts import DEEPSEEK_V3, EXPERTS, LOCAL
 from scaleplan.model.families.experts import FAMILIES as EXPERT_FAMILIES
@@ -135,9 +135,10 @@ def deepseek_v4(config: Config, words: Words) -> None:
     config.choices("mlp_layer_types", n_layers, {"hash_moe": True, "moe": True})
     streams, d_model = config.size("hc_mult", default=4), words["d_model"]
     wide, mixes = streams * d_model, streams * (streams + 2)
+    halves: tuple[tuple[str, Group], ...] = (("attention", "attention"), ("feed-forward", "mlp_dense"))
     inside = [
         Tensor(f"{part} {name}", group, shape, matmul=name == "mixing")
-        for part, group in (("attention", "attention"), ("feed-forward", "mlp_dense"))
+        for part, group in halves
         for name, shape in (("mixing", (wide, mixes)), ("mixing base", (mixes,)), ("mixing scale", (3,)))
     ]
     outside = [
