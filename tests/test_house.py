@@ -43,10 +43,15 @@ def room_of(path: Path) -> str:
     return inside.parts[0] if len(inside.parts) > 1 else inside.stem
 
 
+def is_run_later(node: ast.AST) -> bool:
+    """Whether what stands inside is not run when the file is imported: a function, or what only type checkers read."""
+    return isinstance(node, ast.FunctionDef) or (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+
+
 def imports(path: Path) -> Iterator[tuple[str, bool]]:
     """Every module a file imports, and whether it does so when it is itself imported."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    later = {id(node) for function in ast.walk(tree) if isinstance(function, ast.FunctionDef) for node in ast.walk(function)}
+    later = {id(node) for place in ast.walk(tree) if is_run_later(place) for node in ast.walk(place)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, id(node) not in later) for alias in node.names)
