@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "scaleplan"
-BASE = {"arithmetic", "units", "numeric", "errors", "answer", "wording", ""}  # "" is the package itself: its version
+BASE = {"arithmetic", "units", "ranges", "numeric", "errors", "answer", "wording", ""}  # "" is the package itself: its version
 MAY_IMPORT = {
     "units": {"errors"},
+    "ranges": {"errors", "units"},
     "numeric": set(),
     "arithmetic": {"numeric"},
     "errors": {"wording"},

@@ -128,6 +128,86 @@ def batch(
 ) -> Answer:
     """How large may a batch be before it wastes tokens?"""
 
+def cost(
+    model: str | PathLike[str] | Answer | None = None,
+    *,
+    tokens: int | float | str | None = None,
+    n_params: int | float | str | None = None,
+    n_active_params: int | float | str | None = None,
+    compute: int | float | str | None = None,
+    seq_len: int | float | str | None = None,
+    n_steps: int | float | str | None = None,
+    batch_size_tokens: int | float | str | None = None,
+    batch_size_seqs: int | float | str | None = None,
+    text: int | float | str | None = None,
+    bytes_per_token: int | float | str | None = None,
+    decoder_seq_len: int | float | str | None = None,
+    flops_convention: str | PathLike[str] | None = None,
+    hardware: str | PathLike[str] | None = None,
+    n_devices: int | float | str | None = None,
+    mfu: int | float | str | None = None,
+    flops_per_s_per_device: int | float | str | None = None,
+    flops_kind: Literal["model", "hardware"] | None = None,
+    recompute: Literal["none", "selective", "per-op", "full"] | None = None,
+    goodput: int | float | str | None = None,
+    device_hours: int | float | str | None = None,
+    energy: int | float | str | None = None,
+    usd_per_device_hour: int | float | str | None = None,
+    device_power: int | float | str | None = None,
+    pue: int | float | str | None = None,
+    region: str | PathLike[str] | None = None,
+    grid_intensity: int | float | str | None = None,
+    published_kgco2e: int | float | str | None = None,
+    n_layers: int | float | str | None = None,
+    d_model: int | float | str | None = None,
+    n_heads: int | float | str | None = None,
+    n_kv_heads: int | float | str | None = None,
+    d_head: int | float | str | None = None,
+    d_ff: int | float | str | None = None,
+    gated: bool | None = None,
+    n_vocab: int | float | str | None = None,
+    n_positions: int | float | str | None = None,
+    tied: bool | None = None,
+    attention_bias: Literal["none", "qkv", "out", "all"] | None = None,
+    mlp_bias: bool | None = None,
+    norm: Literal["rms", "layer", "layer-scale", "layer-fixed"] | None = None,
+    qk_norm: Literal["none", "head", "heads", "width"] | None = None,
+    n_experts: int | float | str | None = None,
+    n_experts_per_token: int | float | str | None = None,
+    d_ff_expert: int | float | str | None = None,
+    n_shared_experts: int | float | str | None = None,
+    n_dense_layers: int | float | str | None = None,
+    n_encoder_layers: int | float | str | None = None,
+    bidirectional: bool | None = None,
+    d_embedding: int | float | str | None = None,
+    n_shared_copies: int | float | str | None = None,
+    mixer: Literal["attention", "sparse-attention", "latent", "compressed", "linear-attention", "hashed-attention", "mamba", "mamba2", "rwkv", "gated-delta", "short-conv", "rg-lru", "lstm", "none"] | None = None,
+    feed_forward: Literal["dense", "experts", "both", "rwkv", "none"] | None = None,
+    window: int | float | str | None = None,
+    chunk: int | float | str | None = None,
+    stride: int | float | str | None = None,
+    n_global: int | float | str | None = None,
+    n_random: int | float | str | None = None,
+    n_hashes: int | float | str | None = None,
+    n_buckets: int | float | str | None = None,
+    n_extra_params: int | float | str | None = None,
+) -> Answer:
+    """How many device-days, days, dollars, kWh and kg of CO2e does training take?"""
+
+def layout(
+    *,
+    table: str | PathLike[str] | None = None,
+) -> Answer:
+    """Does each given layout fit, and how much memory does it need?"""
+
+def check(
+    answer: str | PathLike[str] | Answer | None = None,
+    *,
+    limit: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
+    at: Literal["p10", "p50", "p90"] | None = None,
+) -> Answer:
+    """Is it within the limits?"""
+
 def presets(
     kind: str | PathLike[str] | None = None,
     name: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
