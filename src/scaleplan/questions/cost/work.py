@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.answer import Line, line
 from scaleplan.chain.compute import Compute, compute_of, per_token
-from scaleplan.chain.lengths import chosen_length, decoder_length
+from scaleplan.chain.lengths import chosen_decoder_length, chosen_length
 from scaleplan.chain.tokens import training_tokens
 from scaleplan.machine.run_time import flops_to_do, training_flops
 from scaleplan.model.bill import bill_of
@@ -53,7 +53,7 @@ def work_of_model(asked: Run, model: Model) -> Work:
     """The FLOP of a model on its tokens, as `flops` counts them."""
     length, _ = chosen_length(model, asked.seq_len)
     bill = bill_of(model.arch)
-    decoder = decoder_length(bill, asked.decoder_seq_len)
+    decoder = chosen_decoder_length(model, bill, length, asked.decoder_seq_len)
     compute = compute_of(bill, length, convention=asked.flops_convention, decoder_seq_len=decoder)
     tokens = training_tokens(asked, length)
     hardware = None
