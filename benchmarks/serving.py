@@ -20,11 +20,13 @@ from typing import Any
 
 from scaleplan import library
 from scaleplan.machine.activations import Batch
+from scaleplan.machine.device import device_of
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.recipe import cache_precision
-from scaleplan.machine.serving import Deployment, Engine, Load, engine_of, serve, serving_device
+from scaleplan.machine.serving import Load, serve
 from scaleplan.machine.serving_formats import serving_format
 from scaleplan.machine.serving_memory import Serving
+from scaleplan.machine.serving_pass import Deployment, Engine, engine_of
 from scaleplan.model.bill import bill_of
 from scaleplan.model.items import Bill
 from scaleplan.model.shape import arch_of_shape
@@ -68,7 +70,7 @@ def bills() -> dict[str, Bill]:
 
 
 BILLS = bills()
-DEVICES = {name: serving_device(name, library.load("hardware", name).data) for name in ("h100-sxm", "h200-sxm", "a100-sxm-80gb", "l40s")}
+DEVICES = {name: device_of(name, library.load("hardware", name).data) for name in ("h100-sxm", "h200-sxm", "a100-sxm-80gb", "l40s")}
 
 
 def predicted(row: dict[str, Any], engine: Engine) -> float:

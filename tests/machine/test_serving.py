@@ -12,27 +12,24 @@ import pytest
 from scaleplan import library
 from scaleplan.errors import InputError
 from scaleplan.machine.activations import Batch
+from scaleplan.machine.device import device_of
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.recipe import cache_precision
 from scaleplan.machine.serving import (
-    Deployment,
-    Engine,
     Load,
     Speculation,
-    engine_of,
     fits_served,
     fleet,
     largest_batch,
-    pass_time,
     rate_interval,
     serve,
-    serving_device,
     time_interval,
     usd_per_million_tokens,
     wh_per_million_tokens,
 )
 from scaleplan.machine.serving_formats import serving_format
 from scaleplan.machine.serving_memory import Serving
+from scaleplan.machine.serving_pass import Deployment, Engine, engine_of, pass_time
 from scaleplan.model.bill import bill_of
 from scaleplan.model.items import Bill
 from scaleplan.model.shape import arch_of_shape
@@ -54,7 +51,7 @@ def deployed(
     bill: Bill, device: str, layout: Layout | None = None, *, weights: str = "bf16", cache: str | None = None, engine: Engine = IDEAL
 ) -> Deployment:
     stored = serving_format(weights)
-    on = serving_device(device, library.load("hardware", device).data)
+    on = device_of(device, library.load("hardware", device).data)
     return Deployment(bill, layout or Layout(), Serving(Batch(1, 1), stored, cache_precision(cache, stored)), on, engine)
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from scaleplan import library
 from scaleplan.chain.memory import Setup
 from scaleplan.machine.activations import Batch
+from scaleplan.machine.device import device_of
 from scaleplan.machine.inverse import largest
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.memory import fits
@@ -24,9 +25,10 @@ from scaleplan.machine.post_training import (
     token_flops,
 )
 from scaleplan.machine.recipe import cache_precision
-from scaleplan.machine.serving import Deployment, Percentiles, engine_of, serving_device
+from scaleplan.machine.serving import Percentiles
 from scaleplan.machine.serving_formats import serving_format
 from scaleplan.machine.serving_memory import Serving, serving_memory, workspace
+from scaleplan.machine.serving_pass import Deployment, engine_of
 from scaleplan.model.items import Bill
 
 USUAL_ENGINE = "trtllm"
@@ -88,7 +90,7 @@ def rollout_deployment(bill: Bill, hardware: str, layout: Layout, engine: str = 
     stored = serving_format(precision)
     stack = library.load("stacks", engine)
     made = engine_of(stack.name, stack.data, tuple(stack.sources))._replace(rereads=0.0)
-    device = serving_device(hardware, library.load("hardware", hardware).data)
+    device = device_of(hardware, library.load("hardware", hardware).data)
     return Deployment(bill, layout, Serving(Batch(1, 1), stored, cache_precision(None, stored)), device, made)
 
 
@@ -106,7 +108,7 @@ def rl_step(bill: Bill, on: Deployment, run: RlRun) -> RlStep:
     flops = token_flops(run.method, models, n_epochs=run.n_epochs, n_updates=updates)
     tokens = sequences * (run.rollout.lengths.prompt + run.rollout.lengths.mean_response)
     usual = assumed["training"]["mfu_experts" if active < bill.n_params() / 2 else "mfu"]
-    rate = TrainingRate(training, on.device.wide_flops_per_s, run.mfu or usual, on.device.network_bytes_per_s)
+    rate = TrainingRate(training, on.wide_flops_per_s, run.mfu or usual, on.device.network_bytes_per_s)
     parts = step_time(rollout.total_s, flops, tokens, bill.n_params(), rate, asynchronous=run.asynchronous)
     middle = parts.total_s * assumed["step"]["overhead"]
     spread = (assumed["step"]["factor_p10"], 1.0, assumed["step"]["factor_p90"])
@@ -116,7 +118,7 @@ def rl_step(bill: Bill, on: Deployment, run: RlRun) -> RlStep:
         step_s=Percentiles(*(middle * factor for factor in spread)),
         rollout_share=parts.rollout_share,
         tokens_per_s_per_device=tokens / middle / run.n_devices,
-        mfu=flops.training * tokens / (middle * run.n_devices * on.device.wide_flops_per_s),
+        mfu=flops.training * tokens / (middle * run.n_devices * on.wide_flops_per_s),
         n_devices=run.n_devices,
     )
 

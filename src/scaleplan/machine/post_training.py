@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
-from scaleplan.machine.serving import Deployment, pass_time
+from scaleplan.machine.serving_pass import Deployment, pass_time
 from scaleplan.model.arch import Size
 from scaleplan.numeric import exp, minimum
 
