@@ -11,11 +11,14 @@ from scaleplan.chain.catalogue import load_law
 from scaleplan.chain.law_answers import (
     LossQuestion,
     context_losses,
+    convergence_answer,
+    data_answer,
     losses,
     mean_power,
     precision_answer,
     repetition_answer,
     routed_answers,
+    size_answer,
     sparse_answer,
     without_embeddings,
 )
@@ -138,3 +141,32 @@ def test_why_kaplan_and_hoffmann_disagree(name, exponent, loss_exponent, total):
     assert found.total_exponent == pytest.approx(total, rel=2e-3)
     assert 6 * found.n_params * found.n_tokens == pytest.approx(1e19)
     assert found.n_total_params > found.n_params
+
+
+def test_a_size_that_is_not_the_efficient_one():
+    """0.6 times the size costs at most 20 % more compute (16.5 % by the formula), 2.2 times 20 % more in 45 % fewer steps."""
+    small, large = size_answer(0.6), size_answer(2.2)
+    assert small.compute_ratio == pytest.approx(1.165, abs=1e-3)
+    assert large.compute_ratio == pytest.approx(1.20, abs=5e-3)
+    assert large.steps_ratio == pytest.approx(0.55, abs=5e-3)
+    assert size_answer(1.0).compute_ratio == pytest.approx(1)
+    with pytest.raises(InputError):
+        size_answer(0.1)
+
+
+def test_training_towards_convergence_wastes_compute():
+    """Against training to 2 %: 2.7 times the parameters, 7.7 times fewer updates, 65 % less compute."""
+    found = convergence_answer(0.02)
+    assert found.params_ratio == pytest.approx(2.7, rel=0.01)
+    assert 1 / found.steps_ratio == pytest.approx(7.7, rel=0.02)
+    assert found.compute_ratio == pytest.approx(0.35, rel=0.02)
+    assert convergence_answer(found.efficient_excess).compute_ratio == pytest.approx(1)
+    with pytest.raises(InputError):
+        convergence_answer(0)
+
+
+def test_data_that_keep_a_model_from_overfitting():
+    """5e3 N^0.74 tokens at the seed noise of 0.02, which the joint law puts at 5.4e3 to 5.6e3: 2.3e10 for 1e9 parameters."""
+    found = data_answer(1e9)
+    assert found.stated_tokens == pytest.approx(2.3e10, rel=0.01)
+    assert found.needed_tokens == pytest.approx(found.stated_tokens, rel=0.12)

@@ -59,6 +59,16 @@ class Advice(NamedTuple):
     shortfall: Shortfall | None = None
 
     @property
+    def loss_nats(self) -> Any:
+        """The loss where it is in nats per token; None for laws that measure something else, which is `run.loss_nats` in `loss_unit`."""
+        return self.run.loss_nats if self.law.in_nats else None
+
+    @property
+    def loss_unit(self) -> str:
+        """What the law's loss counts, as its preset says."""
+        return str(self.law.data.get("convention", {}).get("loss", "nats per token"))
+
+    @property
     def compute_flops(self) -> Any:
         """What the run costs, as its tokens are counted."""
         return self.run.compute_flops if self.flops_per_token is None else self.flops_per_token * self.run.n_tokens

@@ -41,11 +41,6 @@ def moment(law: StepLoss, critical_batch: Power, n_params: Any, n_tokens: Any, b
     return Moment(n_tokens, steps, fewest(loss), loss)
 
 
-def steps_to(law: StepLoss, critical_batch: Power, n_params: Any, n_steps: Any, batch_tokens: Any) -> Moment:
-    """The loss after S steps at batch B: S tokens of B each, one pass. Source: kaplan2020 equations 5.4 and 5.6."""
-    return moment(law, critical_batch, n_params, n_steps * batch_tokens, batch_tokens)
-
-
 def stopping_steps(along: StepLoss, joint: KaplanLoss, n_params: Any, n_tokens: Any) -> Any:
     """Fewest steps before N parameters have learned what a data set of so many tokens can teach.
 
