@@ -28,7 +28,7 @@ TABLES = {
     "embodied": {"kgco2e", "note"},
 }
 RANGES = {  # what any accelerator of 2017 to 2026 lies in
-    "memory.capacity_bytes": (16 * 2**30, 288 * 2**30),
+    "memory.capacity_bytes": (15 * 2**30, 288 * 2**30),
     "memory.bandwidth_bytes_per_s": (0.3e12, 8e12),
     "intranode.bytes_per_s_per_device": (15e9, 1.3e12),
     "internode.bytes_per_s_per_device": (3e9, 100e9),
@@ -57,7 +57,7 @@ SPARSE_HEADLINES = {  # bf16 FLOP/s as datasheets print it, with 2:1 sparsity (4
 DENSE = {  # 16-bit FLOP/s as vendors print it, dense
     "v100-sxm-32gb": 125e12,
     "v100-pcie-16gb": 112e12,
-    "mi250x": 383e12,
+    "mi250x": 191.5e12,  # one of a module's two devices
     "tpu-v3": 123e12,
     "tpu-v4": 275e12,
     "tpu-v5e": 197e12,
@@ -76,6 +76,16 @@ DRIVER_MIB = {  # what nvidia-smi or a cloud's API reports
     "b200-sxm": 183359,
     "b300-sxm": 275040,
     "gb200": 189471,
+    "h20": 97871,
+    "h100-nvl": 95830,
+    "t4": 15360,
+    "l4": 23034,
+    "a10": 23028,
+    "a10g": 23028,
+    "a40": 46068,
+    "l40": 46068,
+    "l40s": 46068,
+    "rtx-5090": 32607,
 }
 
 
@@ -207,6 +217,19 @@ def test_ampere_has_no_fp8():
     for name, device in DEVICES.items():
         if device["arch"] == "Ampere":
             assert "fp8" not in device["peak_flops_per_s"], name
+
+
+def test_power_of_tpu_v3_is_the_mean_that_was_measured():
+    """220 W is the vendor's measured mean, 262 W its maximum: no load factor is put on the mean again."""
+    assert DEVICES["tpu-v3"]["measured_power"]["device_w"] == 220
+    assert DEVICES["tpu-v3"]["power"]["tdp_w"] == 262
+
+
+def test_a_module_of_two_devices_is_listed_as_one_of_them():
+    """MI250X and MI250 modules show as two devices of 64 GiB, eight to a node."""
+    for name in ("mi250x", "mi250"):
+        assert DEVICES[name]["memory"]["capacity_bytes"] == 64 * 2**30
+        assert DEVICES[name]["intranode"]["n_devices_per_node"] == 8
 
 
 def test_the_three_h100_differ():
