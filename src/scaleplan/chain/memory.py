@@ -17,6 +17,7 @@ from scaleplan.machine.serving_formats import serving_format
 from scaleplan.machine.stack import Stack, stack_of
 from scaleplan.model.items import Bill
 from scaleplan.model.passes import MODULES, RECOMPUTATIONS, Pass, recomputed_modules
+from scaleplan.numeric import ceil_div
 
 USUAL_STACK = "usual"
 USUAL_PRECISION = "bf16-mixed"
@@ -101,11 +102,15 @@ def training_setup(bill: Bill, layout: Layout, wishes: Wishes, stack: Stack | No
     return Setup(bill, layout, run, in_all)
 
 
+USUAL_BATCH_TOKENS = 4_000_000  # of a step: what large runs of today take (Llama 3 405B starts at 4M)
+
+
 def global_batch(layout: Layout, wishes: Wishes) -> int:
-    """The global batch that was given, or the smallest one that fills the pipeline."""
+    """The global batch that was given, or 4M tokens in whole micro-batches on every replica, one on each at least."""
     if wishes.global_batch_size_seqs is not None:
         return wishes.global_batch_size_seqs
-    return int(layout.dp * wishes.micro_batch_size_seqs * layout.pp)
+    replicas = int(layout.dp) * wishes.micro_batch_size_seqs
+    return replicas * max(1, int(ceil_div(ceil_div(USUAL_BATCH_TOKENS, wishes.seq_len), replicas)))
 
 
 def pass_of(wishes: Wishes, stack: Stack) -> Pass:

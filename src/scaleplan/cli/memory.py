@@ -8,6 +8,7 @@ import typer
 
 from scaleplan import library, units
 from scaleplan.answer import Answer, Caution
+from scaleplan.chain.default_layout import USUAL_NODE, training_layout
 from scaleplan.chain.lengths import chosen_length, length_cautions
 from scaleplan.chain.memory import (
     USUAL_OPTIMIZER,
@@ -20,7 +21,7 @@ from scaleplan.chain.memory import (
     stack_named,
 )
 from scaleplan.chain.memory_inverse import FEWEST, LARGEST
-from scaleplan.cli.memory_phases import by_phase
+from scaleplan.cli.memory_phases import by_phase, fewest_devices
 from scaleplan.cli.memory_served import served
 from scaleplan.cli.memory_tables import by_precision
 from scaleplan.cli.models import LoraOption, bill_with, with_model
@@ -155,8 +156,14 @@ def memory(
     room = room_of(hardware, capacity)
     bill = bill_with(model, lora)
     inverse = wanted(largest, fewest, room)
+    node = node_size(hardware)
     if inference:
-        answer = served(bill, layout_on(layout, n_devices), wishes, (cache_precision, cache_block_tokens), room, asked)
+        answer = served(bill, layout, wishes, (cache_precision, cache_block_tokens), room, asked, (n_devices, node, inverse))
+    elif inverse == "n-devices" and layout is None and room is not None:
+        answer = fewest_devices(bill, wishes, room, asked, node)
+    elif layout is None and n_devices is not None and room is not None:
+        choice = training_layout(bill, n_devices, wishes, room[1], node)
+        answer = by_phase(bill, choice.layout, wishes, room, asked, inverse, choice)
     elif inverse is None and layout is None and n_devices is None:
         answer = by_precision(bill, wishes, precision, room, asked)
     else:
@@ -175,6 +182,12 @@ def format_cautions(wishes: Wishes, hardware: str | None, inference: bool) -> li
     precision = PRECISIONS.get(wishes.precision) if inference else stack_named(wishes.stack).precision(wishes.precision)
     said = None if precision is None else format_missing(library.load("hardware", hardware).data, precision)
     return [] if said is None else [Caution("number-format", said)]
+
+
+def node_size(hardware: str | None) -> int:
+    """Devices of one node; 8 where the device's preset does not say."""
+    data = library.load("hardware", hardware).data if hardware is not None else {}
+    return int(data.get("intranode", {}).get("n_devices_per_node", USUAL_NODE))
 
 
 def wanted(largest: str | None, fewest: str | None, room: tuple[str, int] | None) -> str | None:

@@ -6,9 +6,10 @@ import math
 from typing import Any
 
 from scaleplan.answer import Answer, Caution, Column, Line, Table
+from scaleplan.chain.default_layout import Choice, fewest_for_training
 from scaleplan.chain.levers import levers
 from scaleplan.chain.memory import Setup, Wishes, training_setup
-from scaleplan.chain.memory_inverse import find
+from scaleplan.chain.memory_inverse import Found, find
 from scaleplan.cli.memory_tables import FORMULA_SOURCES, PARTS, Room
 from scaleplan.machine.activations import Split, block_layers, layer_bytes
 from scaleplan.machine.layout import Layout
@@ -20,7 +21,15 @@ from scaleplan.model.items import Bill
 from scaleplan.units import counted, show_bytes
 
 
-def by_phase(bill: Bill, layout: Layout, wishes: Wishes, room: Room | None, asked: dict[str, Any], inverse: str | None = None) -> Answer:
+def by_phase(
+    bill: Bill,
+    layout: Layout,
+    wishes: Wishes,
+    room: Room | None,
+    asked: dict[str, Any],
+    inverse: str | None = None,
+    choice: Choice | None = None,
+) -> Answer:
     """Phases of a step on the fullest stage of a layout, what would free memory, and the answer of an inverse question."""
     setup = training_setup(bill, layout, wishes)
     worst = setup.worst()
@@ -33,6 +42,8 @@ def by_phase(bill: Bill, layout: Layout, wishes: Wishes, room: Room | None, aske
         "stages": [
             {"stage": stage.name, "peak_bytes": int(stage.peak_bytes), "peak_phase": stage.peak_phase.phase} for stage in setup.stages()
         ],
+        "layout": layout.spelled(),
+        "simpler": [] if choice is None else [{**one._asdict(), "layout": one.layout.spelled()} for one in choice.simpler],
         "peak_stage": worst.name,
         "peak_phase": phase.phase,
         "peak_bytes": peak,
@@ -54,10 +65,29 @@ def by_phase(bill: Bill, layout: Layout, wishes: Wishes, room: Room | None, aske
         result,
         [phases_table(rows, worst, layout), levers_table(result["levers"])],
         lines,
-        warnings=cautions(setup),
-        notes=[*verdict(result, room), *inverse_notes(result.get("inverse"))],
+        warnings=[*cautions(setup), *beyond_the_model(bill, result.get("inverse"))],
+        notes=[*simpler_notes(choice), *verdict(result, room), *inverse_notes(result.get("inverse"))],
         more_sources=[*FORMULA_SOURCES, *setup.run.stack.sources],
     )
+
+
+def fewest_devices(bill: Bill, wishes: Wishes, room: Room, asked: dict[str, Any], n_per_node: int) -> Answer:
+    """The fewest devices on which one of the usual layouts fits; the phases are those of that layout."""
+    found = fewest_for_training(bill, wishes, room[1], n_per_node)
+    choice = None if found is None else found[1]
+    layout = Layout() if choice is None else choice.layout
+    answer = by_phase(bill, layout, wishes, room, asked, None, choice)
+    inverse = Found("n-devices", found and found[0], choice and choice.peak_bytes)._asdict()
+    return answer._replace(result={**answer.result, "inverse": inverse}, notes=[*answer.notes, *inverse_notes(inverse)])
+
+
+def simpler_notes(choice: Choice | None) -> list[str]:
+    """The layout that was chosen, and by how much simpler ones do not fit."""
+    if choice is None:
+        return []
+    nearest = [choice.simpler[0], *choice.simpler[1:][-2:]] if choice.simpler else []  # the simplest, and those that lack least
+    lacks = "; ".join(f"{one.layout.spelled()} needs {show_bytes(one.lacks_bytes)} more" for one in nearest)
+    return [f"No layout given: {choice.layout.spelled()}" + (f". {lacks}." if lacks else ", the simplest.")]
 
 
 def phase_row(phase: Phase) -> dict[str, Any]:
@@ -166,6 +196,15 @@ def inverse_notes(inverse: dict[str, Any] | None) -> list[str]:
         return [f"No {inverse['quantity']} fits."]
     word = "fewest" if inverse["quantity"] == "n-devices" else "largest"
     return [f"The {word} {inverse['quantity']} that fits is {inverse['value']:,}: {show_bytes(inverse['peak_bytes'])} a device."]
+
+
+def beyond_the_model(bill: Bill, inverse: dict[str, Any] | None) -> list[Caution]:
+    """A length that the device holds and the model does not take."""
+    most = bill.arch.max_seq_len
+    if inverse is None or most is None or inverse["quantity"] != "seq-len" or (inverse["value"] or 0) <= most:
+        return []
+    message = f"a device holds {inverse['value']:,} tokens; the model takes sequences of at most {most:,}"
+    return [Caution("extrapolation", message, {"factor": inverse["value"] / most})]
 
 
 def cautions(setup: Setup) -> list[Caution]:

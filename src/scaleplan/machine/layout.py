@@ -230,9 +230,10 @@ def expert_rule(layout: Layout, sizes: Fixed, n: dict[str, Any]) -> tuple[Any, s
     if sizes.n_experts is None:
         return layout.ep == 1, "`ep{ep}` needs experts; this model has none", n, None
     ranks = layout.replicas * layout.tp
-    fits = (sizes.n_experts % layout.ep == 0) & (ranks % layout.ep == 0)
+    divides = sizes.n_experts % layout.ep == 0
     reason = "`ep{ep}` must divide the {whole} experts, and the {ranks} ranks of dp, cp and tp"
-    return fits, reason, n | {"whole": sizes.n_experts, "ranks": ranks}, ("ep", "whole")
+    nearest = ("ep", "ranks") if isinstance(divides, bool) and divides else ("ep", "whole")
+    return divides & (ranks % layout.ep == 0), reason, n | {"whole": sizes.n_experts, "ranks": ranks}, nearest
 
 
 def expert_tensor_rules(layout: Layout, sizes: Fixed, n: dict[str, Any]) -> Iterator[Rule]:

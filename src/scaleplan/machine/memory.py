@@ -172,9 +172,21 @@ def peak_bytes(bill: Bill, layout: Layout, run: Training) -> Size:
     return peak
 
 
-def fits(peak: Size, capacity_bytes: Any) -> Any:
+def fits(peak: Size, capacity_bytes: Any, usable_share: Any = USABLE_SHARE) -> Any:
     """Whether a peak leaves the allocator its reserve."""
-    return peak <= USABLE_SHARE * capacity_bytes
+    return peak <= usable_share * capacity_bytes
+
+
+def offloaded_bytes(bill: Bill, layout: Layout, run: Training) -> Size:
+    """Bytes that the host keeps for one device, at the stage that leaves most to it."""
+    if run.offload == "none":
+        return 0
+    units, most = units_of(bill, layout, run), 0
+    for place in places(bill, layout, run.stack.placement):
+        state = state_of(stage_parameters(bill, units, place), layout, run.formats)
+        kept = kept_on_device(state, layout, run)
+        most = maximum(most, total(state) - total(kept))
+    return most
 
 
 def stage_phases(bill: Bill, layout: Layout, run: Training, units: Units, place: Place) -> tuple[Phase, ...]:

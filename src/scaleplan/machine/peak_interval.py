@@ -72,12 +72,12 @@ def whole(n_bytes: Any) -> Any:
     return n_bytes.astype("int64") if hasattr(n_bytes, "astype") else int(n_bytes)
 
 
-def verdict(interval: PeakInterval, capacity_bytes: Any) -> Any:
+def verdict(interval: PeakInterval, capacity_bytes: Any, usable_share: Any = USABLE_SHARE) -> Any:
     """Whether a device holds a step of training: one word, or an array of them.
 
-    fits           the 90 % point is at most 90 % of the capacity
+    fits           the 90 % point is at most the usable share of the capacity, 90 % unless given
     does not fit   the 10 % point is above it
     unsure         else
     """
-    usable = USABLE_SHARE * capacity_bytes
+    usable = usable_share * capacity_bytes
     return where(interval.p90 <= usable, "fits", where(interval.p10 > usable, "does not fit", "unsure"))

@@ -123,7 +123,7 @@ def in_flight(stage: Size, layout: Layout, n_micro_batches: Size, schedule: str 
 
         v min(m, p - i)                                    one forward, one backward (narayanan2021)
         min(v m, 2 (p - i - 1) + (v - 1) p + 1)            the same, interleaved
-        v m                                                GPipe
+        v m                                                GPipe; one without a pipeline, where micro-batches follow each other
         v min(m, p)                                        zero bubble, ZB1P and V-shaped (qi2024)
         v min(m, p + 1)                                    DualPipe (deepseek2024-v3)
 
@@ -131,7 +131,7 @@ def in_flight(stage: Size, layout: Layout, n_micro_batches: Size, schedule: str 
     """
     p, v, m = layout.pp, layout.n_virtual_stages, n_micro_batches
     if schedule == "gpipe":
-        return v * m
+        return v * where(p > 1, m, minimum(m, 1))
     if schedule in ("zb1p", "zbv"):
         return v * minimum(m, p)
     if schedule == "dualpipe":

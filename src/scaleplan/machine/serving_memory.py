@@ -11,7 +11,7 @@ from scaleplan.machine.serving_formats import Format, weight_bits
 from scaleplan.model.arch import Size
 from scaleplan.model.cache import layer_cache
 from scaleplan.model.items import Bill, Kept
-from scaleplan.numeric import ceil_div, maximum, minimum
+from scaleplan.numeric import ceil_div, floor_div, maximum, minimum
 
 PREFILL_TOKENS = 8192  # of a pass over prompts: what serving engines take at once
 FLOAT32 = 4
@@ -31,6 +31,11 @@ class Serving(NamedTuple):
     cache: Precision
     block_tokens: Size = 1
     prefill_tokens: Size = PREFILL_TOKENS
+
+    @property
+    def compute_bytes(self) -> int:
+        """Bytes of an activation: 4 beside 32-bit weights, else 2, whatever weights and cache are kept in."""
+        return FLOAT32 if self.weights.bits == 8 * FLOAT32 else 2
 
 
 class ServingMemory(NamedTuple):
@@ -102,7 +107,7 @@ def workspace(bill: Bill, layout: Layout, served: Serving) -> Size:
         widest = maximum_of(w.used * w.shape[-1] for w in layer.weights if w.matmul and layer.place == "block")
         inside = maximum(inside, 2 * layer.d_model + ceil_div(2 * widest, layout.tp))
     logits = FLOAT32 * served.batch.n_seqs * ceil_div(bill.arch.n_vocab, layout.tp)
-    return tokens * inside * served.cache.compute_bytes + logits
+    return tokens * inside * served.compute_bytes + logits
 
 
 def maximum_of(values: Any) -> Any:
@@ -111,3 +116,37 @@ def maximum_of(values: Any) -> Any:
     for value in values:
         largest = maximum(largest, value)
     return largest
+
+
+# ------------------------------------------------------------------------------------------------- the pool of an engine
+
+USUAL_POOL_SHARE = 0.9  # of device memory: gpu_memory_utilization of vLLM, as it comes (kwon2023)
+USUAL_BLOCK_TOKENS = 16
+
+
+class Pool(NamedTuple):
+    """The cache that an engine reserves when it starts.
+
+    pool_bytes  what is left of its share of the device after weights, workspace and context; 0 where they do not leave any
+    n_blocks    blocks of the paged cache in it
+    n_tokens    tokens in these blocks
+    """
+
+    pool_bytes: Size
+    block_bytes: Size
+    n_blocks: Size
+    n_tokens: Size
+
+
+def cache_pool(memory: ServingMemory, capacity_bytes: Size, share: Any = USUAL_POOL_SHARE, block_tokens: Size = USUAL_BLOCK_TOKENS) -> Pool:
+    """Blocks of a paged cache on one device.
+
+        floor((share capacity - weights - workspace - context) / (block_tokens bytes_per_token))
+
+    Source: kwon2023.
+    """
+    usable = floor_div(capacity_bytes * round(1000 * share), 1000)
+    pool = maximum(0, usable - memory.weights_bytes - memory.workspace_bytes - memory.context_bytes)
+    block = block_tokens * memory.kv_cache_bytes_per_token
+    n_blocks = floor_div(pool, maximum(block, 1)) if not (isinstance(block, int) and block == 0) else 0
+    return Pool(pool, block, n_blocks, n_blocks * block_tokens)

@@ -15,6 +15,7 @@ TARGETS: dict[str, Callable[[Weight], bool]] = {
     "mixer": lambda w: w.group == "mixer",
     "mlp": lambda w: w.group in ("mlp_dense", "experts_shared"),
     "experts": lambda w: w.group == "experts_routed",
+    "all": lambda w: w.group in ("attention", "mixer", "mlp_dense", "experts_shared", "experts_routed"),
     "head": lambda w: w.group == "head_matrix",
     "q": lambda w: w.group == "attention" and w.name in ("Q", "Q up"),
     "k": lambda w: w.group == "attention" and w.name == "K",
@@ -28,22 +29,33 @@ TARGETS: dict[str, Callable[[Weight], bool]] = {
 
 
 class Lora(NamedTuple):
-    """Adapters of one rank on the matrices that the targets name (hu2021)."""
+    """Adapters of one rank on the matrices that the targets name (hu2021).
+
+    base  the format that the frozen weights are kept in, where it is not that of training (dettmers2023: nf4)
+    """
 
     rank: int
     targets: tuple[str, ...] = ("attention",)
+    base: str | None = None
+
+
+QLORA = Lora(64, ("all",), "nf4")
+"""The recipe of dettmers2023: rank 64 on every matrix of the layers, over weights in 4 bits with scales in 8."""
 
 
 def parse_lora(text: str) -> Lora:
-    """`rank=16,targets=attention+mlp`."""
-    said = dict(part.partition("=")[::2] for part in text.split(","))
-    if set(said) - {"rank", "targets"} or not said.get("rank", "").isdecimal() or int(said["rank"][:9]) < 1:
-        raise InputError(f"`{text}` describes no adapter", hint="for example rank=16,targets=attention+mlp")
-    targets = tuple(said.get("targets", "attention").split("+"))
+    """`rank=16,targets=attention+mlp,base=nf4`; `qlora` for the recipe of that name, with other values after it (`qlora,rank=16`)."""
+    first, _, rest = text.partition(",")
+    usual = QLORA if first.strip() == "qlora" else None
+    said = dict(part.partition("=")[::2] for part in (rest if usual else text).split(",") if part or not usual)
+    rank = said.get("rank", str(usual.rank) if usual else "")
+    if set(said) - {"rank", "targets", "base"} or not rank.isdecimal() or int(rank[:9]) < 1:
+        raise InputError(f"`{text}` describes no adapter", hint="for example rank=16,targets=attention+mlp, or qlora")
+    targets = tuple(said["targets"].split("+")) if "targets" in said else usual.targets if usual else Lora(1).targets
     for target in targets:
         if target not in TARGETS:
             raise UnknownName("target of an adapter", target, TARGETS)
-    return Lora(int(said["rank"][:9]), targets)
+    return Lora(int(rank[:9]), targets, said.get("base") or (usual.base if usual else None))
 
 
 def with_lora(bill: Bill, lora: Lora) -> Bill:
@@ -55,9 +67,14 @@ def with_lora(bill: Bill, lora: Lora) -> Bill:
     """
     for target in lora.targets:
         if not any(w.matmul and TARGETS[target](w) for _, w in bill.weights()):
-            raise InputError(f"this model has no matrix `{target}` for an adapter", hint="`scaleplan params MODEL -v` lists its matrices")
+            raise InputError(f"this model has no matrix `{target}` for an adapter", hint=f"it has {', '.join(targets_of(bill))}")
     layers = tuple(layer._replace(weights=adapted(layer, lora)) for layer in bill.layers)
     return bill._replace(layers=layers)
+
+
+def targets_of(bill: Bill) -> list[str]:
+    """The targets that a model has matrices of."""
+    return [target for target, picks in TARGETS.items() if any(w.matmul and picks(w) for _, w in bill.weights())]
 
 
 def adapted(layer: Layer, lora: Lora) -> tuple[Weight, ...]:
