@@ -1,10 +1,11 @@
 """Fit what a serving engine gets of a device's rates on some published rows, and score it on others.
 
-    python benchmarks/serving.py [--fit]
+    python benchmarks/serving.py [--stack trtllm|trtllm24] [--fit] [--rows]
 
 tests/published/serving.csv holds rates (output tokens a second and device) and seconds to the first token that TensorRT-LLM printed, by
-release. Rows of use `tune` are fitted on: other releases, other devices (L40S, H200) and other models (Falcon, Mistral). Rows of use
-`score` are GPT-J 6B, LLaMA 7B and 70B on H100 and A100; nothing was fitted on them. Exits 1 where a bar is missed.
+release. `trtllm` is fitted on rows of use `tune`: other releases, other devices (L40S, H200) and other models (Falcon, Mistral) than those
+of use `score`, GPT-J 6B, LLaMA 7B and 70B on H100 and A100. `trtllm24` is fitted on every second row of release 0.9.0, lengths in
+turn, and scored on the others. Nothing is fitted on a scored row. Exits 1 where a bar is missed.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from scaleplan.model.shape import arch_of_shape
 from scaleplan.model_files import read_model
 
 PUBLISHED = Path(__file__).parents[1] / "tests" / "published"
-STACK = "trtllm"
+STACKS = ("trtllm", "trtllm24")
 BAR = 0.15  # median error of rates, and of first tokens
 FALCON_180B = {
     "n_layers": 80, "d_model": 14848, "n_heads": 232, "n_kv_heads": 8, "n_vocab": 65024, "norm": "layer", "parallel": True,
@@ -48,16 +49,32 @@ FITTED = {  # start, least, most
     "rereads": (0.05, 1e-4, 1.0),
     "collective_s": (15e-6, 2e-6, 100e-6),
     "layer_s": (100e-6, 5e-6, 300e-6),
-    "step_s": (5e-4, 1e-5, 5e-3),
+    "step_s": (5e-4, 1e-5, 2e-2),
 }
 
 
-def rows(use: str) -> list[dict[str, Any]]:
-    """The published rows of one use, numbers as numbers."""
+LATER = ("narrow_product", "memory", "cache", "rereads", "step_s")  # what rows of large batches on one or two devices can tell
+
+
+def fitted(stack: str) -> dict[str, tuple[float, float, float]]:
+    """The constants that are fitted for a stack; the others stay."""
+    return FITTED if stack == "trtllm" else {name: FITTED[name] for name in LATER}
+
+
+def published() -> list[dict[str, Any]]:
+    """The published rows, numbers as numbers."""
     with (PUBLISHED / "serving.csv").open(newline="", encoding="utf-8") as lines:
-        found = [row for row in csv.DictReader(lines) if row["use"] == use]
+        found = list(csv.DictReader(lines))
     whole = ("batch", "tp", "n_prompt_tokens", "n_output_tokens")
     return [row | {name: int(row[name]) for name in whole} | {"value": float(row["value"])} for row in found]
+
+
+def rows(stack: str, use: str) -> list[dict[str, Any]]:
+    """What a stack is fitted on (`tune`), or scored on (`score`)."""
+    if stack == "trtllm":
+        return [row for row in published() if row["use"] == use]
+    later = [row for row in published() if row["release"] == "0.9.0"]  # four pairs of lengths a model: each pair is in both halves
+    return [row for i, row in enumerate(later) if ((i + i // 4) % 2 == 1) == (use == "score")]
 
 
 def bills() -> dict[str, Bill]:
@@ -88,26 +105,28 @@ def ratios(some: list[dict[str, Any]], engine: Engine) -> list[float]:
     return [row["value"] / predicted(row, engine) for row in some]
 
 
-def fit(start: Engine) -> Engine:
+def fit(stack: str, start: Engine) -> Engine:
     """The engine of least error on the tuning rows; logarithms, and large misses count in proportion."""
     from scipy.optimize import least_squares
 
-    some = rows("tune")
+    some, constants = rows(stack, "tune"), fitted(stack)
 
     def misses(logs: Any) -> list[float]:
-        engine = start._replace(**{name: math.exp(x) for name, x in zip(FITTED, logs, strict=True)})
+        engine = start._replace(**{name: math.exp(x) for name, x in zip(constants, logs, strict=True)})
         return [math.log(ratio) for ratio in ratios(some, engine)]
 
-    low, high = ([math.log(limits[i]) for limits in FITTED.values()] for i in (1, 2))
-    found = least_squares(misses, [math.log(limits[0]) for limits in FITTED.values()], bounds=(low, high), loss="soft_l1", f_scale=0.1)
-    return start._replace(**{name: math.exp(x) for name, x in zip(FITTED, found.x, strict=True)})
+    low, high = ([math.log(limits[i]) for limits in constants.values()] for i in (1, 2))
+    found = least_squares(misses, [math.log(limits[0]) for limits in constants.values()], bounds=(low, high), loss="soft_l1", f_scale=0.1)
+    return start._replace(**{name: math.exp(x) for name, x in zip(constants, found.x, strict=True)})
 
 
-def score(engine: Engine, *, each: bool) -> bool:
+def score(stack: str, engine: Engine, *, each: bool) -> bool:
     """Print the errors by use and quantity, and of each row if asked; whether the bars are kept on rows that nothing was fitted on."""
     kept = True
     for use, quantity in itertools.product(("tune", "score"), ("rate", "first")):
-        some = [row for row in rows(use) if row["quantity"] == quantity]
+        some = [row for row in rows(stack, use) if row["quantity"] == quantity]
+        if not some:
+            continue
         found = ratios(some, engine)
         errors = [abs(1 / ratio - 1) for ratio in found]
         middle, mean = statistics.median(errors), statistics.mean(errors)
@@ -128,14 +147,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Serving rates and first tokens against published rows.")
     parser.add_argument("--fit", action="store_true", help="fit the constants anew and print them")
     parser.add_argument("--rows", action="store_true", help="print every row")
+    parser.add_argument("--stack", choices=STACKS, default=STACKS[0])
     asked = parser.parse_args()
-    preset = library.load("stacks", STACK)
-    engine = engine_of(STACK, preset.data)
+    engine = engine_of(asked.stack, library.load("stacks", asked.stack).data)
     if asked.fit:
-        engine = fit(engine)
-        for name in FITTED:
+        engine = fit(asked.stack, engine)
+        for name in fitted(asked.stack):
             print(f"{name} = {getattr(engine, name):.4g}")
-    sys.exit(0 if score(engine, each=asked.rows) else 1)
+    sys.exit(0 if score(asked.stack, engine, each=asked.rows) else 1)
 
 
 if __name__ == "__main__":

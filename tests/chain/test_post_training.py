@@ -199,7 +199,7 @@ def test_published_steps_within_a_factor_of_two_and_mostly_inside_the_interval()
     ratios = [measured / step.step_s.p50 for measured, step, _ in published()]
     assert all(0.5 < ratio < 2 for ratio in ratios), ratios
     inside = [step.step_s.p10 <= measured <= step.step_s.p90 for measured, step, _ in published()]
-    assert sum(inside) >= 6
+    assert sum(inside) >= 7
 
 
 def test_the_overhead_of_other_models_serves_each_model():

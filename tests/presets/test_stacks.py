@@ -13,6 +13,7 @@ from scaleplan.machine.activations import ATTENTION_KERNELS
 from scaleplan.machine.efficiency import hardware_shares
 from scaleplan.machine.pipeline import PLACEMENTS
 from scaleplan.machine.recipe import RECIPES
+from scaleplan.machine.serving_pass import engine_of
 from scaleplan.machine.stack import stack_of
 
 MOST_FITTED = 5
@@ -76,3 +77,15 @@ def test_shares_of_hardware_are_of_known_generations():
         assert 0.3 < shares.product < 0.95
         assert max(shares.memory, shares.link, shares.network, shares.flash3) <= 1
     assert set(cited(table)) <= set(library.sources())
+
+
+@pytest.mark.parametrize("name", [preset.name for preset in library.all_of("stacks") if "serving" in preset.data])
+def test_a_serving_engine_says_what_it_was_fitted_and_scored_on(name: str):
+    """Shares of the device's rates, at most all of them; the fitted constants are named, and the error on other rows is at most 15 %."""
+    table = library.load("stacks", name).data["serving"]
+    engine = engine_of(name, {"serving": table})
+
+    assert all(0 < getattr(engine, share) <= 1 for share in ("product", "narrow_product", "attention", "memory", "cache", "link"))
+    assert 0 < engine.factor_p10 < 1 < engine.factor_p90
+    assert set(table["fitted"]["constants"]) <= set(engine._fields)
+    assert table["fitted"]["held_out_n_rows"] >= 10 and table["fitted"]["held_out_rate_median_error"] <= 0.15

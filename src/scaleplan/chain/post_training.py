@@ -31,7 +31,7 @@ from scaleplan.machine.serving_memory import Serving, serving_memory, workspace
 from scaleplan.machine.serving_pass import Deployment, engine_of
 from scaleplan.model.items import Bill
 
-USUAL_ENGINE = "trtllm"
+USUAL_ENGINE = "trtllm24"
 
 
 class RlRun(NamedTuple):
@@ -86,10 +86,10 @@ def assumptions() -> dict[str, Any]:
 
 
 def rollout_deployment(bill: Bill, hardware: str, layout: Layout, engine: str = USUAL_ENGINE, precision: str = "bf16") -> Deployment:
-    """The rollout engine: one group of tensor parallel ranks. Its kernels read a shared key once, as engines of 2024 on do."""
+    """The rollout engine: one group of tensor parallel ranks."""
     stored = serving_format(precision)
     stack = library.load("stacks", engine)
-    made = engine_of(stack.name, stack.data, tuple(stack.sources))._replace(rereads=0.0)
+    made = engine_of(stack.name, stack.data, tuple(stack.sources))
     device = device_of(hardware, library.load("hardware", hardware).data)
     return Deployment(bill, layout, Serving(Batch(1, 1), stored, cache_precision(None, stored)), device, made)
 
