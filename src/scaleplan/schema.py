@@ -79,6 +79,12 @@ class Sustained(Part):
     peak_share: Positive
 
 
+class Host(Part):
+    """Host time of a kernel launch over that of the hosts of other devices."""
+
+    launch_share: Positive
+
+
 class Processors(Part):
     """Multiprocessors (SMs) of a device, to which tiles of a product are dealt in waves."""
 
@@ -125,6 +131,7 @@ class Hardware(BaseModel):
     measured_flops_per_s: Peak | None = None
     processors: Processors | None = None
     sustained: Sustained | None = None
+    host: Host | None = None
     memory: Memory
     intranode: Intranode | None = None
     internode: Internode | None = None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scaleplan.machine.communication import Network, all_reduce, all_to_all, gather, group, rate
+from scaleplan.machine.communication import Network, all_reduce, dispatch, gather, group, rate
 from scaleplan.machine.device import Device
 from scaleplan.machine.efficiency import HardwareShares
 
 NODE = Device("node", "Hopper", {"bf16": 1e15}, 3e12, 400e9, 50e9, n_linked=8)
 SHARES = HardwareShares(
     product=0.7, operands=0.6, memory=0.8, scores=0.5, score_bytes=11, flash1=0.2, flash2=0.3, flash3=0.5, link=1.0, network=1.0,
-    latency_inside_s=0.0, latency_outside_s=0.0, fabric_decay=0.0, ring_imbalance=0.3, tile_hidden=0.4, grouped=0.8, dispatch=1.0,
+    latency_inside_s=0.0, latency_outside_s=0.0, fabric_decay=0.0, ring_imbalance=0.3, tile_hidden=0.4, grouped=0.8,
 )  # fmt: skip
 NETWORK = Network(NODE, SHARES)
 
@@ -37,7 +37,7 @@ def test_one_rank_talks_to_nobody():
     """No time at all, whatever the size."""
     alone = group(1, 1, NODE)
 
-    assert gather(1e12, alone, NETWORK) == all_reduce(1e12, alone, NETWORK) == all_to_all(1e12, alone, NETWORK) == 0
+    assert gather(1e12, alone, NETWORK) == all_reduce(1e12, alone, NETWORK) == dispatch(1e12, 8, alone, NETWORK) == 0
 
 
 def test_a_ring_between_nodes_uses_the_network_of_all_its_members():
@@ -47,9 +47,14 @@ def test_a_ring_between_nodes_uses_the_network_of_all_its_members():
     assert rate(group(16, 8, NODE), NETWORK) == 50e9
 
 
-def test_tokens_for_experts_of_other_nodes_take_the_network():
-    """All-to-all of 16 ranks on two nodes: 7 of 16 parts by link, 8 of 16 by the device's own network."""
-    assert all_to_all(16e9, group(16, 1, NODE), NETWORK) == pytest.approx(7e9 / 400e9 + 8e9 / 50e9)
+def test_a_token_crosses_to_a_node_once_however_many_of_its_experts_are_there():
+    """Two experts on two nodes: the other node holds none of them in one case of four; drawn at random, 0.75 crossings a token."""
+    rng = np.random.default_rng(7)
+    crossings = (rng.integers(0, 2, (200_000, 2)) == 1).any(axis=1).mean()
+    found = dispatch(16e9, 2, group(16, 1, NODE), NETWORK)
+
+    assert found == pytest.approx(2 * 15e9 / 400e9 + 0.75 * 16e9 / 50e9)
+    assert crossings == pytest.approx(0.75, abs=0.01)
 
 
 def test_arrays_give_what_numbers_give():

@@ -22,6 +22,7 @@ TABLES = {
     "internode": {"bytes_per_s_per_device", "example"},
     "processors": {"n_per_device"},
     "sustained": {"peak_share"},
+    "host": {"launch_share"},
     "fabric": {"n_nodes", "all_reduce_bytes_per_s", "latency_s"},
     "power": {"tdp_w", "term", "node_w", "node_example"},
     "measured_power": {"device_w", "system_w", "note"},

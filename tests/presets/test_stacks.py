@@ -57,7 +57,7 @@ def test_a_stack_says_what_step_time_needs(name: str):
     shares = stack_time(name)
     table = library.load("stacks", name).data["time"]
 
-    hidden = (shares.dp_hidden, shares.sharded_hidden, shares.gather_hidden, shares.tp_hidden, shares.hop_hidden, shares.dispatch_hidden)
+    hidden = (shares.dp_hidden, shares.sharded_hidden, shares.gather_hidden, shares.tp_hidden, shares.hop_hidden)
     assert all(0 <= share <= 1 for share in hidden)
     assert 0.2 <= shares.fusion <= 1.7
     assert 2e-6 <= shares.launch_s <= 200e-6

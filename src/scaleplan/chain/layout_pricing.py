@@ -13,7 +13,7 @@ from scaleplan.machine.activations import Batch
 from scaleplan.machine.held import Formats
 from scaleplan.machine.layer_time import Passes
 from scaleplan.machine.layout import Layout, fixed_sizes, rules
-from scaleplan.machine.memory import Training, fits, peak_bytes
+from scaleplan.machine.memory import USABLE_SHARE, Training, fits, peak_bytes
 from scaleplan.machine.peak_interval import peak_interval
 from scaleplan.machine.recipe import optimizer_named
 from scaleplan.machine.roofline import Kernels
@@ -30,7 +30,7 @@ Row = Mapping[str, Any]
 EXPERT_SIZES = ("n_experts", "n_experts_per_token", "d_ff_expert")
 NO_ETP = 0  # in an array, of a layout whose experts are divided as everything else
 LEAST_FIRST = ("none", "selective", "per-op", "full")
-"""Recomputation by what it costs; an empty cell is the first that fits."""
+"""Recomputation by what it costs; an empty cell is the first whose memory may fit: the 10 % point of its peak does."""
 
 
 class Priced(NamedTuple):
@@ -122,11 +122,14 @@ def priced(group: Group) -> list[Priced]:
     """Memory and time of all rows."""
     if group.one["recompute"]:
         return with_recompute(group, group.one["recompute"])
+    usable = USABLE_SHARE * group.kernels.device.capacity_bytes
     best = with_recompute(group, LEAST_FIRST[0])
     for recompute in LEAST_FIRST[1:]:
-        if all(row.fits for row in best):
+        held = [row.peak_bytes_p10 is not None and row.peak_bytes_p10 <= usable for row in best]
+        if all(held):
             break
-        best = [row if row.fits else other for row, other in zip(best, with_recompute(group, recompute), strict=True)]
+        again = with_recompute(group, recompute)
+        best = [row if fine else other for row, fine, other in zip(best, held, again, strict=True)]
     return best
 
 

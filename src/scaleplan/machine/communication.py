@@ -95,14 +95,17 @@ def all_reduce(size_bytes: Bytes, ranks: Group, network: Network) -> Seconds:
     return 2 * gather(size_bytes, ranks, network)
 
 
-def all_to_all(size_bytes: Bytes, ranks: Group, network: Network) -> Seconds:
-    """Every rank sends its bytes to all ranks of a group in equal shares: those in its node by link, the others by its own network.
+def dispatch(token_bytes: Bytes, copies: Size, ranks: Group, network: Network) -> Seconds:
+    """Every rank sends its tokens to `copies` experts each, spread evenly over a group: once to each node that holds any, then by link.
 
-    bytes (members - 1) / g / link + bytes (g - members) / g / (network dispatch) + latency / 2
+        token_bytes copies (g - 1) / g / link + token_bytes (N - 1) (1 - (1 - 1 / N) ** copies) / network + latency / 2
+
+    N nodes; (N - 1)(1 - (1 - 1 / N) ** copies) of the others hold at least one of the experts. Source: deepseek2024-v3 section 3.2.2.
     """
-    g, members = ranks.size, ranks.members
-    near = size_bytes * (members - 1) / g / network.link_bytes_per_s
-    far = size_bytes * (g - members) / g / (network.own_bytes_per_s * network.shares.dispatch)
+    g, nodes = ranks.size, ranks.nodes
+    near = token_bytes * copies * (g - 1) / g / network.link_bytes_per_s
+    others = (nodes - 1) * (1 - (1 - 1 / nodes) ** copies)
+    far = token_bytes * others / network.own_bytes_per_s
     return where(g > 1, near + far + latency(ranks, network) / 2, 0.0)
 
 

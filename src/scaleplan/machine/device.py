@@ -17,6 +17,7 @@ class Device(NamedTuple):
     measured_share  the fastest 16-bit product that was measured over its peak; None: not measured
     sustained_share share of the peaks that the power limit lets it keep up
     n_units         processors that tiles of a product are dealt to in waves; 0: none
+    launch_share    host time of a kernel launch over that of other hosts
     n_linked        devices that the fast links join: a node, or a rack
     fabric_nodes, fabric_bytes_per_s  all-reduce rates measured on a cluster, by number of nodes
     latency_s       of a collective on that cluster; None: as on others
@@ -32,6 +33,7 @@ class Device(NamedTuple):
     capacity_bytes: int = 0
     measured_share: float | None = None
     sustained_share: float = 1.0
+    launch_share: float = 1.0
     n_units: int = NO_UNITS
     fabric_nodes: tuple[int, ...] = ()
     fabric_bytes_per_s: tuple[float, ...] = ()
@@ -68,6 +70,7 @@ def device_of(name: str, data: Mapping[str, Any]) -> Device:
         capacity_bytes=int(data["memory"]["capacity_bytes"]),
         measured_share=measured / peaks["bf16"] if measured and "bf16" in peaks else None,
         sustained_share=float(data.get("sustained", {}).get("peak_share", 1.0)),
+        launch_share=float(data.get("host", {}).get("launch_share", 1.0)),
         n_units=int(data.get("processors", {}).get("n_per_device", NO_UNITS)),
         fabric_nodes=tuple(fabric.get("n_nodes", ())),
         fabric_bytes_per_s=tuple(map(float, fabric.get("all_reduce_bytes_per_s", ()))),

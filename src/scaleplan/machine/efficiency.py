@@ -28,7 +28,6 @@ class HardwareShares(NamedTuple):
     ring_imbalance  attention lost in rings of context parallelism, as a share
     tile_hidden     share of tensor parallel collectives that tile-wise overlap hides
     grouped         speed of the grouped products of experts over single ones
-    dispatch        share of the network rate in the all-to-all of experts
     """
 
     product: float
@@ -47,7 +46,6 @@ class HardwareShares(NamedTuple):
     ring_imbalance: float
     tile_hidden: float
     grouped: float
-    dispatch: float
 
 
 class StackShares(NamedTuple):
@@ -69,7 +67,6 @@ class StackShares(NamedTuple):
     gather_network      share of the node's network rate that ZeRO 3 gets; None: as other collectives
     balanced            layers are spread over stages so that the head counts as some of them; else it comes on top of the last stage
     expert_launches     kernel launches of a layer of experts beyond those of a dense one
-    dispatch_hidden     share of the all-to-all of experts behind computation
     pace                measured over predicted seconds, of a stack that a measured step corrected
     """
 
@@ -88,8 +85,7 @@ class StackShares(NamedTuple):
     n_gathers: float = 3
     gather_network: float | None = None
     balanced: bool = True
-    expert_launches: float = 0
-    dispatch_hidden: float = 0
+    expert_launches: float = 300
     pace: float = 1.0
 
 

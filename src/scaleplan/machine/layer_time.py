@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from scaleplan.machine.communication import Network, Seconds, all_reduce, all_to_all, gather, group
+from scaleplan.machine.communication import Network, Seconds, all_reduce, dispatch, gather, group
 from scaleplan.machine.roofline import WIDTH, Kernels, Ranks, Work, forward, is_routed, product_s
 from scaleplan.model.arch import Size
 from scaleplan.model.items import Bill, Layer, Weight, total
@@ -77,13 +77,13 @@ def layer_time(layer: Layer, ranks: Ranks, on: Kernels, how: Passes) -> LayerTim
     backward       the same with 2 products + (2.5 or 2) attention + 2 memory + gradient accumulation, and 1.6 times the launches
     recomputation  full: one more forward pass; per-op: 0.55 of one; selective: attention that stores its scores
     """
-    work, stack = forward(layer, ranks, on), on.shares.stack
+    work = forward(layer, ranks, on)
     again, back = RUN_AGAIN[how.recompute], FLASH_BACKWARD if on.attention != "eager" else STORED_BACKWARD
     scores_again = work.attention_s if how.recompute == "selective" and on.attention == "eager" else 0.0
     once = work.product_s + work.attention_s + work.memory_s
     accumulated = accumulation_s(layer, ranks, on)
     backward = 2 * work.product_s + back * work.attention_s + 2 * work.memory_s + accumulated + scores_again
-    host = work.launches * stack.launch_s
+    host = work.launches * on.launch_s
     ahead, behind = longer(once, host), longer(backward, BACKWARD_LAUNCHES * host)
     return LayerTime(
         product_s=work.product_s * (3 + again),
@@ -169,11 +169,11 @@ def expert_parallel_s(layer: Layer, ranks: Ranks, on: Kernels, how: Passes) -> S
     if routed is None:
         return 0.0
     network, etp = network_of(on), ranks.layout.expert_tp
-    sent = WIDTH * ranks.tokens / ranks.layout.tp * routed.used * expert_width(layer)
-    swap = all_to_all(sent, group(ranks.layout.ep, etp, on.device), network)
-    joined = gather(sent * etp, group(etp, 1, on.device), network)
+    sent = WIDTH * ranks.tokens / ranks.layout.tp * expert_width(layer)
+    swap = dispatch(sent, routed.used, group(ranks.layout.ep, etp, on.device), network)
+    joined = gather(sent * routed.used * etp, group(etp, 1, on.device), network)
     passes = 2 * (2 + (how.recompute == "full"))
-    return ranks.imbalance * passes * (swap + joined) * (1 - on.shares.stack.dispatch_hidden)
+    return ranks.imbalance * passes * (swap + joined)
 
 
 def expert_width(layer: Layer) -> Size:
@@ -201,7 +201,7 @@ def head_time(bill: Bill, ranks: Ranks, on: Kernels) -> LayerTime:
     weights = total(w.elements / minimum(tp, w.tp_ways) for w in head_weights(bill))
     logits = ranks.tokens * total(w.shape[1] for w in head_weights(bill) if w.group == "head_matrix") / tp
     memory = (stack.logit_bytes * logits + stack.accumulation_bytes * weights) / on.memory_bytes_per_s
-    launch = HEAD_LAUNCHES * stack.launch_s if head_weights(bill) else 0.0
+    launch = HEAD_LAUNCHES * on.launch_s if head_weights(bill) else 0.0
     return LayerTime(product_s=3 * one, memory_s=memory, launch_s=launch, forward_s=one, weight_s=one)
 
 

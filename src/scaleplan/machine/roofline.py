@@ -22,7 +22,7 @@ WIDTH = 2  # bytes of an activation
 LAUNCHES, LAUNCHES_UNDER_TP = 14, 18  # kernels of a layer's forward pass
 NORM_TRAFFIC, RESIDUAL_TRAFFIC = 6, 2  # elements a token, unit of width and sub-layer: divided by sequence parallelism, and not
 ATTENTION_TRAFFIC, PLAIN_TRAFFIC, GATED_TRAFFIC = 4, 4, 3.5  # elements for each output of the first products of a sub-layer
-COPY_TRAFFIC = 6  # elements for each token sent to an expert: permuted, weighed and summed
+COPY_TRAFFIC = 4  # elements for each token sent to an expert: permuted there and back, read and written
 CAST_BYTES = 3  # of an element that becomes 8 bits: read two, written one
 
 
@@ -47,6 +47,11 @@ class Kernels(NamedTuple):
     def narrow(self) -> bool:
         """Whether products are computed in 8 bits or fewer."""
         return self.operand_bytes < WIDTH
+
+    @property
+    def launch_s(self) -> float:
+        """Host time of one kernel launch."""
+        return self.shares.stack.launch_s * self.device.launch_share
 
     @property
     def memory_bytes_per_s(self) -> float:

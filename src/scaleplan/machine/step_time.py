@@ -268,7 +268,7 @@ def assembled(sums: Sums, ranks: Ranks, step: Step, on: Kernels, d_model: Size) 
         matmul_s=mine.product_s * scale,
         attention_s=mine.attention_s * scale,
         memory_s=mine.memory_s * scale,
-        launch_s=mine.launch_s * scale + STEP_LAUNCHES * stack.launch_s,
+        launch_s=mine.launch_s * scale + STEP_LAUNCHES * on.launch_s,
         tp_s=mine.tp_s * scale,
         cp_s=mine.cp_s * scale,
         ep_s=mine.ep_s * scale,
