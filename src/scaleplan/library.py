@@ -92,6 +92,8 @@ def known_as(kind: str, name: str) -> str | None:
 
     `NVIDIA H100 80GB HBM3`, `nvidia-h100` and `h100` are one device, `meta-llama/Meta-Llama-3-8B` and `llama3-8b` one model.
     """
+    if kind in ("laws", "tasks"):  # of several under one alias the last: it has a loss of N and D, where its article has one
+        return next((other for other in reversed(names(kind)) if name.lower() in aliases(kind, other)), None)
     if kind not in UNSAID or not name.isprintable() or not (wanted := spellings(kind, name)):
         return None
     direct = [other for other in names(kind) if wanted & spellings(kind, other)]

@@ -58,6 +58,13 @@ def test_people_s_names_lead_to_laws(name, laws):
     assert catalogue.load_law(name).name == laws[-1]
 
 
+def test_a_preset_is_shown_under_people_s_names_too():
+    """`presets laws kaplan` and `presets tasks arc-e` find their files, in any case."""
+    assert library.load("laws", "Kaplan").name == "kaplan2020"
+    assert library.load("laws", "chinchilla").name == "hoffmann2022-3"
+    assert library.load("tasks", "ARC-E").name == "bhagia2024-arc-easy"
+
+
 def test_no_alias_hides_a_law():
     """An alias is no name of a law file."""
     assert not set(from_files().aliases) & set(library.names("laws"))

@@ -102,11 +102,8 @@ def load_law(name: str) -> Law:
 def preset_of(name: str) -> library.Preset:
     """The file of a law by name, alias or path; a law that has no confirmed constants is refused by name."""
     try:
-        return library.load("laws", name)
+        return library.load("laws", meant(name)[-1])
     except UnknownName:
-        known = meant(name)
-        if known != (name,):
-            return library.load("laws", known[-1])
         absent = library.read_toml(library.built_in() / ABSENT)
         if name not in absent:
             raise

@@ -57,7 +57,7 @@ def extrapolation(table: RunTable, fitted: Fit, draws: Array | None, target_flop
     if law is None:
         return
     compute = completed(table.columns)["compute_flops"]
-    budgets = np.geomspace(compute.min(), max(target_flops, compute.max()), STEPS)
+    budgets = np.geomspace(compute.min(), max(float(target_flops), compute.max()), STEPS)
     low = high = None
     if draws is not None:
         many = additive_law(fitted.shape, draws)
