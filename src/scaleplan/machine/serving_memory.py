@@ -67,7 +67,8 @@ def device_weights(bill: Bill, layout: Layout, stored: Format) -> Size:
     """Weights of one device: tensor parallel shares, experts over expert parallel ranks, layers over stages."""
     bits: Any = 0
     for layer, weight in bill.weights():
-        ways = minimum(layout.tp, weight.tp_ways) * (layout.ep if weight.group == "experts_routed" else 1)
+        routed = weight.group == "experts_routed"
+        ways = minimum(layout.expert_tp if routed else layout.tp, weight.tp_ways) * (layout.ep if routed else 1)
         stages = layout.pp if layer.place == "block" else 1
         bits = bits + ceil_div(layer.copies * weight_bits(layer, weight, stored), ways * stages)
     return ceil_div(bits, 8)
