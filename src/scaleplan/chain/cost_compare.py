@@ -20,7 +20,7 @@ from scaleplan.chain.cost_inputs import (
 )
 from scaleplan.chain.run_cost import CostInputs, Input, RunCost, power_of, run_cost
 from scaleplan.footprint.efficiency import flops_per_embodied_kg, flops_per_joule, flops_per_usd
-from scaleplan.footprint.price import Offer, Term, quote
+from scaleplan.footprint.price import Offer, Term, month, quote
 
 
 class OnDevice(NamedTuple):
@@ -117,11 +117,14 @@ def in_regions(inputs: CostInputs, device: library.Preset, defaults: Defaults, t
 
     Price, PUE, grid and water are the region's: what was given for another site does not go along.
     """
-    mine = [offer for offer in library.rows("prices") if offer["device"] == device.data.get("priced_as", device.name)]
+    offers, name = library.rows("prices"), device.data.get("priced_as", device.name)
+    market = quote(offers, name, term=term)
+    known = [offer for offer in offers if offer["device"] == name] + [max(offers, key=month)]  # the newest of all sets the window
     rows = []
     for zone in zones_of("cloud-region"):
         provider = zone["provider"]
-        asked = quote(mine, mine[0]["device"], term=term, provider=provider, region=zone["zone"]) if sells(mine, provider, term) else None
+        sells = market is not None and provider in market.votes
+        asked = quote(known, name, term=term, provider=provider, region=zone["zone"]) if sells else None
         here = inputs._replace(
             pue=pue_input(zone, defaults),
             kgco2e_per_kwh=grid_input(zone, True, defaults),
@@ -133,13 +136,6 @@ def in_regions(inputs: CostInputs, device: library.Preset, defaults: Defaults, t
         site = (here.pue.value, here.kgco2e_per_kwh.value)
         rows.append(InRegion(zone["zone"], zone["name"], provider, usd, *site, cost.usd, cost.energy_wh, cost.kgco2e))
     return sorted(rows, key=lambda row: (row.kgco2e is None, row.kgco2e, row.region))
-
-
-def sells(offers: Iterable[Offer], provider: str, term: Term) -> bool:
-    """Whether a provider votes on the price of these offers' device."""
-    listed = list(offers)
-    market = quote(listed, listed[0]["device"], term=term) if listed else None
-    return market is not None and provider in market.votes
 
 
 def cheapest_first(rows: Iterable[InRegion]) -> list[InRegion]:
