@@ -148,8 +148,11 @@ def rows(kind: str) -> list[dict[str, str]]:
     import csv
 
     path = next((p for folder in folders() if (p := folder / f"{kind}.csv").is_file()), built_in() / f"{kind}.csv")
-    with path.open(newline="", encoding="utf-8") as lines:
-        return list(csv.DictReader(lines))
+    heading, *cells = csv.reader(read_text(path).splitlines())
+    for line, row in enumerate(cells, start=2):
+        if len(row) != len(heading):
+            raise InputError(f"{len(row)} cells under {len(heading)} headings", file=str(path), line=line)
+    return [dict(zip(heading, row, strict=True)) for row in cells]
 
 
 def defaults() -> Data:

@@ -11,12 +11,14 @@ from scaleplan import library
 from scaleplan.arithmetic import evaluate
 from scaleplan.arithmetic import names_in as parsed_names
 from scaleplan.chain.cost_inputs import (
+    device_mtbf_input,
     embodied_input,
     goodput_input,
     lifetime_input,
     mfu_input,
     peak_input,
     power_inputs,
+    predicted_goodput,
     price_input,
     price_quote,
     site_inputs,
@@ -244,6 +246,47 @@ def test_a_device_without_a_rated_power_has_an_estimate():
     assert 205 <= found.value <= 345 and found.standing == "assumed" and found.spread.p90 / found.spread.p10 > 1.4
     with pytest.raises(InputError, match="tpu-v5p"):
         power_inputs(device, "tdp", None, DEFAULTS)
+
+
+def test_goodput_follows_from_published_failures():
+    """A failure every 3 hours on 16,384 H100s and 10-minute restarts: over 90 %; a chip without a published rate has none."""
+    mtbf = device_mtbf_input(H100, DEFAULTS)
+    found = predicted_goodput(mtbf, 16_384, checkpoint_s=10, restart_s=600)
+    assert 0.90 < found.value < 0.95 and found.standing == "estimate" and "dubey2024" in found.sources
+    fewer = predicted_goodput(mtbf, 1024, checkpoint_s=10, restart_s=600)
+    assert found.value < fewer.value < 1
+    assert predicted_goodput(mtbf, 1024, checkpoint_s=10, restart_s=600, checkpoint_interval_s=36_000).value < fewer.value
+    assert device_mtbf_input(library.load("hardware", "tpu-v4"), DEFAULTS) is None
+
+
+CARDS = [  # hours, device, PUE, g/kWh, tonnes: TDP as the power of device and system, in the scope of the publisher
+    ("Llama 2 70B", 1_720_320, "a100-sxm-80gb", 1.1, 385, "facility", 291.42),
+    ("Llama 3 70B", 6_400_000, "h100-sxm", 1.1, 385, "facility", 1900),
+    ("Llama 3.1 405B", 30_840_000, "h100-sxm", 1.1, 385, "facility", 8930),
+    ("OPT-175B by its authors", 809_472, "a100-sxm-80gb", 1.0, 231, "devices", 75),
+    ("OPT-175B by LLaMA's method", 809_472, "a100-sxm-80gb", 1.1, 385, "facility", 137),
+    ("BLOOM, dynamic", 1_082_990, "a100-sxm-80gb", 1.2, 57, "devices", 24.7),
+    ("BLOOM with its PUE", 1_082_990, "a100-sxm-80gb", 1.2, 57, "facility", 30),
+]
+
+
+@pytest.mark.parametrize(("name", "hours", "device", "pue", "grams", "scope", "tonnes"), CARDS)
+def test_published_footprints_are_reproduced(name, hours, device, pue, grams, scope, tonnes):
+    """Rated power times hours, with the PUE and grid of the publisher, within 5 %."""
+    inputs = inputs_for(device, device_power="tdp", system_power="tdp", pue=pue, grid=grams / 1000, carbon_scope=scope)
+    found = run_cost(inputs._replace(device_hours=Input(hours), training_flops=None))
+    assert found.kgco2e / 1000 == pytest.approx(tonnes, rel=0.05), name
+
+
+@pytest.mark.parametrize(
+    ("device", "hours", "pue", "grid", "mwh", "tonnes"),
+    [("v100-sxm-32gb", 10_000 * 14.8 * 24, 1.1, 0.429, 1287, 552), ("tpu-v4", 6144 * 1200 + 3072 * 336, 1.08, 0.079, 3436, 271.43)],
+)
+def test_metered_footprints_are_reproduced(device, hours, pue, grid, mwh, tonnes):
+    """patterson2021 (GPT-3), chowdhery2022 (PaLM): measured power of the system gives their energy and CO2e within 5 %."""
+    found = run_cost(inputs_for(device, pue=pue, grid=grid)._replace(device_hours=Input(hours), training_flops=None))
+    assert found.energy_wh == pytest.approx(mwh * 1e6, rel=0.05)
+    assert found.kgco2e == pytest.approx(tonnes * 1e3, rel=0.05)
 
 
 def test_a_region_has_its_own_site():

@@ -90,5 +90,12 @@ def interval_of(value: float, draws: Factors | None) -> Interval | None:
     """The 10, 50 and 90 % points of a quantity; None where it is known exactly."""
     if draws is None:
         return None
+    return Interval(*(value * point for point in points_of(draws)))
+
+
+@lru_cache(maxsize=256)
+def points_of(draws: Factors) -> tuple[float, float, float]:
+    """The 10, 50 and 90 % points of draws; quantities that are in proportion share them."""
     ordered = sorted(draws)
-    return Interval(*(value * between(ordered, len(ordered) * level - 0.5) for level in (0.1, 0.5, 0.9)))
+    low, middle, high = (between(ordered, len(ordered) * level - 0.5) for level in (0.1, 0.5, 0.9))
+    return low, middle, high
