@@ -1,0 +1,379 @@
+"""The whole chain from one end to the other: budget -> compute -> (N, D) -> architecture -> days -> dollars, energy, carbon.
+
+`walk` takes what a plan says, field by field, and fills in what follows from it: each link is the function of its own room. The
+tokens and the number of devices may be arrays; everything that hangs on them is then an array too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from scaleplan import library
+from scaleplan.answer import Interval
+from scaleplan.chain import catalogue
+from scaleplan.chain.compute import EXACT, compute_of
+from scaleplan.chain.cost_inputs import (
+    embodied_input,
+    goodput_input,
+    lifetime_input,
+    mfu_input,
+    peak_input,
+    power_inputs,
+    price_input,
+    price_quote,
+    site_inputs,
+)
+from scaleplan.chain.lengths import chosen_length
+from scaleplan.chain.run_cost import CostInputs, Input, RunCost, intervals_of, run_cost
+from scaleplan.chain.tokens import whole_sequences
+from scaleplan.errors import InputError, UsageError
+from scaleplan.laws.allocation import Question, allocate
+from scaleplan.laws.convention import training_flops
+from scaleplan.model.bill import bill_of
+from scaleplan.model.params import count_params
+from scaleplan.numeric import ceil_div, is_number
+from scaleplan.wording import field, fields
+
+if TYPE_CHECKING:
+    from scaleplan.laws.law import Law
+    from scaleplan.model_files import Model
+
+OPTIMAL = "optimal"
+CRITICAL = "critical"
+AUTO = "auto"
+BUDGETS = ("compute", "usd", "device_days")
+Given = Mapping[str, Any]
+"""Field -> value in base units, or a word that leaves it to the plan."""
+
+
+class Size(NamedTuple):
+    """What is trained, and on how many tokens.
+
+    model     the architecture; None where the number of parameters alone is known
+    standing  given, where a user or a preset says it; fitted, where a law chose it
+    """
+
+    model: Model | None
+    n_params: Any
+    n_active_params: Any
+    tokens: Any
+    standing: str
+
+
+class Walk(NamedTuple):
+    """Every link of a plan.
+
+    inputs, cost    the device-hours and all that is proportional to them
+    step            the step time and memory of the layout; None without a layout
+    other_usd       dollars beside the devices, by name
+    assumed         what was assumed, in sentences
+    """
+
+    size: Size
+    convention: str
+    training_flops: Input
+    seq_len: Any
+    batch_tokens: Any
+    n_steps: Any
+    law: Law
+    loss_nats: Any
+    loss_interval: Interval | None
+    device: library.Preset
+    n_devices: Any
+    layout: Any
+    step: Any
+    inputs: CostInputs
+    cost: RunCost
+    other_usd: dict[str, Any]
+    assumed: tuple[str, ...]
+
+    @property
+    def usd(self) -> Any:
+        """Dollars of the devices and of everything beside them."""
+        return None if self.cost.usd is None else self.cost.usd + sum(self.other_usd.values())
+
+    def intervals(self) -> dict[str, Interval]:
+        """The 80 % interval of each number that has one; a sum beside the devices moves dollars and not their width."""
+        found = dict(intervals_of(self.inputs, self.cost))
+        if "usd" in found:
+            found["usd"] = moved(found["usd"], self.cost.usd, self.usd)
+        return found
+
+
+def moved(interval: Interval, old: float, new: float) -> Interval:
+    """The interval of a number to which something known is added."""
+    return Interval(*(point + new - old for point in interval))
+
+
+def walk(given: Given, costs: Callable[[Any, Any], dict[str, Any]] | None = None) -> Walk:
+    """Every link of a plan.
+
+    costs  dollars beside the devices, from device-hours and wall time
+    Raises UsageError where the plan leaves a link open, or says it twice.
+    """
+    defaults = library.defaults()
+    device = device_of(given)
+    law = law_of(given)
+    size = size_of(given, law, device, defaults)
+    seq_len = length_of(given, size)
+    convention, flops = compute(given, size, seq_len)
+    batch_tokens = batch_of(given, seq_len)
+    n_steps = None if batch_tokens is None else ceil_div(size.tokens, batch_tokens)
+    inputs, assumed = cost_inputs(given, device, size, convention, flops, defaults)
+    inputs = with_devices(given, inputs)
+    cost = run_cost(inputs)
+    loss, interval = loss_of(law, size)
+    return Walk(
+        size, convention, flops, seq_len, batch_tokens, n_steps, law, loss, interval, device, inputs.n_devices, None, None, inputs, cost,
+        {} if costs is None else costs(cost.device_hours, cost.wall_s), tuple(assumed),
+    )  # fmt: skip
+
+
+def device_of(given: Given) -> library.Preset:
+    """The device that was named."""
+    if given.get("hardware") is None:
+        raise UsageError(f"a plan needs {field('hardware')}", hint="for example h100-sxm; list devices with `scaleplan presets hardware`")
+    return library.load("hardware", given["hardware"])
+
+
+def law_of(given: Given) -> Law:
+    """The law that was named, else the recommended one."""
+    named = given.get("law") or (catalogue.recommended(),)
+    if len(named) > 1:
+        raise UsageError(f"one {field('law')} chooses N and D", hint="give one")
+    return catalogue.load_law(named[0])
+
+
+# ------------------------------------------------------------------------------------------------------------ N and D
+
+
+def size_of(given: Given, law: Law, device: library.Preset, defaults: Mapping[str, Any]) -> Size:
+    """N and D: both given, or one or both by the law, for a budget or at the optimum of the other."""
+    model, n_params, n_active = model_of(given)
+    tokens = tokens_of(given)
+    open_n, open_d = n_params is None, tokens is None
+    budget = budget_flops(given, device, n_active, defaults)
+    if not (open_n or open_d):
+        if budget is not None:
+            raise UsageError(f"{fields(*said(given))} say how much compute, and so do model and tokens", hint="leave one of the three open")
+        return Size(model, n_params, n_active, tokens, "given")
+    asked = Question(compute_flops=budget, n_params=None if open_n else n_params, n_tokens=None if open_d else tokens, loss_nats=given.get("loss"))
+    if not asked.fixed():
+        words = f"{fields('target', 'tokens')} `{OPTIMAL}` are optimal for each other" if OPTIMAL in (given.get("tokens"), given.get("target")) else "nothing says how large the run is"
+        raise UsageError(words, hint=f"give {fields('model', 'tokens', joined=' or ')}, or a budget: {fields(*BUDGETS, 'deadline', joined=', ')}")
+    run = allocate(law, asked)
+    if not open_n:
+        return Size(model, n_params, n_active, run.n_tokens, "fitted")
+    built = built_near(given, run.n_params)
+    n = count_params(bill_of(built.arch))
+    return Size(built, n.n_params, n.n_active_params, run.n_tokens if open_d else tokens, "fitted")
+
+
+def said(given: Given) -> list[str]:
+    """The budgets that were given."""
+    return [name for name in (*BUDGETS, "deadline", "loss") if given.get(name) is not None]
+
+
+def model_of(given: Given) -> tuple[Model | None, Any, Any]:
+    """The model and its parameters, all and active; None where they are left open."""
+    model, target = given.get("model"), given.get("target")
+    if model is not None:
+        n = count_params(bill_of(model.arch))
+        return model, n.n_params, n.n_active_params
+    if given.get("n_params") is not None:
+        return None, given["n_params"], given.get("n_active_params") or given["n_params"]
+    if target is not None and target != OPTIMAL:
+        built = built_near(given, target)
+        n = count_params(bill_of(built.arch))
+        return built, n.n_params, n.n_active_params
+    return None, None, None
+
+
+def built_near(given: Given, n_params: float) -> Model:
+    """The first buildable architecture near a number of parameters."""
+    from scaleplan.model.synthesis import shapes_near
+    from scaleplan.model_files import model_of_words
+    from scaleplan.units import show_count
+
+    like = given.get("like") or "llama"
+    best = shapes_near(round(n_params), like, fixed=given.get("shape") or {}, tp=1, pp=1)[0]
+    return model_of_words(best.words)._replace(label=f"{like}-{show_count(best.params.n_params)}")
+
+
+def tokens_of(given: Given) -> Any:
+    """Training tokens as given; None where they are left to the law."""
+    if given.get("tokens") not in (None, OPTIMAL):
+        return given["tokens"]
+    if given.get("n_steps") is not None:
+        batch = batch_of(given, given.get("seq_len"))
+        if batch is None:
+            raise UsageError(f"{field('n_steps')} needs a batch size", hint=f"add {field('batch_size_tokens')}")
+        return given["n_steps"] * batch
+    if given.get("text") is not None and given.get("bytes_per_token") is not None:
+        return given["text"] / given["bytes_per_token"]
+    return None
+
+
+def budget_flops(given: Given, device: library.Preset, n_active: Any, defaults: Mapping[str, Any]) -> Any:
+    """A budget in FLOP, dollars, device-days or time of given devices as FLOP (6 N D); None where none was given."""
+    named = [name for name in BUDGETS if given.get(name) is not None]
+    if given.get("deadline") is not None and given.get("n_devices") is not None:
+        named.append("deadline")
+    if len(named) > 1 or (named and given.get("loss") is not None):
+        raise UsageError(f"{fields(*named, *(['loss'] if given.get('loss') is not None else []))} are several budgets", hint="give one of them")
+    if not named or given.get("compute") is not None:
+        return given.get("compute")
+    rate = rate_inputs(given, device, n_active, "six_n", defaults)
+    per_hour = rate.peak_flops_per_s.value * rate.mfu.value * rate.goodput.value * 3600
+    return hours_of_budget(given, named[0], device) * per_hour
+
+
+def hours_of_budget(given: Given, name: str, device: library.Preset) -> Any:
+    """The device-hours that a budget pays for."""
+    if name == "usd":
+        price = price_of(given, device)
+        if price is None:
+            raise InputError(f"no price is known for `{device.name}`", hint=f"give {field('usd_per_device_hour')}")
+        return given["usd"] / price.value
+    if name == "device_days":
+        return given["device_days"] * 24
+    return given["deadline"] * given["n_devices"] / 3600
+
+
+# ------------------------------------------------------------------------------------------------------------- compute
+
+
+def length_of(given: Given, size: Size) -> Any:
+    """Tokens of a sequence: as given, else the model's own."""
+    if size.model is None:
+        return given.get("seq_len")
+    return chosen_length(size.model, given.get("seq_len"))[0]
+
+
+def compute(given: Given, size: Size, seq_len: Any) -> tuple[str, Input]:
+    """The convention and the FLOP of training: the exact count of an architecture, 6 N D of a size alone."""
+    named = given.get("flops_convention")
+    if size.model is None:
+        if named not in (None, "six_n"):
+            raise UsageError(f"{field('flops_convention')} `{named}` counts an architecture", hint=f"give {field('model')}")
+        return "six_n", Input(training_flops(size.n_active_params, size.tokens), "exact" if size.standing == "given" else "fitted", ("kaplan2020",))
+    found = compute_of(bill_of(size.model.arch), seq_len, convention=named)
+    return named or EXACT, Input(found.flops_per_token * size.tokens, "exact" if size.standing == "given" else "fitted", size.model.sources)
+
+
+def batch_of(given: Given, seq_len: Any) -> Any:
+    """Tokens of a step, whole sequences where their length is known; None where nothing says."""
+    tokens, seqs = given.get("batch_size_tokens"), given.get("batch_size_seqs") or given.get("global_batch_size_seqs")
+    if tokens == CRITICAL:
+        return None
+    if tokens is not None:
+        return tokens if seq_len is None else whole_sequences(tokens, seq_len) * seq_len
+    return seqs * seq_len if seqs is not None and seq_len is not None else None
+
+
+def loss_of(law: Law, size: Size) -> tuple[Any, Interval | None]:
+    """The loss by the law, with its interval where the law has draws; None where it tells none."""
+    from scaleplan.chain.optimum import advise
+    from scaleplan.errors import ScaleplanError
+    from scaleplan.laws.convention import TOTAL
+
+    if not is_number(size.n_params, size.tokens):
+        try:
+            return allocate(law, Question(n_params=size.n_params, n_tokens=size.tokens)).loss_nats, None
+        except ScaleplanError:
+            return None, None
+    try:
+        found = advise(law, Question(n_params=size.n_params, n_tokens=size.tokens), law, catalogue.critical_batch(), TOTAL)
+    except ScaleplanError:
+        return None, None
+    return found.run.loss_nats, (found.intervals or {}).get("loss_nats")
+
+
+# ----------------------------------------------------------------------------------------------------------------- cost
+
+
+class Rate(NamedTuple):
+    """The rate of one device."""
+
+    peak_flops_per_s: Input
+    mfu: Input
+    goodput: Input
+
+
+def rate_inputs(given: Given, device: library.Preset, n_active: Any, convention: str, defaults: Mapping[str, Any]) -> Rate:
+    """Peak, MFU and goodput: as given, else of whole runs of that size."""
+    peak = peak_input(device)
+    told = given.get("mfu")
+    one = Input(1.0, "exact")
+    if told is None and given.get("flops_per_s_per_device") is not None:
+        told = given["flops_per_s_per_device"] / peak.value
+    goodput = given.get("goodput")
+    if told is None:
+        if given.get("mfu_of") is not None:
+            raise UsageError(f"{field('mfu_of')} says what a given rate is of", hint=f"give {field('mfu')}")
+        known = n_active if n_active is None or is_number(n_active) else None
+        return Rate(peak, mfu_input(defaults, known, convention), one if goodput is None else Input(goodput))
+    if goodput is not None:
+        return Rate(peak, Input(told), Input(goodput))
+    return Rate(peak, Input(told), goodput_input(defaults) if given.get("mfu_of") == "step" else one)
+
+
+def price_of(given: Given, device: library.Preset) -> Input | None:
+    """Dollars for a device-hour: as given, else the median of the providers."""
+    if given.get("usd_per_device_hour") is not None:
+        return Input(given["usd_per_device_hour"])
+    found = price_quote(device, given.get("price_term") or "on_demand", given.get("provider"), given.get("region"))
+    return None if found is None else price_input(found)
+
+
+def cost_inputs(
+    given: Given, device: library.Preset, size: Size, convention: str, flops: Input, defaults: Mapping[str, Any]
+) -> tuple[CostInputs, list[str]]:
+    """Everything that hours, dollars, energy and carbon follow from, and what was assumed."""
+    rate = rate_inputs(given, device, size.n_active_params, convention, defaults)
+    power = power_inputs(device, given.get("device_power"), given.get("system_power"), defaults)
+    site = site_inputs(given.get("pue"), given.get("region"), given.get("grid_intensity"), defaults)
+    lifetime = given.get("device_lifetime")
+    inputs = CostInputs(
+        training_flops=flops,
+        peak_flops_per_s=rate.peak_flops_per_s,
+        mfu=rate.mfu,
+        goodput=rate.goodput,
+        n_devices=given.get("n_devices"),
+        usd_per_device_hour=price_of(given, device),
+        device_power_w=power.device_power_w,
+        host_power_w=power.host_power_w,
+        system_power_w=power.system_power_w,
+        pue=site.pue,
+        kgco2e_per_kwh=site.kgco2e_per_kwh,
+        carbon_scope=given.get("carbon_scope") or "facility",
+        kgco2e_per_device=embodied_input(device),
+        device_lifetime_years=lifetime_input(None if lifetime is None else lifetime / SECONDS_PER_YEAR, defaults),
+        site_l_per_kwh=site.site_l_per_kwh,
+        plant_l_per_kwh=site.plant_l_per_kwh,
+    )
+    return inputs, [text for name, text in assumptions(inputs) if given.get(name) is None]
+
+
+SECONDS_PER_YEAR = 365.25 * 86_400
+
+
+def assumptions(inputs: CostInputs) -> list[tuple[str, str]]:
+    """Field -> what is assumed where it is not given."""
+    mfu, price, grid = inputs.mfu, inputs.usd_per_device_hour, inputs.kgco2e_per_kwh
+    found = [("mfu", f"No {field('mfu')}: {mfu.value:.2g}, the median of published whole runs.")] if mfu else []
+    if price is not None:
+        found.append(("usd_per_device_hour", f"No {field('usd_per_device_hour')}: ${price.value:.3g}, the median of providers."))
+    found.append(("pue", f"No {field('pue')}: {inputs.pue.value:g}."))
+    return [*found, ("grid_intensity", f"Grid: {1000 * grid.value:.0f} g/kWh.")]
+
+
+def with_devices(given: Given, inputs: CostInputs) -> CostInputs:
+    """The inputs with the fewest devices that finish in time, where a deadline is given and no number of devices."""
+    from scaleplan.machine.run_time import fewest_devices
+
+    if given.get("deadline") is None or given.get("n_devices") is not None:
+        return inputs
+    hours = run_cost(inputs).device_hours
+    return inputs._replace(n_devices=fewest_devices(hours, given["deadline"]))
