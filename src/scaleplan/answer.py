@@ -127,6 +127,7 @@ class Answer(NamedTuple):
     exit_code  1 only where `check` or `diff` found a limit broken
     files      what `-o NAME.SUFFIX` writes instead of a view, by suffix: ending of each file -> its text, or None for a file
                that must not be left over from before
+    text       what people see instead of tables, where the answer is a file itself
     """
 
     command: str
@@ -141,6 +142,7 @@ class Answer(NamedTuple):
     version: int = 1
     exit_code: int = 0
     files: Mapping[str, Mapping[str, str | None]] = {}
+    text: str | None = None
 
     @property
     def sources(self) -> list[str]:

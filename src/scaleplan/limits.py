@@ -51,8 +51,7 @@ def parse_limit(text: str) -> Limit:
     quantity, sign, bound, level = match[1], match[2], match[3], match[4] or "error"
     if level not in LEVELS:
         raise UnknownName("level of a limit", level, LEVELS)
-    known = {**units.COUNT, **units_of(quantity)}
-    value = float(units.quantity(bound.removeprefix("$"), known, f"a bound for {quantity}"))
+    value = float(units.quantity(bound.removeprefix("$"), known_units(quantity), f"a bound for {quantity}"))
     return Limit(quantity, sign == "<=", value, level)
 
 
@@ -67,6 +66,11 @@ ENDINGS: Sequence[tuple[str, str, Mapping[str, float]]] = (
     ("fu", "fraction", units.FRACTION),  # mfu, hfu
 )
 """How a quantity's name ends -> its base unit, and the units in which a bound may be written."""
+
+
+def known_units(quantity: str) -> Mapping[str, float]:
+    """The units in which a bound may be written, or none: a bare number is in the base unit."""
+    return {**units.COUNT, **units_of(quantity)}
 
 
 def units_of(quantity: str) -> Mapping[str, float]:

@@ -158,10 +158,18 @@ def size_of(given: Given, law: Law, device: library.Preset, defaults: Mapping[st
         if budget is not None:
             raise UsageError(f"{fields(*said(given))} say how much compute, and so do model and tokens", hint="leave one of the three open")
         return Size(model, n_params, n_active, tokens, "given")
-    asked = Question(compute_flops=budget, n_params=None if open_n else n_params, n_tokens=None if open_d else tokens, loss_nats=given.get("loss"))
+    asked = Question(
+        compute_flops=budget, n_params=None if open_n else n_params, n_tokens=None if open_d else tokens, loss_nats=given.get("loss")
+    )
     if not asked.fixed():
-        words = f"{fields('target', 'tokens')} `{OPTIMAL}` are optimal for each other" if OPTIMAL in (given.get("tokens"), given.get("target")) else "nothing says how large the run is"
-        raise UsageError(words, hint=f"give {fields('model', 'tokens', joined=' or ')}, or a budget: {fields(*BUDGETS, 'deadline', joined=', ')}")
+        words = (
+            f"{fields('target', 'tokens')} `{OPTIMAL}` are optimal for each other"
+            if OPTIMAL in (given.get("tokens"), given.get("target"))
+            else "nothing says how large the run is"
+        )
+        raise UsageError(
+            words, hint=f"give {fields('model', 'tokens', joined=' or ')}, or a budget: {fields(*BUDGETS, 'deadline', joined=', ')}"
+        )
     run = allocate(law, asked)
     if not open_n:
         return Size(model, n_params, n_active, run.n_tokens, "fitted")
@@ -221,7 +229,9 @@ def budget_flops(given: Given, device: library.Preset, n_active: Any, defaults: 
     if given.get("deadline") is not None and given.get("n_devices") is not None:
         named.append("deadline")
     if len(named) > 1 or (named and given.get("loss") is not None):
-        raise UsageError(f"{fields(*named, *(['loss'] if given.get('loss') is not None else []))} are several budgets", hint="give one of them")
+        raise UsageError(
+            f"{fields(*named, *(['loss'] if given.get('loss') is not None else []))} are several budgets", hint="give one of them"
+        )
     if not named or given.get("compute") is not None:
         return given.get("compute")
     rate = rate_inputs(given, device, n_active, "six_n", defaults)
@@ -257,7 +267,9 @@ def compute(given: Given, size: Size, seq_len: Any) -> tuple[str, Input]:
     if size.model is None:
         if named not in (None, "six_n"):
             raise UsageError(f"{field('flops_convention')} `{named}` counts an architecture", hint=f"give {field('model')}")
-        return "six_n", Input(training_flops(size.n_active_params, size.tokens), "exact" if size.standing == "given" else "fitted", ("kaplan2020",))
+        return "six_n", Input(
+            training_flops(size.n_active_params, size.tokens), "exact" if size.standing == "given" else "fitted", ("kaplan2020",)
+        )
     found = compute_of(bill_of(size.model.arch), seq_len, convention=named)
     return named or EXACT, Input(found.flops_per_token * size.tokens, "exact" if size.standing == "given" else "fitted", size.model.sources)
 
@@ -377,3 +389,22 @@ def with_devices(given: Given, inputs: CostInputs) -> CostInputs:
         return inputs
     hours = run_cost(inputs).device_hours
     return inputs._replace(n_devices=fewest_devices(hours, given["deadline"]))
+
+
+def walk_stages(given: Given, flops: list[Any], costs: Callable[[Any, Any], dict[str, Any]] | None = None) -> Walk:
+    """The links of a run of several stages, whose compute is given: hours, dollars, energy and carbon of their sum."""
+    for name in ("tokens", "compute", "usd", "device_days", "loss"):
+        if given.get(name) is not None:
+            raise UsageError(f"{field(name)} and [[stage]] both say how much is computed", hint="leave one of them out")
+    defaults = library.defaults()
+    device, law = device_of(given), law_of(given)
+    model, n_params, n_active = model_of(given)
+    size = Size(model, n_params, n_active, None, "given")
+    total = Input(sum(flops), "exact", ("kaplan2020",))
+    inputs, assumed = cost_inputs(given, device, size, "six_n", total, defaults)
+    inputs = with_devices(given, inputs)
+    cost = run_cost(inputs)
+    return Walk(
+        size, "six_n", total, None, None, None, law, None, None, device, inputs.n_devices, None, None, inputs, cost,
+        {} if costs is None else costs(cost.device_hours, cost.wall_s), tuple(assumed),
+    )  # fmt: skip

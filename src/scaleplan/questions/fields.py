@@ -214,7 +214,8 @@ ROWS = (
     several("limit", "Limit, such as usd<=50k, kgco2e<=20t:warn or wall_s<=30d; may be repeated.", "LIMIT", key="limit"),
     word("at", "Judge by this percentile alone instead of the whole interval.", "p10", "p50", "p90"),
     # Presets.
-    switch("schema", "The JSON Schema of files of that kind, for your own."),
+    switch("schema", "The JSON Schema of such files, for editors and for your own."),
+    switch("init", "A commented plan file to start from."),
 )  # fmt: skip
 FIELDS: dict[str, Field] = {row.name: row for row in ROWS}
 """Name -> field. The words that describe a shape are fields too: `shape_field`."""

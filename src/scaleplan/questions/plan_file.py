@@ -20,8 +20,8 @@ from scaleplan.questions.fields import FIELDS, ROWS, SHAPE_WORDS, Field, field_n
 from scaleplan.wording import keyword, spelled
 
 LISTS = {
-    "stage": ("name", "work", "devices"),
-    "cost": ("name", "usd", "per"),
+    "stage": ("name", "work"),
+    "cost": ("name", "usd", "per", "terabytes"),
     "limit": ("quantity", "max", "min", "max_increase", "at", "level"),
 }
 """Repeated tables of a plan, and their keys."""

@@ -13,6 +13,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "memory": "How much memory do training and serving need, by part and precision, and what does it fit on?",
     },
     "Runs": {
+        "plan": "What does the whole run take: size, days, dollars, energy and carbon, from either end?",
         "layout": "Does each given layout fit, and how much memory does it need?",
         "cost": "How many device-days, days, dollars, kWh and kg of CO2e does training take?",
         "check": "Is it within the limits?",

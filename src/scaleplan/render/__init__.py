@@ -42,6 +42,8 @@ FORMATS_OF_EVERY_COMMAND = ("table", "plain", "md", "csv", "json")
 
 def render(answer: Answer, form: str, style: Style) -> str:
     """The answer as text, ending in a newline; fields are spelled as flags, so that a text says the same wherever it is read."""
+    if answer.text is not None and form in ("table", "plain", "text", "md"):
+        return answer.text
     module, name = FORMATS[form]
     function: Callable[[Answer, Style], str] = getattr(import_module(module), name)
     return spelled(function(answer, style), flag)
