@@ -122,6 +122,8 @@ def walk(given: Given, costs: Callable[[Any, Any], dict[str, Any]] | None = None
     n_steps = None if batch_tokens is None else ceil_div(size.tokens, batch_tokens)
     inputs, assumed = cost_inputs(given, device, size, convention, flops, defaults)
     inputs = with_devices(given, inputs)
+    if inputs.n_devices is not None and given.get("n_devices") is None and given.get("deadline") is None:
+        assumed = [*assumed, f"No {fields('n_devices', 'deadline', joined=' or ')}: the fewest devices that finish in 30 days."]
     cost = run_cost(inputs)
     loss, interval = loss_of(law, size)
     return Walk(
@@ -385,10 +387,15 @@ def with_devices(given: Given, inputs: CostInputs) -> CostInputs:
     """The inputs with the fewest devices that finish in time, where a deadline is given and no number of devices."""
     from scaleplan.machine.run_time import fewest_devices
 
-    if given.get("deadline") is None or given.get("n_devices") is not None:
-        return inputs
+    budget = any(given.get(name) is not None for name in (*BUDGETS, "loss"))
+    deadline = given.get("deadline") or (USUAL_DEADLINE_S if budget else None)
     hours = run_cost(inputs).device_hours
-    return inputs._replace(n_devices=fewest_devices(hours, given["deadline"]))
+    if deadline is None or given.get("n_devices") is not None or not is_number(hours):
+        return inputs
+    return inputs._replace(n_devices=fewest_devices(hours, deadline))
+
+
+USUAL_DEADLINE_S = 30 * 86_400  # of a plan that starts from a budget and names neither devices nor time
 
 
 def walk_stages(given: Given, flops: list[Any], costs: Callable[[Any, Any], dict[str, Any]] | None = None) -> Walk:

@@ -47,12 +47,14 @@ class PlanFile(NamedTuple):
     values  dotted key -> value, not yet read
     lines   dotted key -> line in the file; keys of `[[limit]]` are `limit.0.max`
     lists   stage, cost, limit -> their tables
+    faults  keys that are not known and tables that are not whole; to be told with the faults of the values
     """
 
     name: str
     values: dict[str, Any]
     lines: dict[str, int]
     lists: dict[str, list[dict[str, Any]]]
+    faults: tuple[ScaleplanError, ...] = ()
 
     def with_values(self, more: Mapping[str, Any]) -> PlanFile:
         """The plan with other values for some keys."""
@@ -72,10 +74,7 @@ def key_fields() -> dict[str, Field]:
 
 
 def read_plan(path: str) -> PlanFile:
-    """A plan file, its keys known and its tables whole; values are not yet read.
-
-    Raises every fault at once.
-    """
+    """A plan file; its values are not yet read, and the faults of its keys not yet raised."""
     name = "standard input" if path == "-" or isinstance(path, library.Text) else path
     text = library.read_text(path)
     if len(text) > LARGEST_PLAN_BYTES:
@@ -97,8 +96,10 @@ def plan_of(tables: Mapping[str, Any], name: str, lines: dict[str, int]) -> Plan
     """The plan of parsed tables."""
     lists = {each: tables[each] for each in LISTS if each in tables}
     plan = PlanFile(name, dict(flattened({key: value for key, value in tables.items() if key not in LISTS})), lines, {})
-    raise_all([*unknown_keys(plan), *list_faults(plan, lists)])
-    return plan._replace(lists={each: list(rows) for each, rows in lists.items()})
+    faults = (*unknown_keys(plan), *list_faults(plan, lists))
+    known = {*key_fields(), *PLAIN}
+    whole = {each: [row for row in rows if isinstance(row, dict)] for each, rows in lists.items() if isinstance(rows, list)}
+    return plan._replace(values={key: value for key, value in plan.values.items() if key in known}, lists=whole, faults=faults)
 
 
 def flattened(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

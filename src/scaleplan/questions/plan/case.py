@@ -99,7 +99,7 @@ def case_of(asked: OfPlan) -> Case:
     """The plan of a request. Raises every fault of a file at once."""
     plan = NO_FILE if asked.plan_file is None else read_plan(asked.plan_file)
     plan = with_settings(plan, asked.set)
-    faults: list[ScaleplanError] = []
+    faults: list[ScaleplanError] = list(plan.faults)
     given = gathered(faults, lambda: read_values(plan)) or {}
     stages = gathered(faults, lambda: stages_of(plan)) or ()
     costs = gathered(faults, lambda: costs_of(plan)) or ()
@@ -294,14 +294,21 @@ def usd_of(costs: Sequence[OtherCost], device_hours: Any, wall_s: Any) -> dict[s
             raise InputError(
                 f"[[cost]] `{clipped(one.name)}` is per {one.per}, and the time of the run is unknown", hint=f"give {field('n_devices')}"
             )
-        factor = {
-            "device_hour": lambda: device_hours,
-            "day": lambda: wall_s / units.SECONDS_PER_DAY,
-            "run": lambda: 1.0,
-            "terabyte_month": lambda one=one: one.terabytes * wall_s / (30.4375 * units.SECONDS_PER_DAY),
-        }[one.per]()
-        found[one.name] = one.usd * factor
+        found[one.name] = one.usd * factor_of(one, device_hours, wall_s)
     return found
+
+
+DAYS_PER_MONTH = 30.4375
+
+
+def factor_of(one: OtherCost, device_hours: Any, wall_s: Any) -> Any:
+    """How often a cost is paid."""
+    if one.per == "run":
+        return 1.0
+    if one.per == "device_hour":
+        return device_hours
+    days = wall_s / units.SECONDS_PER_DAY
+    return days if one.per == "day" else (one.terabytes or 0.0) * days / DAYS_PER_MONTH
 
 
 assert set(LISTS) == {"stage", "cost", "limit"}, "each repeated table is read here"

@@ -222,7 +222,7 @@ def tornado(whole: Walk) -> list[dict[str, Any]]:
         for quantity in ("usd", "kgco2e"):
             values = [getattr(end, quantity) for end in ends]
             if None not in values and values[0] != values[1]:
-                path = {"usd": "money.usd", "kgco2e": "carbon.kgco2e"}[quantity]
+                path = next(path for path in SWUNG if path.endswith(quantity))
                 rows.append({"quantity": path, "input": name, "low": min(values), "high": max(values), "swing": abs(values[1] - values[0])})
     return sorted(rows, key=lambda row: (row["quantity"], -row["swing"]))
 
@@ -278,11 +278,12 @@ def tables_of(solved: Solved, result: Mapping[str, Any]) -> list[Table]:
         tables.append(search_table(result["search"]))
     if result["tornado"]:
         columns = [Column("quantity", "quantity"), Column("input", "input"), Column("low", "low", "own"), Column("high", "high", "own")]
-        unit = {"money.usd": "usd", "carbon.kgco2e": "kgCO2e"}
-        tables.append(
-            Table("What moves it most", columns, [{**row, "unit": unit[row["quantity"]]} for row in result["tornado"]], detail=True)
-        )
+        swings = [{**row, "unit": SWUNG[row["quantity"]]} for row in result["tornado"]]
+        tables.append(Table("What moves it most", columns, swings, detail=True))
     return tables
+
+
+SWUNG = {"money.usd": "usd", "carbon.kgco2e": "kgCO2e"}
 
 
 def stage_table(stages: Sequence[Mapping[str, Any]]) -> Table:
