@@ -179,11 +179,8 @@ def key_named(name: str) -> str:
     return FIELDS[name].key if name in FIELDS and FIELDS[name].key else f"model.{name}" if name in SHAPE_WORDS else name
 
 
-def read_values(plan: PlanFile) -> dict[str, Any]:
-    """Field -> value in base units; a value that is searched stays as it is, a word that leaves it open too.
-
-    Raises every fault at once, each with its line and key.
-    """
+def read_values(plan: PlanFile) -> tuple[dict[str, Any], list[ScaleplanError]]:
+    """Field -> value in base units (one that is searched stays as it is, a word that leaves it open too), and every fault."""
     found: dict[str, Any] = {}
     faults: list[ScaleplanError] = []
     fields = key_fields()
@@ -195,8 +192,7 @@ def read_values(plan: PlanFile) -> dict[str, Any]:
         except ScaleplanError as error:
             message = spelled(error.message, keyword).removeprefix(f"{fields[key].name}: ")
             faults.append(plan.fault(key, message, spelled(error.hint, keyword) if error.hint else None))
-    raise_all(faults)
-    return found
+    return found, faults
 
 
 def read_value(field: Field, key: str, value: Any) -> Any:

@@ -99,8 +99,8 @@ def case_of(asked: OfPlan) -> Case:
     """The plan of a request. Raises every fault of a file at once."""
     plan = NO_FILE if asked.plan_file is None else read_plan(asked.plan_file)
     plan = with_settings(plan, asked.set)
-    faults: list[ScaleplanError] = list(plan.faults)
-    given = gathered(faults, lambda: read_values(plan)) or {}
+    given, of_values = read_values(plan)
+    faults = [*plan.faults, *of_values]
     stages = gathered(faults, lambda: stages_of(plan)) or ()
     costs = gathered(faults, lambda: costs_of(plan)) or ()
     limits = gathered(faults, lambda: limits_of(plan)) or ()
