@@ -127,6 +127,8 @@ class Answer(NamedTuple):
     exit_code  1 only where `check` or `diff` found a limit broken
     files      what `-o NAME.SUFFIX` writes instead of a view, by suffix: ending of each file -> its text, or None for a file
                that must not be left over from before
+    presets    name -> digest of the preset files behind the numbers
+    appended   file -> format in which the answer is appended to it
     text       what people see instead of tables, where the answer is a file itself
     """
 
@@ -143,6 +145,8 @@ class Answer(NamedTuple):
     exit_code: int = 0
     files: Mapping[str, Mapping[str, str | None]] = {}
     text: str | None = None
+    presets: Mapping[str, str] = {}
+    appended: Mapping[str, str] = {}
 
     @property
     def sources(self) -> list[str]:

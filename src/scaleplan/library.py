@@ -143,11 +143,23 @@ def all_of(kind: str) -> Iterator[Preset]:
         yield load(kind, name)
 
 
+def table_path(name: str) -> Path:
+    """Where a table of presets is: in the nearest folder that has it."""
+    return next((path for folder in folders() if (path := folder / name).is_file()), built_in() / name)
+
+
+def digest(path: Path) -> str:
+    """The first 16 hexadecimal digits of a file's SHA-256."""
+    from hashlib import sha256
+
+    return sha256(path.read_bytes()).hexdigest()[:16]
+
+
 def rows(kind: str) -> list[dict[str, str]]:
     """A kind that is one CSV table: prices, grid."""
     import csv
 
-    path = next((p for folder in folders() if (p := folder / f"{kind}.csv").is_file()), built_in() / f"{kind}.csv")
+    path = table_path(f"{kind}.csv")
     heading, *cells = csv.reader(read_text(path).splitlines())
     for line, row in enumerate(cells, start=2):
         if len(row) != len(heading):
@@ -157,17 +169,17 @@ def rows(kind: str) -> list[dict[str, str]]:
 
 def defaults() -> Data:
     """What is assumed where a question leaves it open; nearest folder wins."""
-    return read_toml(next((p for folder in folders() if (p := folder / "defaults.toml").is_file()), built_in() / "defaults.toml"))
+    return read_toml(table_path("defaults.toml"))
 
 
 def peak_errors() -> Data:
     """Measured over predicted peak memory, by software stack and kind of layout; nearest folder wins."""
-    return read_toml(next((p for folder in folders() if (p := folder / "peak_errors.toml").is_file()), built_in() / "peak_errors.toml"))
+    return read_toml(table_path("peak_errors.toml"))
 
 
 def efficiencies() -> Data:
     """What programs get of the rates of hardware; nearest folder wins."""
-    return read_toml(next((p for folder in folders() if (p := folder / "efficiencies.toml").is_file()), built_in() / "efficiencies.toml"))
+    return read_toml(table_path("efficiencies.toml"))
 
 
 def citations(table: Mapping[str, Any]) -> tuple[str, ...]:
@@ -217,7 +229,7 @@ def read_draws(path: Path) -> dict[str, list[float]]:
 @lru_cache(maxsize=1)
 def draws() -> dict[str, list[float]]:
     """The quasi-random points behind every interval that no law's own draws give: column -> standard normal values."""
-    return read_draws(next((p for folder in folders() if (p := folder / "draws.csv").is_file()), built_in() / "draws.csv"))
+    return read_draws(table_path("draws.csv"))
 
 
 # Files.

@@ -34,7 +34,16 @@ def question(command: str, *subject: str, **given: str | bool) -> str:
     return ASK + json.dumps([command, list(subject), given]) + END
 
 
-SUBJECTS = {"model": "MODEL", "runs": "RUNS", "answer": "ANSWER", "kind": "KIND", "name": "NAME", "plan_file": "PLAN"}
+SUBJECTS = {
+    "model": "MODEL",
+    "runs": "RUNS",
+    "answer": "ANSWER",
+    "kind": "KIND",
+    "name": "NAME",
+    "plan_file": "PLAN",
+    "base_file": "BASE",
+    "head_file": "HEAD",
+}
 """Fields that stand on a command line without a flag."""
 OFF = {"tied": "--untied"}
 """Switches whose absence has a word of its own."""

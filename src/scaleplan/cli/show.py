@@ -44,6 +44,8 @@ def shown(question: Question, wanted: Shown, ask: Callable[[], Answer]) -> int:
     answer = ask()
     form = "json" if wanted.as_json else wanted.form or format_of(output) or formats[0]
     show(answer, form, output, wanted)
+    for name, kind in answer.appended.items():
+        append(Path(name), render(answer, kind, Style()))
     if picture:
         from scaleplan.render.picture import write_picture
 
@@ -113,6 +115,15 @@ def show(answer: Answer, form: str, output: Path | None, wanted: Shown) -> None:
     if not wanted.quiet:
         for warning in answer.warnings:
             print(f"warning: {spelled(warning.message, flag)}", file=sys.stderr)
+
+
+def append(path: Path, text: str) -> None:
+    """Add to the end of a file."""
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise InputError(f"cannot write `{path}`: {error.strerror}") from None
 
 
 def drawings(answer: Answer, form: str, width: int | None) -> str:

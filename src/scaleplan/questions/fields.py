@@ -92,7 +92,7 @@ ROWS = (
     # What is asked about.
     Field("model", "A preset, a config.json or its folder, a model TOML, or - for standard input.", metavar="MODEL", presets="models", key="model.preset"),
     Field("runs", "Table of runs (CSV, TSV, JSON lines), or - for standard input.", metavar="RUNS"),
-    Field("answer", "What a command printed with --json, or - for standard input.", metavar="ANSWER"),
+    Field("answer", "A plan file, what a command printed with --json, or - for standard input.", metavar="ANSWER"),
     Field("kind", "A kind of preset, or `schemas` for the JSON Schema of every answer.", metavar="KIND"),
     several("name", "Presets of that kind; several stand side by side.", "NAME"),
     # The size of a model and of a run.
@@ -213,6 +213,11 @@ ROWS = (
     # Limits.
     several("limit", "Limit, such as usd<=50k, kgco2e<=20t:warn or wall_s<=30d; may be repeated.", "LIMIT", key="limit"),
     word("at", "Judge by this percentile alone instead of the whole interval.", "p10", "p50", "p90"),
+    word("unsure", "Whether a limit inside the interval passes or fails.", "pass", "fail"),
+    Field("base", "A plan or answer to compare with: limits with max_increase, and what changed.", metavar="BASE"),
+    Field("summary", "Append the verdicts as Markdown to this file, such as a job's summary.", metavar="FILE"),
+    Field("base_file", "The plan or answer before.", metavar="BASE"),
+    Field("head_file", "The plan or answer after.", metavar="HEAD"),
     # Presets.
     switch("schema", "The JSON Schema of such files, for editors and for your own."),
     switch("init", "A commented plan file to start from."),

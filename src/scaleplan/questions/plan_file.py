@@ -203,6 +203,9 @@ def read_value(field: Field, key: str, value: Any) -> Any:
         return Searched(tuple(searched_values(field, value)))
     if field.name == "model":
         return value
+    if field.number and isinstance(value, int | float) and not isinstance(value, bool):
+        hint = f'write {key.rpartition(".")[2]} = "{value:g}{field.number}" if that is what is meant'
+        raise InputError(f"`{value}` has no unit", hint=hint)
     return read(field, value)
 
 

@@ -17,6 +17,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "layout": "Does each given layout fit, and how much memory does it need?",
         "cost": "How many device-days, days, dollars, kWh and kg of CO2e does training take?",
         "check": "Is it within the limits?",
+        "diff": "What changed between two plans or answers, and why?",
     },
     "Scaling laws": {
         "optimal": "How large a model on how many tokens, and what loss, by each scaling law?",

@@ -33,6 +33,7 @@ FORMATS = {
     "json": ("scaleplan.render.json", "as_json"),
     "text": ("scaleplan.render.table", "as_plain"),
     "html": ("scaleplan.render.html", "as_html_text"),
+    "junit": ("scaleplan.render.junit", "as_junit"),
     "github": ("scaleplan.render.github", "as_github"),
 }
 """Format -> module and function, imported when it is used: JSON must not wait for a table library."""

@@ -22,6 +22,8 @@ def as_json(answer: Answer, style: Style) -> str:
         "warnings": [{"kind": w.kind, "message": w.message, **w.details} for w in answer.warnings],
         "sources": answer.sources,
     }
+    if answer.presets:
+        document["presets"] = dict(answer.presets)
     if style.verbose:
         document["lines"] = [line_object(line) for line in checked(answer.lines)]
     return json.dumps(bare(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"

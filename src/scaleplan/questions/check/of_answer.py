@@ -1,32 +1,65 @@
-"""Limits held against an answer: what a command printed with --json, or an answer from Python."""
+"""Limits held against a plan or an answer: those that the plan itself has, those that were given, and those against a base."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan import library
-from scaleplan.answer import Answer, Column, Table
-from scaleplan.errors import InputError, ScaleplanError, raise_all
-from scaleplan.limits import Limit, Verdict, broken, judge, parse_limit, unit_of, worst_first
+from scaleplan.answer import Answer, Caution, Column, Table
+from scaleplan.errors import ScaleplanError, UsageError, raise_all
+from scaleplan.limits import Limit, Verdict, broken, judge, look_up, parse_limit, unit_of, worst_first
+from scaleplan.questions.documents import Document, read_document
+from scaleplan.wording import field
 
 if TYPE_CHECKING:
     from scaleplan.questions.check import OfAnswer
+    from scaleplan.questions.plan.case import PlanLimit
 
 PERCENTILES = ("p10", "p50", "p90")
 
 
-def solve(asked: OfAnswer) -> list[Verdict]:
+class Judged(NamedTuple):
+    """The verdicts, the worst first, and the document and base that they are about."""
+
+    verdicts: list[Verdict]
+    document: Document
+    base: Document | None
+
+
+def solve(asked: OfAnswer) -> Judged:
     """Every limit judged, the worst first."""
-    document = read_answer(asked.answer or "-")
-    return worst_first(judge_all([parse_limit(text) for text in asked.limit], document["result"], asked.at))
+    document = read_document(asked.answer or "-", asked.set)
+    base = None if asked.base is None else read_document(asked.base)
+    own = document.case.limits if document.case else ()
+    pairs = [(limit_against(one, base), asked.at or one.at) for one in own]
+    pairs += [(parse_limit(text), asked.at) for text in asked.limit]
+    if not pairs:
+        raise UsageError("no limit to check against", hint=f"add {field('limit')} 'usd<=50k', or [[limit]] to the plan")
+    found = worst_first(judge_all(pairs, document.result))
+    return Judged([failed(one) if asked.unsure == "fail" and one.verdict == "unsure" else one for one in found], document, base)
 
 
-def judge_all(limits: Sequence[Limit], result: Mapping[str, Any], at: str | None) -> list[Verdict]:
+def failed(unsure: Verdict) -> Verdict:
+    """A limit inside the interval, judged as broken."""
+    return unsure._replace(verdict="fail")
+
+
+def limit_against(one: PlanLimit, base: Document | None) -> Limit:
+    """The limit itself; of one that allows an increase, the bound that the base and the increase make."""
+    if one.limit is not None:
+        return one.limit
+    if base is None:
+        raise UsageError(f"`{one.quantity}` has max_increase, and there is nothing to compare with", hint=f"add {field('base')} base.json")
+    value, interval = look_up(base.result, one.quantity)
+    before = interval.p50 if interval else value
+    return Limit(one.quantity, True, before * (1 + (one.max_increase or 0.0)), one.level)
+
+
+def judge_all(limits: Sequence[tuple[Limit, str | None]], result: Mapping[str, Any]) -> list[Verdict]:
     """Every limit judged; all that cannot be are reported together."""
     judged, errors = [], []
-    for limit in limits:
+    for limit, at in limits:
         try:
             judged.append(judge(limit, result, at))
         except ScaleplanError as error:
@@ -35,18 +68,32 @@ def judge_all(limits: Sequence[Limit], result: Mapping[str, Any], at: str | None
     return judged
 
 
-def explain(asked: OfAnswer, solved: list[Verdict]) -> Answer:
+def explain(asked: OfAnswer, solved: Judged) -> Answer:
     """The verdicts as one table; exit code 1 where a limit of level error is broken."""
-    rows = [{key: value for key, value in one._asdict().items() if key != "at_most"} for one in solved]
-    shown = [row | {"sign": "<=" if one.at_most else ">=", "unit": unit_of(one.quantity)} for row, one in zip(rows, solved, strict=True)]
+    found = solved.verdicts
+    rows = [{key: value for key, value in one._asdict().items() if key != "at_most"} for one in found]
+    shown = [row | {"sign": "<=" if one.at_most else ">=", "unit": unit_of(one.quantity)} for row, one in zip(rows, found, strict=True)]
     source = "-" if isinstance(asked.answer, library.Text) else asked.answer
-    return Answer(
+    inputs = {"answer": source, "at": asked.at, "set": list(asked.set), "unsure": asked.unsure, "base": asked.base}
+    answer = Answer(
         "check",
-        {"answer": source, "at": asked.at},
-        {"limits": rows, "verdict": solved[0].verdict},
-        [Table("", columns(spread=any(one.p50 is not None for one in solved)), shown)],
-        exit_code=int(broken(solved)),
+        {key: value for key, value in inputs.items() if value or key in ("answer", "at")},
+        {"limits": rows, "verdict": found[0].verdict},
+        [Table("", columns(spread=any(one.p50 is not None for one in found)), shown)],
+        warnings=other_presets(solved),
+        exit_code=int(broken(found)),
+        presets=solved.document.presets,
     )
+    return answer if asked.summary is None else answer._replace(appended={asked.summary: "md"})
+
+
+def other_presets(solved: Judged) -> list[Caution]:
+    """A warning where the base was made with other presets."""
+    if solved.base is None:
+        return []
+    mine, theirs = solved.document.presets, solved.base.presets
+    differing = sorted(name for name in mine if name in theirs and mine[name] != theirs[name])
+    return [Caution("presets", f"the base was made with other presets: {', '.join(differing)}")] if differing else []
 
 
 def columns(*, spread: bool) -> list[Column]:
@@ -62,19 +109,3 @@ def columns(*, spread: bool) -> list[Column]:
         Column("level", "level"),
     ]
     return [one for one in found if spread or one.key not in PERCENTILES]
-
-
-def read_answer(path: str) -> dict[str, Any]:
-    """The JSON document that a command printed: a file, `-`, or the document itself as a `Text`."""
-    name = "the answer" if isinstance(path, library.Text) else "standard input" if path == "-" else path
-    try:
-        document = json.loads(library.read_text(path))
-    except ValueError as error:
-        raise InputError(f"not valid JSON: {error}", hint="give it what a command printed with --json", file=name) from None
-    except RecursionError:
-        raise InputError("nested too deeply", file=name) from None
-    if not isinstance(document, dict) or not isinstance(document.get("result"), dict):
-        raise InputError(
-            "has no `result`: this is not an answer of scaleplan", hint="give it what a command printed with --json", file=name
-        )
-    return document

@@ -68,6 +68,7 @@ class PlanLimit(NamedTuple):
     at: str | None
     max_increase: float | None
     quantity: str
+    level: str = "error"
 
 
 class Case(NamedTuple):
@@ -99,6 +100,17 @@ def case_of(asked: OfPlan) -> Case:
     """The plan of a request. Raises every fault of a file at once."""
     plan = NO_FILE if asked.plan_file is None else read_plan(asked.plan_file)
     plan = with_settings(plan, asked.set)
+    case = case_of_file(plan)
+    flags = {name: value for name, value in asked._asdict().items() if name not in ("plan_file", "set") and value is not None}
+    case = case._replace(given=case.given | flags)
+    if case.searched and case.minimize is None:
+        names = ", ".join(map(field, case.searched))
+        raise UsageError(f"{names}: several values, and no goal to choose by", hint='add [goal] minimize = "run.wall_s"')
+    return case
+
+
+def case_of_file(plan: PlanFile) -> Case:
+    """The case of a plan file alone. Raises every fault at once."""
     given, of_values = read_values(plan)
     faults = [*plan.faults, *of_values]
     stages = gathered(faults, lambda: stages_of(plan)) or ()
@@ -109,15 +121,7 @@ def case_of(asked: OfPlan) -> Case:
         faults.append(plan.fault("title", "is not a text"))
     checked(plan, given, faults)
     raise_all(faults)
-    flags = {name: value for name, value in asked._asdict().items() if name not in ("plan_file", "set") and value is not None}
-    given = with_model(plan, given) | flags
-    minimize = plan.values.get("goal.minimize")
-    case = Case(title, given, stages, costs, limits, minimize, plan)
-    if case.searched and minimize is None:
-        raise UsageError(
-            f"{', '.join(map(field, case.searched))}: several values, and no goal to choose by", hint='add [goal] minimize = "run.wall_s"'
-        )
-    return case
+    return Case(title, with_model(plan, given), stages, costs, limits, plan.values.get("goal.minimize"), plan)
 
 
 def gathered(faults: list[ScaleplanError], read_part: Any) -> Any:
@@ -279,11 +283,11 @@ def limit_of(plan: PlanFile, key: str, row: Mapping[str, Any]) -> PlanLimit:
     text = str(row[bounds[0]])
     try:
         if bounds[0] == "max_increase":
-            return PlanLimit(None, at, units.fraction(text), quantity)
+            return PlanLimit(None, at, units.signed_change(text), quantity, level)
         bound = float(units.quantity(text.removeprefix("$"), known_units(quantity), f"a bound for {quantity}"))
     except ScaleplanError as error:
         raise plan.fault(f"{key}.{bounds[0]}", error.message, error.hint) from None
-    return PlanLimit(Limit(quantity, bounds[0] == "max", bound, level), at, None, quantity)
+    return PlanLimit(Limit(quantity, bounds[0] == "max", bound, level), at, None, quantity, level)
 
 
 def usd_of(costs: Sequence[OtherCost], device_hours: Any, wall_s: Any) -> dict[str, Any]:

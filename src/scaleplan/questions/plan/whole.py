@@ -111,6 +111,7 @@ def explain(asked: OfPlan, solved: Solved) -> Answer:
         notes=list(whole.assumed),
         more_sources=[*(whole.size.model.sources if whole.size.model else ())],
         files={".toml": {".toml": plan_text(asked, case)}},
+        presets=digests(whole),
     )
 
 
@@ -244,12 +245,23 @@ def given_inputs(case: Case, whole: Walk) -> dict[str, Any]:
 # ----------------------------------------------------------------------------------------------------------------- views
 
 LABELS = (
-    ("model.n_params", "parameters", "params"), ("run.n_tokens", "tokens", "tokens"), ("compute.training_flops", "training compute", "FLOP"),
-    ("law.loss_nats", "loss", "nats"), ("memory.peak_bytes", "peak memory", "bytes"), ("step.step_s", "step time", "s"),
-    ("step.mfu", "MFU of a step", "fraction"), ("run.n_steps", "optimizer steps", "int"), ("run.n_devices", "devices", "int"),
-    ("run.wall_s", "wall time", "s"), ("run.device_hours", "device-hours", "h"), ("money.usd", "cost", "usd"), ("energy.wh", "energy", "Wh"),
-    ("carbon.kgco2e", "CO2e", "kgCO2e"), ("carbon.embodied_kgco2e", "embodied CO2e", "kgCO2e"), ("water.water_l", "water", "l"),
-)  # fmt: skip
+    ("model.n_params", "parameters", "params"),
+    ("run.n_tokens", "tokens", "tokens"),
+    ("compute.training_flops", "training compute", "FLOP"),
+    ("law.loss_nats", "loss", "nats"),
+    ("memory.peak_bytes", "peak memory", "bytes"),
+    ("step.step_s", "step time", "s"),
+    ("step.mfu", "MFU of a step", "fraction"),
+    ("run.n_steps", "optimizer steps", "int"),
+    ("run.n_devices", "devices", "int"),
+    ("run.wall_s", "wall time", "s"),
+    ("run.device_hours", "device-hours", "h"),
+    ("money.usd", "cost", "usd"),
+    ("energy.wh", "energy", "Wh"),
+    ("carbon.kgco2e", "CO2e", "kgCO2e"),
+    ("carbon.embodied_kgco2e", "embodied CO2e", "kgCO2e"),
+    ("water.water_l", "water", "l"),
+)
 """Dotted path, label and unit of the numbers that people see."""
 
 
@@ -337,9 +349,17 @@ def lines_of(whole: Walk) -> list[Line]:
 
 
 UNITS = {
-    "wall_s": "s", "device_hours": "h", "device_days": "d", "usd": "usd", "energy_wh": "Wh", "energy_it_wh": "Wh", "energy_devices_wh": "Wh",
-    "kgco2e": "kgCO2e", "embodied_kgco2e": "kgCO2e", "water_l": "l",
-}  # fmt: skip
+    "wall_s": "s",
+    "device_hours": "h",
+    "device_days": "d",
+    "usd": "usd",
+    "energy_wh": "Wh",
+    "energy_it_wh": "Wh",
+    "energy_devices_wh": "Wh",
+    "kgco2e": "kgCO2e",
+    "embodied_kgco2e": "kgCO2e",
+    "water_l": "l",
+}
 
 
 def cautions(whole: Walk) -> list[Caution]:
@@ -347,6 +367,15 @@ def cautions(whole: Walk) -> list[Caution]:
     if whole.loss_nats is None:
         return [Caution("law", f"{whole.law.name} tells no loss for this run; {field('law')} names another")]
     return []
+
+
+def digests(whole: Walk) -> dict[str, str]:
+    """The preset files behind the plan, each with a digest, so that a difference of presets can be told."""
+    from scaleplan import library
+
+    files = {f"hardware/{whole.device.name}": whole.device.path, f"laws/{whole.law.name}": library.load("laws", whole.law.name).path}
+    files |= {name: library.table_path(name) for name in ("defaults.toml", "prices.csv", "grid.csv", "draws.csv")}
+    return {name: library.digest(path) for name, path in files.items()}
 
 
 def plan_text(asked: OfPlan, case: Case) -> str:

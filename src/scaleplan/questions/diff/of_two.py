@@ -1,0 +1,144 @@
+"""Two documents beside each other: every number that differs, and what each changed input alone would do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from scaleplan.answer import Answer, Caution, Column, Table
+from scaleplan.errors import ScaleplanError, UsageError
+from scaleplan.limits import unit_of
+from scaleplan.questions.documents import Document, read_document
+
+if TYPE_CHECKING:
+    from scaleplan.questions.diff import OfTwo
+
+ROW_NAMES = ("name", "law", "quantity", "precision", "phase", "group", "term")
+LEFT_OUT = ("intervals", "tornado", "search", "parts")
+"""Tables of a result that are views of other numbers."""
+
+
+class Compared(NamedTuple):
+    """Both documents, their numbers by path, and the numbers of the base with one changed key at a time."""
+
+    base: Document
+    head: Document
+    before: dict[str, Any]
+    after: dict[str, Any]
+    one_at_a_time: dict[str, dict[str, Any] | None]
+
+
+def solve(asked: OfTwo) -> Compared:
+    """The numbers of both, and what each changed key alone does."""
+    base, head = read_document(asked.base_file), read_document(asked.head_file)
+    if base.command != head.command:
+        raise UsageError(
+            f"an answer of `{base.command}` and one of `{head.command}` have no numbers in common", hint="compare two of one kind"
+        )
+    return Compared(base, head, dict(numbers(base.result)), dict(numbers(head.result)), alone(base, head))
+
+
+def numbers(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every number by its dotted path; a {value, p10, ...} is one number, rows of a list go by their name."""
+    if isinstance(value, bool):
+        return
+    if isinstance(value, int | float):
+        yield path, value
+    elif isinstance(value, Mapping):
+        if "value" in value and "standing" in value:
+            yield path, value["value"]
+            return
+        for key, item in value.items():
+            if key not in LEFT_OUT:
+                yield from numbers(item, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for place, item in enumerate(value):
+            name = next((str(item[key]) for key in ROW_NAMES if isinstance(item, Mapping) and key in item), str(place))
+            yield from numbers(item, f"{path}.{name}")
+
+
+def alone(base: Document, head: Document) -> dict[str, dict[str, Any] | None]:
+    """Changed key -> the numbers of the base with that key of the head; None where it cannot stand alone."""
+    found: dict[str, dict[str, Any] | None] = {}
+    if base.case is None or head.case is None:
+        return dict.fromkeys(changed_inputs(base.inputs, head.inputs))
+    old, new = base.case.file.values, head.case.file.values
+    for key in dict.fromkeys([*old, *new]):
+        if old.get(key) != new.get(key) and key != "title":
+            found[key] = with_key(base, key, new.get(key))
+    return found
+
+
+def changed_inputs(base: Mapping[str, Any], head: Mapping[str, Any]) -> list[str]:
+    """Inputs that differ between two answers."""
+    return [key for key in dict.fromkeys([*base, *head]) if base.get(key) != head.get(key) and key != "title"]
+
+
+def with_key(base: Document, key: str, value: Any) -> dict[str, Any] | None:
+    """The numbers of the base plan with one key of another value, or without it."""
+    from scaleplan.questions.plan.case import case_of_file
+    from scaleplan.questions.plan.whole import links, solved
+
+    assert base.case is not None, "only plans have keys"
+    values = {name: old for name, old in base.case.file.values.items() if name != key} | ({} if value is None else {key: value})
+    try:
+        case = case_of_file(base.case.file._replace(values=values))
+        return dict(numbers(links(solved(case, case.given))))
+    except ScaleplanError:  # the key makes sense only beside another that changed too
+        return None
+
+
+def explain(asked: OfTwo, solved: Compared) -> Answer:
+    """Every number that differs, from, to, by how much, and why."""
+    rows = [
+        row_of(solved, path) for path in dict.fromkeys([*solved.before, *solved.after]) if solved.before.get(path) != solved.after.get(path)
+    ]
+    shown = [row | {"unit": unit_of(row["quantity"]), "why": why(row["because"])} for row in rows]
+    columns = [
+        Column("quantity", "quantity"),
+        Column("base", "base", "own"),
+        Column("head", "head", "own"),
+        Column("change", "change", "own"),
+        Column("change_fraction", "%", "fraction"),
+        Column("why", "because"),
+    ]
+    table = Table("", columns, shown, [] if rows else ["Nothing differs."])
+    result = {"changes": rows, "changed_inputs": list(solved.one_at_a_time)}
+    return Answer("diff", {"base": solved.base.name, "head": solved.head.name}, result, [table], warnings=other_presets(solved))
+
+
+def row_of(solved: Compared, path: str) -> dict[str, Any]:
+    """One quantity in both."""
+    before, after = solved.before.get(path), solved.after.get(path)
+    change = None if before is None or after is None else after - before
+    because: list[dict[str, Any]] = [
+        {"input": key, "share": share_of(numbers_, path, before, change)} for key, numbers_ in solved.one_at_a_time.items()
+    ]
+    return {
+        "quantity": path,
+        "base": before,
+        "head": after,
+        "change": change,
+        "change_fraction": change / before if change is not None and before else None,
+        "because": [row for row in because if row["share"] is None or abs(row["share"]) > 1e-12],
+    }
+
+
+def share_of(alone_: Mapping[str, Any] | None, path: str, before: Any, change: Any) -> float | None:
+    """The share of a change that one key alone makes; shares need not add up to 1, where keys work together."""
+    if alone_ is None or before is None or not change or alone_.get(path) is None:
+        return None
+    return float((alone_[path] - before) / change)
+
+
+def why(because: Sequence[Mapping[str, Any]]) -> str:
+    """The inputs behind a change, the largest share first."""
+    ranked = sorted(because, key=lambda row: -abs(float(row["share"] or 0.0)))
+    return ", ".join(row["input"] if row["share"] is None else f"{row['input']} ({100 * row['share']:.0f} %)" for row in ranked)
+
+
+def other_presets(solved: Compared) -> list[Caution]:
+    """A warning where the two were made with different presets."""
+    base, head = solved.base.presets, solved.head.presets
+    differing = sorted(name for name in head if name in base and base[name] != head[name])
+    return [Caution("presets", f"made with different presets: {', '.join(differing)}")] if differing else []

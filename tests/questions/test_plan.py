@@ -1,0 +1,209 @@
+"""The whole chain from a file or from flags: every link against a second way to its number."""
+
+from __future__ import annotations
+
+import json
+from xml.etree import ElementTree
+
+import pytest
+
+import scaleplan as sp
+from scaleplan.library import Text
+
+PLAN = """\
+title = "GPT-3 again"
+
+[model]
+preset = "gpt3-175b"
+
+[training]
+tokens = "300B"
+seq_len = 2048
+batch_size_tokens = "3145728"
+
+[hardware]
+device = "a100-sxm-80gb"
+n_devices = 1024
+
+[site]
+grid_intensity = "385g/kWh"
+pue = 1.1
+usd_per_device_hour = 2.0
+"""
+
+
+def planned(text=PLAN, **more):
+    """The answer to a plan."""
+    return sp.plan(Text(text), **more)
+
+
+def value(answer, path):
+    """The value of a number at a dotted path."""
+    return answer[path]["value"]
+
+
+def test_the_links_are_those_of_the_other_questions():
+    """Compute is that of `flops`, hours and what hangs on them are products of the plan's own numbers."""
+    plan = planned(mfu=0.4)
+    flops = sp.flops("gpt3-175b", tokens="300B", seq_len=2048).result["training_flops"]
+    hours = flops / (0.4 * 312e12) / 3600
+
+    assert value(plan, "compute.training_flops") == flops
+    assert value(plan, "run.device_hours") == pytest.approx(hours, rel=1e-12)
+    assert value(plan, "run.wall_s") == pytest.approx(hours * 3600 / 1024, rel=1e-12)
+    assert value(plan, "money.usd") == pytest.approx(2 * hours, rel=1e-12)
+    assert value(plan, "energy.wh") == pytest.approx(1.1 * value(plan, "energy.it_wh"), rel=1e-12)
+    assert value(plan, "carbon.kgco2e") == pytest.approx(0.385 * value(plan, "energy.wh") / 1000, rel=1e-12)
+    assert value(plan, "run.n_steps") == -(-300_000_000_000 // 3_145_728)
+
+
+def test_flags_are_the_keys_of_a_file():
+    """The same plan by flags, by a file and by changes to a file; written, it reads back the same."""
+    by_flags = sp.plan(model="gpt2", tokens="10B", hardware="h100-sxm", n_devices=8, region="FRA")
+    text = '[model]\npreset = "gpt2"\n[training]\ntokens = "10B"\n[hardware]\ndevice = "h100-sxm"\nn_devices = 8\n[site]\nregion = "DEU"\n'
+    by_file = planned(text, set=["site.region=FRA"])
+
+    assert by_file.result == by_flags.result
+    assert planned(by_flags.files[".toml"][".toml"]).result == by_flags.result
+
+
+def test_dollars_become_a_size_by_the_law():
+    """$50,000 at 2 dollars and MFU 0.4 on H100 (989.4 TFLOP/s) are 3.56e22 FLOP; N is that of `optimal` within a step of width."""
+    plan = sp.plan(usd="$50k", hardware="h100-sxm", mfu=0.4, usd_per_device_hour=2)
+    budget = 25_000 * 3600 * 0.4 * 989.4e12
+    optimal = sp.allocate(sp.load_law("besiroglu2024"), sp.Question(compute_flops=budget))
+
+    assert value(plan, "model.n_params") == pytest.approx(optimal.n_params, rel=0.05)
+    assert value(plan, "run.n_tokens") == pytest.approx(optimal.n_tokens, rel=1e-9)
+
+
+def test_a_deadline_takes_the_fewest_devices():
+    """One device fewer would not finish in time."""
+    text = PLAN.replace("n_devices = 1024\n", "")
+    n = value(planned(text, deadline="60d"), "run.n_devices")
+
+    assert value(planned(text, deadline="60d"), "run.wall_s") <= 60 * 86_400
+    assert value(planned(text, n_devices=n - 1), "run.wall_s") > 60 * 86_400
+
+
+def test_stages_add_up():
+    """A student of 1B on 100B tokens beside its 7B teacher's scores: 6 N_S D + 2 N_T D, and hours that add up."""
+    text = """
+        [hardware]
+        device = "h100-sxm"
+        [[stage]]
+        name = "pretraining"
+        work = [{ n_params = "7B", trained_tokens = "1T" }]
+        [[stage]]
+        name = "distillation"
+        work = [{ n_params = "1B", trained_tokens = "100B" }, { n_params = "7B", scored_tokens = "100B" }]
+    """
+    plan = planned(text)
+    stages = plan.result["stages"]
+
+    assert [row["compute"]["training_flops"]["value"] for row in stages] == pytest.approx([4.2e22, 2e21], rel=1e-12)
+    for path in ("run.device_hours", "money.usd", "energy.wh", "carbon.kgco2e"):
+        group, key = path.split(".")
+        assert sum(row[group][key]["value"] for row in stages) == pytest.approx(value(plan, path), rel=1e-12)
+
+
+def test_a_search_takes_the_best_point_that_keeps_the_limits():
+    """The fastest of three counts; with a limit of 512 devices, the fastest of those that keep it."""
+    text = PLAN.replace("n_devices = 1024", "n_devices = {choices = [256, 512, 1024]}") + '\n[goal]\nminimize = "run.wall_s"\n'
+
+    assert value(planned(text), "run.n_devices") == 1024
+    assert value(planned(text + '[[limit]]\nquantity = "run.n_devices"\nmax = 512\n'), "run.n_devices") == 512
+    assert len(planned(text).result["search"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("seq_len = 2048", "seq_lenn = 2048", "line 8: training.seq_lenn"),
+        ("pue = 1.1", "pue = 0.3", "line 17: site.pue"),
+        ('"385g/kWh"', "385", "line 16: site.grid_intensity: `385` has no unit"),
+        ('"3145728"', '"3000000"', "2998272"),
+        ("gpt3-175b", "gpt33-175b", "gpt3-175b"),
+        ("n_devices = 1024", "n_devices = {choices = [1, 2]}", "goal"),
+        ('device = "a100-sxm-80gb"\n', "", "hardware"),
+    ],
+)
+def test_a_fault_is_told_with_its_line_and_key(old, new, says):
+    """One change makes a plan wrong, and the error says where."""
+    with pytest.raises(sp.ScaleplanError) as raised:
+        planned(PLAN.replace(old, new))
+    assert says in f"{raised.value} {raised.value.hint}"
+
+
+def test_all_faults_are_told_at_once():
+    """Three wrong lines, three errors."""
+    text = PLAN.replace("seq_len", "seq_lenn").replace("pue = 1.1", "pue = 0.3").replace('"300B"', '"-300B"')
+    with pytest.raises(sp.ScaleplanError) as raised:
+        planned(text)
+    assert [f"line {n}" in str(raised.value) for n in (7, 8, 17)] == [True] * 3
+
+
+def test_optimal_for_each_other_is_refused():
+    """Tokens that are optimal for a size that is optimal for the tokens have no answer."""
+    text = PLAN.replace('preset = "gpt3-175b"', 'target = "optimal"').replace('tokens = "300B"', 'tokens = "optimal"')
+    with pytest.raises(sp.ScaleplanError, match="optimal"):
+        planned(text)
+
+
+def test_the_starter_plans_and_keeps_to_the_schema():
+    """`--init` prints a plan that is answered; every key that it has is in `--schema`."""
+    starter = sp.plan(init=True).text
+    schema = json.loads(sp.plan(schema=True).text)
+
+    assert value(planned(starter), "money.usd") > 0
+    assert {"model", "training", "hardware", "site", "limit", "stage", "cost", "goal"} <= set(schema["properties"])
+
+
+@pytest.mark.parametrize(("bound", "verdict", "code"), [("$1B", "pass", 0), ("$1k", "fail", 1)])
+def test_a_plan_is_checked_by_its_own_limits(bound, verdict, code):
+    """`[[limit]]` of the plan, and the exit code that a job depends on."""
+    checked = sp.check(Text(PLAN + f'\n[[limit]]\nquantity = "money.usd"\nmax = "{bound}"\n'))
+
+    assert (checked.result["verdict"], checked.exit_code) == (verdict, code)
+
+
+def test_a_limit_at_the_median_is_in_doubt():
+    """Unsure passes, unless told to fail."""
+    middle = planned()["money.usd"]["p50"]
+    limit = [f"money.usd<={middle!r}"]
+
+    assert sp.check(Text(PLAN), limit=limit).result["verdict"] == "unsure"
+    assert sp.check(Text(PLAN), limit=limit).exit_code == 0
+    assert sp.check(Text(PLAN), limit=limit, unsure="fail").exit_code == 1
+
+
+def test_an_increase_is_judged_against_a_base(tmp_path):
+    """Twice the tokens cost twice as much, which is more than 10 % and less than 150 %."""
+    base = tmp_path / "base.json"
+    base.write_text(planned().to_json(), encoding="utf-8")
+    more = PLAN.replace("300B", "600B") + '\n[[limit]]\nquantity = "money.usd"\nmax_increase = "{}"\n'
+
+    assert sp.check(Text(more.format("10%")), base=base).exit_code == 1
+    assert sp.check(Text(more.format("150%")), base=base).exit_code == 0
+    with pytest.raises(sp.ScaleplanError, match="nothing to compare"):
+        sp.check(Text(more.format("10%")))
+
+
+def test_verdicts_as_junit():
+    """One test case a limit, a failure for the broken one."""
+    text = PLAN + '\n[[limit]]\nquantity = "money.usd"\nmax = 1\n[[limit]]\nquantity = "run.n_devices"\nmax = 2000\n'
+    suite = ElementTree.fromstring(sp.check(Text(text)).to("junit"))
+
+    assert [case.find("failure") is not None for case in suite] == [True, False]
+
+
+def test_a_difference_names_its_reason():
+    """Twice the tokens and a dearer hour: each alone makes its share, and the change is of both."""
+    head = PLAN.replace("300B", "600B").replace("hour = 2.0", "hour = 3.0")
+    changes = {row["quantity"]: row for row in sp.diff(Text(PLAN), Text(head)).result["changes"]}
+    usd = changes["money.usd"]
+
+    assert usd["head"] / usd["base"] == pytest.approx(3.0, rel=1e-9)
+    assert {row["input"]: pytest.approx(row["share"]) for row in usd["because"]} == {"training.tokens": 0.5, "site.usd_per_device_hour": 0.25}
+    assert changes["run.device_hours"]["because"][0]["input"] == "training.tokens"
+    assert "run.n_devices" not in changes
