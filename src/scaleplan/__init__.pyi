@@ -200,13 +200,71 @@ def layout(
 ) -> Answer:
     """Does each given layout fit, and how much memory does it need?"""
 
+def plan(
+    plan_file: str | PathLike[str] | None = None,
+    *,
+    set: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
+    init: bool | None = None,
+    schema: bool | None = None,
+    usd: int | float | str | None = None,
+    device_days: int | float | str | None = None,
+    compute: int | float | str | None = None,
+    loss: int | float | str | None = None,
+    deadline: int | float | str | None = None,
+    model: str | PathLike[str] | Answer | None = None,
+    target: int | float | str | None = None,
+    like: Literal["llama", "gpt", "moe"] | None = None,
+    n_params: int | float | str | None = None,
+    n_active_params: int | float | str | None = None,
+    tokens: int | float | str | None = None,
+    n_steps: int | float | str | None = None,
+    text: int | float | str | None = None,
+    bytes_per_token: int | float | str | None = None,
+    seq_len: int | float | str | None = None,
+    batch_size_tokens: int | float | str | None = None,
+    batch_size_seqs: int | float | str | None = None,
+    precision: str | PathLike[str] | None = None,
+    recompute: Literal["none", "selective", "per-op", "full"] | None = None,
+    law: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
+    flops_convention: str | PathLike[str] | None = None,
+    hardware: str | PathLike[str] | None = None,
+    n_devices: int | float | str | None = None,
+    layout: str | PathLike[str] | None = None,
+    stack: str | PathLike[str] | None = None,
+    mfu: int | float | str | None = None,
+    mfu_of: Literal["run", "step"] | None = None,
+    flops_per_s_per_device: int | float | str | None = None,
+    goodput: int | float | str | None = None,
+    usd_per_device_hour: int | float | str | None = None,
+    provider: str | PathLike[str] | None = None,
+    price_term: Literal["on_demand", "spot", "committed_1y", "committed_3y"] | None = None,
+    device_power: int | float | str | None = None,
+    system_power: int | float | str | None = None,
+    pue: int | float | str | None = None,
+    region: str | PathLike[str] | None = None,
+    grid_intensity: int | float | str | None = None,
+    carbon_scope: Literal["devices", "it", "facility"] | None = None,
+    device_lifetime: int | float | str | None = None,
+) -> Answer:
+    """What does the whole run take: size, days, dollars, energy and carbon, from either end?"""
+
 def check(
     answer: str | PathLike[str] | Answer | None = None,
     *,
     limit: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
     at: Literal["p10", "p50", "p90"] | None = None,
+    unsure: Literal["pass", "fail"] | None = None,
+    base: str | PathLike[str] | None = None,
+    set: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
+    summary: str | PathLike[str] | None = None,
 ) -> Answer:
     """Is it within the limits?"""
+
+def diff(
+    base_file: str | PathLike[str] | None = None,
+    head_file: str | PathLike[str] | None = None,
+) -> Answer:
+    """What changed between two plans or answers, and why?"""
 
 def presets(
     kind: str | PathLike[str] | None = None,

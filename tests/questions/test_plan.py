@@ -204,6 +204,9 @@ def test_a_difference_names_its_reason():
     usd = changes["money.usd"]
 
     assert usd["head"] / usd["base"] == pytest.approx(3.0, rel=1e-9)
-    assert {row["input"]: pytest.approx(row["share"]) for row in usd["because"]} == {"training.tokens": 0.5, "site.usd_per_device_hour": 0.25}
+    assert {row["input"]: pytest.approx(row["share"]) for row in usd["because"]} == {
+        "training.tokens": 0.5,
+        "site.usd_per_device_hour": 0.25,
+    }
     assert changes["run.device_hours"]["because"][0]["input"] == "training.tokens"
     assert "run.n_devices" not in changes
