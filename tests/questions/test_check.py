@@ -7,6 +7,7 @@ import json
 import pytest
 
 import scaleplan as sp
+from scaleplan.library import Text
 
 RUN = {"n_params": 1e9, "tokens": 2e11, "hardware": "a100-sxm-80gb", "n_devices": 8}
 HOURS = 1.2e21 / (0.29 * 312e12) / 3600  # at the median MFU of published runs; 0.16 to 0.52 of the peak is the interval
@@ -74,7 +75,7 @@ def test_an_answer_stands_for_the_document_that_it_prints(run, document, tmp_pat
     ("given", "says"),
     [
         ({}, "nothing to check"),
-        ({"answer": "-"}, "no limit to check against"),
+        ({"answer": Text('{"result": {}}')}, "no limit to check against"),
         ({"answer": "no-such.json", "limit": "usd<=1"}, "no-such.json"),
         ({"answer": "-", "limit": "usd<=1", "at": "p42"}, "p42"),
     ],
