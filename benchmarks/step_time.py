@@ -1,7 +1,7 @@
 """Fit the shares of step time on half of the measured layouts, score them on the other half, and with each source left out.
 
-    python benchmarks/step_time.py score LAYOUT_RUNS.csv [RUNS.csv]   # the presets against every bar; exits 1 when one is missed
-    python benchmarks/step_time.py fit LAYOUT_RUNS.csv [--write]      # fits, scores with sources left out, and writes the presets
+    python benchmarks/step_time.py score LAYOUT_RUNS.csv          # the presets against every bar; exits 1 when one is missed
+    python benchmarks/step_time.py fit LAYOUT_RUNS.csv [--write]  # fits, scores with sources left out, and writes the presets
 
 LAYOUT_RUNS.csv holds measured layouts with the columns named in `COLUMNS`, `step_s`, `healthy`, `source`. Tuned on: the 1st, 3rd, 5th,
 ... row of each source; the others only score. What is made small is the mean of |log(predicted / measured)|, a source of n rows weighing
@@ -10,233 +10,28 @@ sqrt(n), plus the squared distance from a prior for each constant: constants tha
 
 from __future__ import annotations
 
-import csv
 import math
 import statistics
 import sys
-from collections import defaultdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+from step_time_rows import (
+    EAGER_TRAFFIC,
+    Constant,
+    Table,
+    constants,
+    left_out,
+    logs,
+    preset_values,
+    priced,
+    read,
+    solve,
+    tuning_rows,
+)
 
-from scaleplan.chain.layout_pricing import Group, group_of
-from scaleplan.chain.memory import stack_named
-from scaleplan.machine.step_time import StepTime, step_time
-
-COLUMNS = {
-    "d_model": "h", "n_layers": "L", "n_heads": "a", "n_kv_heads": "kv", "d_head": "dh", "d_ff": "ff", "gated": "gated", "n_vocab": "V",
-    "tied": "tied", "seq_len": "s", "n_devices": "n", "tp": "tp", "pp": "pp", "cp": "cp", "dp": "dp", "ep": "ep", "n_virtual_stages": "vpp",
-    "micro_batch_size_seqs": "mbs", "global_batch_size_seqs": "gbs", "sequence_parallel": "sp",
-    "zero_stage": "zero", "tp_overlap": "tp_overlap",
-}  # fmt: skip
-FLAGS = ("gated", "tied", "sequence_parallel", "tp_overlap")
-HARDWARE = {
-    "a100": "a100-sxm-80gb", "a100-40": "a100-sxm-40gb", "h100": "h100-sxm", "h200": "h200-sxm", "h100-96": "h100-sxm-96gb",
-    "h100-efa": "h100-sxm-efa",
-}  # fmt: skip
-FAMILIES = {
-    "megatron21": "megatron21", "megatron22": "megatron21", "deepspeed21": "deepspeed21", "megatron23": "megatron23", "mcore24": "mcore24",
-    "meta24": "mcore24", "nemo24": "mcore24", "mbridge": "mcore24", "foundry-amp": "foundry-amp", "foundry-pure": "foundry-amp",
-    "titan-compile": "titan-compile", "titan-eager": "titan-compile", "nanotron": "nanotron",
-}  # fmt: skip
-EAGER_TRAFFIC = 1.7  # element-wise traffic without torch.compile over that with it
-
-HARDWARE_PRIOR = {  # value, standard deviation of its logarithm
-    "memory": (0.8, 0.1), "scores": (0.5, 0.25), "score_bytes": (11, 0.2), "link": (0.75, 0.15), "network": (0.8, 0.1),
-    "latency_inside_s": (10e-6, 0.7), "ring_imbalance": (0.3, 0.3), "tile_hidden": (0.4, 0.2),
-}  # fmt: skip
-GENERATION_PRIOR = {
-    "Ampere": {"product": (0.82, 0.08), "operands": (0.6, 0.5), "flash1": (0.32, 0.1)},
-    "Hopper": {"product": (0.70, 0.08), "operands": (0.6, 0.5), "flash1": (0.2, 0.2), "flash2": (0.3, 0.2), "flash3": (0.54, 0.1)},
-}
-DEVICE_PRIOR = {"latency_s": (0.5e-3, 1.0), "peak_share": (0.9, 0.05)}  # the EFA cluster; the part with a limit of 500 W
-STACK_SD = {
-    "fusion": 0.25, "launch_s": 0.4, "accumulation_bytes": 0.4, "logit_bytes": 0.3, "fixed_s": 1.0, "dp_hidden": 0.4, "sharded_hidden": 0.4,
-    "gather_hidden": 0.25, "tp_hidden": 0.3, "hop_s": 1.0, "gather_network": 0.5,
-}  # fmt: skip
-STACK_PRIOR = {  # what the rows of a family can tell; its other shares are assumed, from its kind and year
-    "megatron21": {"fusion": 0.6, "launch_s": 50e-6, "logit_bytes": 40, "accumulation_bytes": 6, "fixed_s": 20e-3},
-    "deepspeed21": {"gather_hidden": 0.45, "gather_network": 0.14},
-    "megatron23": {"fusion": 0.6, "accumulation_bytes": 6, "fixed_s": 20e-3},
-    "mcore24": {"fusion": 0.6, "tp_hidden": 0.5, "fixed_s": 20e-3},
-    "foundry-amp": {"fusion": 0.9, "gather_hidden": 0.7, "fixed_s": 20e-3},
-    "titan-compile": {"fusion": 0.6, "gather_hidden": 0.85, "tp_hidden": 0.4, "fixed_s": 20e-3},
-    "nanotron": {
-        "fusion": 1.0, "launch_s": 60e-6, "logit_bytes": 40, "fixed_s": 20e-3, "dp_hidden": 0.5, "sharded_hidden": 0.1, "tp_hidden": 0.2,
-        "hop_s": 100e-6,
-    },
-}  # fmt: skip
-SHARES = ("product", "memory", "link", "network", "dp_hidden", "sharded_hidden", "gather_hidden", "tp_hidden", "tile_hidden", "peak_share")
-
-
-class Measured(NamedTuple):
-    """Rows of one kind: their places among all rows, and what prices them."""
-
-    rows: list[int]
-    group: Group
-    recompute: str
-    family: str
-    eager: bool
-
-
-class Table(NamedTuple):
-    """The healthy rows of a file."""
-
-    rows: list[dict[str, str]]
-    step_s: Any
-    sources: Any
-    groups: list[Measured]
-
-
-def read(path: Path) -> Table:
-    """The healthy rows, in groups that are priced in one pass."""
-    with path.open(newline="", encoding="utf-8") as lines:
-        rows = [row for row in csv.DictReader(lines) if row["healthy"] == "1" and row["step_s"]]
-    kinds: dict[tuple[Any, ...], list[tuple[int, dict[str, Any]]]] = defaultdict(list)
-    for place, row in enumerate(rows):
-        values = values_of(row)
-        kinds[tuple(values[name] for name in ("stack", "hardware", "attention", "precision", "recompute", "gated", "tied"))].append(
-            (place, values)
-        )
-    groups = [
-        Measured(
-            [place for place, _ in some],
-            group_of([v for _, v in some], stack_named(kind[0])),
-            kind[4],
-            FAMILIES[kind[0]],
-            kind[0] == "titan-eager",
-        )
-        for kind, some in kinds.items()
-    ]
-    return Table(rows, np.array([float(row["step_s"]) for row in rows]), np.array([row["source"] for row in rows]), groups)
-
-
-def values_of(row: dict[str, str]) -> dict[str, Any]:
-    """A row in the columns of `layout --table`."""
-    values: dict[str, Any] = {ours: int(row[theirs]) for ours, theirs in COLUMNS.items()}
-    values |= {name: bool(values[name]) for name in FLAGS}
-    words = {
-        "attention": {"unfused": "eager"}.get(row["attn"], row["attn"]),
-        "recompute": {"sac": "per-op"}.get(row["recompute"], row["recompute"]),
-    }
-    precision = {"bf16": "bf16-mixed"}.get(row["dtype"], row["dtype"])
-    return values | words | {"hardware": HARDWARE[row["gpu"]], "precision": precision, "stack": row["stack"], "etp": 0}
-
-
-# ---------------------------------------------------------------------------------------------------------------- constants
-
-
-class Constant(NamedTuple):
-    """One number to fit: where it belongs, its prior, and the standard deviation of its logarithm."""
-
-    kind: str
-    owner: str
-    name: str
-    prior: float
-    sd: float
-
-
-def constants() -> list[Constant]:
-    """Every constant that may move."""
-    found = [Constant("all", "", name, *prior) for name, prior in HARDWARE_PRIOR.items()]
-    found += [Constant("generation", owner, name, *prior) for owner, some in GENERATION_PRIOR.items() for name, prior in some.items()]
-    found += [Constant("device", "", name, *prior) for name, prior in DEVICE_PRIOR.items()]
-    for family, start in STACK_PRIOR.items():
-        found += [Constant("stack", family, name, value, STACK_SD[name]) for name, value in start.items()]
-    return found
-
-
-def touches(constant: Constant, one: Measured) -> bool:
-    """Whether a constant can change the price of a group."""
-    if constant.kind == "stack":
-        return constant.owner == one.family
-    device = one.group.kernels.device
-    if constant.kind == "generation":
-        return constant.owner == device.generation
-    return constant.kind == "all" or device.name == {"latency_s": "h100-sxm-efa", "peak_share": "h100-sxm-96gb"}[constant.name]
-
-
-def priced(one: Measured, every: list[Constant], x: Any) -> StepTime:
-    """A group's steps with other constants."""
-    kernels = one.group.kernels
-    value = {(c.kind, c.owner, c.name): float(np.exp(v)) for c, v in zip(every, x, strict=True)}
-    own = {
-        name: v
-        for (kind, owner, name), v in value.items()
-        if kind == "all" or (kind == "generation" and owner == kernels.device.generation)
-    }
-    stack = {name: v for (kind, owner, name), v in value.items() if kind == "stack" and owner == one.family}
-    shares = {name: min(v, 1.0) if name in SHARES else v for name, v in (own | stack).items()}
-    if one.eager:
-        shares["fusion"] *= EAGER_TRAFFIC
-    hardware = kernels.shares.hardware._replace(**{k: v for k, v in shares.items() if k in kernels.shares.hardware._fields})
-    stack_of = kernels.shares.stack._replace(**{k: v for k, v in shares.items() if k in kernels.shares.stack._fields})
-    device, factor = kernels.device, 1.0
-    if device.latency_s is not None:
-        device = device._replace(latency_s=value["device", "", "latency_s"])
-    if device.name == "h100-sxm-96gb":
-        factor = min(1.0, value["device", "", "peak_share"]) / device.sustained_share
-    on = kernels._replace(
-        device=device,
-        shares=kernels.shares._replace(hardware=hardware, stack=stack_of),
-        product_flops_per_s=kernels.product_flops_per_s * factor,
-        attention_flops_per_s=kernels.attention_flops_per_s * factor,
-    )
-    return step_time(one.group.bill, one.group.layout, one.group.step(one.recompute), on)
-
-
-def logs(table: Table, every: list[Constant], x: Any, out: Any = None, only: Constant | None = None) -> Any:
-    """log(predicted / measured) of all rows; with `only`, of those that it touches."""
-    found = np.empty(len(table.rows)) if out is None else out.copy()
-    for one in table.groups:
-        if only is None or touches(only, one):
-            found[one.rows] = np.log(np.broadcast_to(priced(one, every, x).step_s, len(one.rows)) / table.step_s[one.rows])
-    return found
-
-
-def jacobian(table: Table, every: list[Constant], x: Any, at: Any, step: float = 0.02) -> Any:
-    """Derivatives of the logarithms by those of the constants."""
-    columns = []
-    for index, constant in enumerate(every):
-        moved = x.copy()
-        moved[index] += step if constant.name not in SHARES or np.exp(x[index] + step) < 1 else -step
-        columns.append((logs(table, every, moved, at, constant) - at) / (moved[index] - x[index]))
-    return np.stack(columns, axis=1)
-
-
-EVEN = 0.5
-SCALE = 0.03  # residual at which a prior of one standard deviation weighs as much as one row
-LEAST = 0.015  # residuals below it count as squares
-
-
-def solve(table: Table, every: list[Constant], used: Any, x: Any, n_outer: int = 12, fixed: Any = None) -> Any:
-    """Constants of least weighted mean residual: reweighted least squares, with derivatives at each of a few points (or given ones)."""
-    prior, sd = np.log([c.prior for c in every]), np.array([c.sd for c in every])
-    sizes = {source: np.sum(used & (table.sources == source)) for source in set(table.sources)}
-    by_source = np.array([max(1, sizes[source]) ** -EVEN for source in table.sources]) * used
-    top = np.array([0.0 if c.name in SHARES else 99.0 for c in every])
-    for _ in range(n_outer):
-        at = logs(table, every, x)
-        slope = jacobian(table, every, x, at) if fixed is None else fixed
-        weights = by_source / np.maximum(np.abs(at), LEAST) * SCALE
-        left = slope.T @ (weights[:, None] * slope) / SCALE**2 + np.diag(1 / sd**2)
-        right = -(slope.T @ (weights * at)) / SCALE**2 + (prior - x) / sd**2
-        x = np.minimum(x + 0.8 * np.clip(np.linalg.solve(left, right), -0.7, 0.7), top)
-    return x
-
-
-def left_out(table: Table, every: list[Constant], used: Any, x: Any) -> Any:
-    """log(predicted / measured) of each source with constants fitted on the others, from the derivatives at the common fit."""
-    at = logs(table, every, x)
-    slope = jacobian(table, every, x, at)
-    found = at.copy()
-    for source in dict.fromkeys(table.sources):
-        others = used & (table.sources != source)
-        mine = solve(table, every, others, x, n_outer=8, fixed=slope)
-        found[table.sources == source] = logs(table, every, mine)[table.sources == source]
-    return found
-
+from scaleplan.machine.uncertainty import half_width
 
 # ------------------------------------------------------------------------------------------------------------------ scoring
 
@@ -264,16 +59,6 @@ def show(title: str, table: Table, at: Any, rows: Any) -> None:
         absolute = 100 * np.abs(np.expm1(e))
         found = f"median {np.median(absolute):5.1f}  mean {absolute.mean():5.1f}  largest {absolute.max():5.1f}"
         print(f"    {source:26} {len(e):4} rows  {found}  bias {100 * np.median(e):+5.1f}")
-
-
-def tuning_rows(table: Table) -> Any:
-    """The 1st, 3rd, 5th, ... row of each source."""
-    seen: dict[str, int] = defaultdict(int)
-    used = []
-    for source in table.sources:
-        used.append(seen[source] % 2 == 0)
-        seen[source] += 1
-    return np.array(used)
 
 
 # ---------------------------------------------------------------------------------------------------------------- intervals
@@ -385,12 +170,117 @@ def fit(path: Path, *, writes: bool) -> None:
         write(every, x, known, unknown)
 
 
+# --------------------------------------------------------------------------------------------------------------------- bars
+
+PEAKS = {"a100": 312e12, "a100-40": 312e12, "h100": 989.4e12, "h200": 989.4e12, "h100-96": 989.4e12, "h100-efa": 989.4e12}
+FEW_ROWS, UNEVEN = 5, 1.3  # sources with fewer rows, or of a more even MFU, are not held against a constant MFU
+
+
+class Bars:
+    """Figures against their bars, printed; remembers whether one was missed."""
+
+    def __init__(self) -> None:
+        self.missed = 0
+
+    def most(self, what: str, figure: float, bar: float, unit: str = "%") -> None:
+        """A figure that must be at most its bar."""
+        self.missed += figure > bar
+        print(f"{'ok    ' if figure <= bar else 'MISSED'} {what}: {figure:.4g} {unit} (at most {bar:g})")
+
+
+def score(path: Path) -> int:
+    """The presets against every bar; the number of those that they miss."""
+    table, every, bars = read(path), constants(), Bars()
+    x, tuned = preset_values(every), tuning_rows(table)
+    at, all_rows = logs(table, every, x), np.ones(len(tuned), bool)
+    show("presets, all rows", table, at, all_rows)
+    medians, mean = medians_and_mean(table, at, all_rows)
+    bars.most("stack named: mean over sources of the median error", medians, 6)
+    bars.most("stack named: mean of rows", mean, 9)
+    bars.most("stack named: mean of the rows that were not tuned on", medians_and_mean(table, at, ~tuned)[1], 9)
+    table_5 = 100 * np.abs(np.expm1(at[table.sources == "korthikanti-t5"]))
+    bars.most("Korthikanti, Table 5: mean", float(table_5.mean()), 4)
+    bars.most("Korthikanti, Table 5: largest", float(table_5.max()), 8)
+    gone = left_out(table, every, tuned, x)
+    show("each source left out", table, gone, all_rows)
+    bars.most("source left out: mean over sources of the median error", medians_and_mean(table, gone, all_rows)[0], 8)
+    intervals(table, every, x, at, bars)
+    against_constant_mfu(table, at, bars)
+    after_one_row(table, at, bars)
+    return bars.missed
+
+
+def intervals(table: Table, every: list[Constant], x: Any, at: Any, bars: Bars) -> None:
+    """Rows inside the 80 % interval, and its quantile loss against the best constant widths."""
+    from scipy.stats import binom
+
+    down, up = np.zeros(len(at)), np.zeros(len(at))
+    for one in table.groups:
+        time, spreads = priced(one, every, x), one.group.kernels.shares.spreads
+        down[one.rows], up[one.rows] = half_width(time, spreads.down), half_width(time, spreads.up)
+    held = int(np.sum((-down <= -at) & (-at <= up)))
+    low, high = binom.ppf(0.025, len(at), 0.8), binom.ppf(0.975, len(at), 0.8)
+    bars.most(
+        f"80 % interval holds {held} of {len(at)} rows; beyond {low:.0f} to {high:.0f} by", max(0.0, low - held, held - high), 0, "rows"
+    )
+    constant = [np.full(len(at), width) for width in (-np.quantile(-at, 0.1), np.quantile(-at, 0.9))]
+    bars.most("quantile loss over that of the best constant widths", pinball(-at, down, up) / pinball(-at, *constant), 1.02, "")
+
+
+def pinball(misses: Any, down: Any, up: Any) -> float:
+    """Mean quantile loss of the 10, 50 and 90 % points."""
+    points = ((0.1, -down), (0.5, np.zeros(len(misses))), (0.9, up))
+    return float(np.mean([np.maximum(level * (misses - point), (level - 1) * (misses - point)) for level, point in points]))
+
+
+def against_constant_mfu(table: Table, at: Any, bars: Bars) -> None:
+    """Sources of uneven MFU: the mean error against that of the constant MFU of the generation with the least error, in hindsight."""
+    mfu = np.array([mfu_of(row, seconds) for row, seconds in zip(table.rows, table.step_s, strict=True)])
+    generation = np.array([row["gpu"][0] for row in table.rows])
+    share = np.array([1 / np.sum(table.sources == source) for source in table.sources])
+    theirs = np.empty(len(mfu))
+    for which in sorted(set(generation)):
+        mine = generation == which
+        best = min(
+            np.quantile(mfu[mine], np.linspace(0.01, 0.99, 99)), key=lambda c: float(np.sum(share[mine] * np.abs(mfu[mine] / c - 1)))
+        )
+        theirs[mine] = np.abs(mfu[mine] / best - 1)
+    for source in dict.fromkeys(table.sources):
+        rows = table.sources == source
+        if rows.sum() >= FEW_ROWS and np.quantile(mfu[rows], 0.9) > UNEVEN * np.quantile(mfu[rows], 0.1):
+            bars.most(
+                f"{source}: mean error, below that of a constant MFU", 100 * np.abs(np.expm1(at[rows])).mean(), 100 * theirs[rows].mean()
+            )
+
+
+def mfu_of(row: dict[str, str], seconds: float) -> float:
+    """Measured MFU: 6 N + 12 L d s FLOP a token, over the dense peak."""
+    h, n, a, kv, d, ff, v, s = (int(row[name]) for name in ("h", "L", "a", "kv", "dh", "ff", "V", "s"))
+    layer = h * (a + 2 * kv) * d + a * d * h + (2 + int(row["gated"])) * h * ff
+    peak = PEAKS[row["gpu"]] * (2 if row["dtype"] == "fp8" else 1)
+    return float(int(row["gbs"]) * s * (6 * (n * layer + v * h) + 12 * n * s * a * d) / seconds / int(row["n"]) / peak)
+
+
+def after_one_row(table: Table, at: Any, bars: Bars) -> None:
+    """Each row of a stack in turn corrects it: the median, over those rows, of the mean error of the stack's others."""
+    stacks = np.array([row["stack"] for row in table.rows])
+    found = {}
+    for stack in dict.fromkeys(stacks):
+        mine = at[stacks == stack]
+        if len(mine) > 2:
+            found[stack] = 100 * statistics.median(float(np.abs(np.expm1(np.delete(mine, k) - mine[k])).mean()) for k in range(len(mine)))
+    print("one row corrects a stack: " + ", ".join(f"{stack} {error:.1f} %" for stack, error in found.items()))
+    bars.most("one row corrects a stack: mean over stacks", statistics.mean(found.values()), 6)
+
+
 def main() -> None:
     words = [word for word in sys.argv[1:] if not word.startswith("--")]
     if len(words) < 2 or words[0] not in ("fit", "score"):
         sys.exit(__doc__)
     if words[0] == "fit":
         fit(Path(words[1]), writes="--write" in sys.argv)
+    else:
+        sys.exit(1 if score(Path(words[1])) else 0)
 
 
 if __name__ == "__main__":
