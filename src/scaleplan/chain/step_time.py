@@ -13,8 +13,8 @@ from scaleplan.machine.roofline import Kernels
 NUMBER_FORMATS = {"fp32": "fp32", "tf32": "tf32", "fp8": "fp8", "fp4": "fp4", "nvfp4": "fp4", "mxfp4": "fp4"}
 """What products are computed in, by the first word of a precision; all others are 16-bit ones."""
 OPERAND_BYTES = {"fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp8": 1.0, "fp4": 0.5}
-UNNAMED = ("usual",)
-"""Stacks that stand for whatever will be used: their interval is that of stacks that no row was measured of."""
+UNNAMED = "usual"
+"""The stack that stands for whatever will be used."""
 
 
 @cache
@@ -38,14 +38,15 @@ def stack_time(name: str) -> StackShares:
 
 def time_table(name: str) -> dict[str, Any]:
     """The table `time` of a stack preset, with what it takes from the stack that it is like."""
-    own = dict(library.load("stacks", name).data.get("time", {"like": UNNAMED[0]}))
+    own = dict(library.load("stacks", name).data.get("time", {"like": UNNAMED}))
     like = own.pop("like", None)
     return own if like is None else {**time_table(like), **own}
 
 
 def spreads(stack: str) -> Spreads:
-    """How far predictions are off, for a stack that rows were measured of, and for one that is not named."""
-    return spreads_of(efficiencies()["spread"]["unknown" if stack in UNNAMED else "known"])
+    """How far predictions are off: for a stack that steps were measured of, and the wider spread for any other."""
+    table = efficiencies()
+    return spreads_of(table["spread"]["known" if stack in table["measured_stacks"] else "unknown"])
 
 
 def efficiency_of(device: Device, stack: str) -> Efficiency:

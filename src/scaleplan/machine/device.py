@@ -18,6 +18,7 @@ class Device(NamedTuple):
     sustained_share share of the peaks that the power limit lets it keep up
     n_units         processors that tiles of a product are dealt to in waves; 0: none
     launch_share    host time of a kernel launch over that of other hosts
+    n_per_node      devices that share a host
     n_linked        devices that the fast links join: a node, or a rack
     fabric_nodes, fabric_bytes_per_s  all-reduce rates measured on a cluster, by number of nodes
     latency_s       of a collective on that cluster; None: as on others
@@ -31,6 +32,7 @@ class Device(NamedTuple):
     network_bytes_per_s: float
     n_linked: int
     capacity_bytes: int = 0
+    n_per_node: int = 1
     measured_share: float | None = None
     sustained_share: float = 1.0
     launch_share: float = 1.0
@@ -68,6 +70,7 @@ def device_of(name: str, data: Mapping[str, Any]) -> Device:
         network_bytes_per_s=float(outside),
         n_linked=linked(links) if rate else 1,
         capacity_bytes=int(data["memory"]["capacity_bytes"]),
+        n_per_node=int(links.get("n_devices_per_node") or 1),
         measured_share=measured / peaks["bf16"] if measured and "bf16" in peaks else None,
         sustained_share=float(data.get("sustained", {}).get("peak_share", 1.0)),
         launch_share=float(data.get("host", {}).get("launch_share", 1.0)),

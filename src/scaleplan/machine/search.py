@@ -25,7 +25,7 @@ from scaleplan.model.items import Bill
 from scaleplan.model.passes import Pass
 from scaleplan.numeric import maximum
 
-AT_ONCE = 2**15  # candidates in one pass: their arrays stay in a core's cache
+AT_ONCE = 2**14  # candidates in one pass: their arrays stay in a core's cache
 USUAL_BATCH_TOKENS = 4_194_304
 CLOSE = 0.02  # a layout whose memory is unsure must be faster by more than this to be recommended before one that fits
 MEMORY_PARTS = ("weights", "gradients", "optimizer", "activations", "other")
@@ -104,11 +104,15 @@ class Constraint(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A model, its run and what it runs on."""
+    """A model, its run and what it runs on.
+
+    imbalance  tokens of the busiest device's experts over the mean
+    """
 
     bill: Bill
     space: Space
     machine: Machine
+    imbalance: float = 1.0
 
     def n_micro_batches(self, some: Candidates) -> Any:
         """Of one pipeline in a step."""
@@ -116,7 +120,7 @@ class Run(NamedTuple):
 
     def step(self, some: Candidates, recompute: str) -> Step:
         """A step of each candidate, for time."""
-        return Step(some.micro_batch_size_seqs, self.space.seq_len, self.n_micro_batches(some), Passes(recompute))
+        return Step(some.micro_batch_size_seqs, self.space.seq_len, self.n_micro_batches(some), Passes(recompute), imbalance=self.imbalance)
 
     def training(self, some: Candidates, recompute: str) -> Training:
         """The same, for memory."""
@@ -179,8 +183,10 @@ def times_of(run: Run, some: Candidates, recompute: str) -> StepTime:
     _, first, place = np.unique(packed, return_index=True, return_inverse=True)
     kinds = some.take(first)
     kernels = run.machine.kernels
-    few = sums_of(run.bill, Ranks(kinds.layout(), kinds.micro_batch_size_seqs, run.space.seq_len), kernels, Passes(recompute))
-    ranks = Ranks(some.layout(), some.micro_batch_size_seqs, run.space.seq_len)
+    few = sums_of(
+        run.bill, Ranks(kinds.layout(), kinds.micro_batch_size_seqs, run.space.seq_len, run.imbalance), kernels, Passes(recompute)
+    )
+    ranks = Ranks(some.layout(), some.micro_batch_size_seqs, run.space.seq_len, run.imbalance)
     return assembled(spread(few, place), ranks, run.step(some, recompute), kernels, run.bill.arch.d_model)
 
 
@@ -304,7 +310,8 @@ def row_of(run: Run, one: Candidates) -> Row:
     """All figures of one candidate."""
     recompute = LEAST_FIRST[int(one.recompute[0])]
     layout = single(one)
-    step = Step(int(one.micro_batch_size_seqs[0]), run.space.seq_len, int(run.n_micro_batches(one)[0]), Passes(recompute))
+    micro, rounds = int(one.micro_batch_size_seqs[0]), int(run.n_micro_batches(one)[0])
+    step = Step(micro, run.space.seq_len, rounds, Passes(recompute), imbalance=run.imbalance)
     return explained(run, layout, step)
 
 

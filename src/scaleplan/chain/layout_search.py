@@ -1,0 +1,198 @@
+"""The search for the fastest layout, from names: model, device, stack, conditions; one layout explained; device counts compared."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from operator import eq, ge, gt, le, lt, ne
+from typing import Any, NamedTuple
+
+from scaleplan.chain.memory import USUAL_OPTIMIZER, USUAL_PRECISION, USUAL_STACK, Wishes, errors_of, pass_of, stack_named
+from scaleplan.chain.step_time import device_named, efficiency_of, kernels_of
+from scaleplan.errors import UsageError, clipped
+from scaleplan.machine.candidates import LEAST_FIRST, Space
+from scaleplan.machine.held import Formats
+from scaleplan.machine.layer_time import Passes
+from scaleplan.machine.layout import Layout, check_layout, fixed_sizes
+from scaleplan.machine.recipe import optimizer_named
+from scaleplan.machine.scaling import Point, fewest
+from scaleplan.machine.schedules import USUAL_VIRTUAL_STAGES, Schedule
+from scaleplan.machine.search import Constraint, Machine, Progress, Row, Run, Searched, explained, search, usual_batch_seqs
+from scaleplan.machine.step_time import Step
+from scaleplan.model.flops import count_flops
+from scaleplan.model.items import Bill
+from scaleplan.wording import field
+
+
+class Asked(NamedTuple):
+    """What is to be trained, on what; None leaves it to the stack or to what is usual."""
+
+    bill: Bill
+    hardware: str
+    n_devices: int
+    seq_len: int
+    global_batch_size_seqs: int | None = None
+    stack: str = USUAL_STACK
+    precision: str = USUAL_PRECISION
+    optimizer: str = USUAL_OPTIMIZER
+    attention: str | None = None
+    recompute: tuple[str, ...] = LEAST_FIRST
+    expert_imbalance: float = 1.0
+
+
+def run_of(asked: Asked) -> Run:
+    """Everything that a search prices, names resolved."""
+    stack, device = stack_named(asked.stack), device_named(asked.hardware)
+    attention = asked.attention or stack.attention
+    batch = asked.global_batch_size_seqs or usual_batch_seqs(asked.seq_len)
+    check_imbalance(asked)
+    machine = Machine(
+        kernels=kernels_of(device, efficiency_of(device, stack.name), asked.precision, attention),
+        stack=stack,
+        formats=Formats(stack.precision(asked.precision), optimizer_named(asked.optimizer)),
+        passes=passes_of(asked, attention),
+        errors=errors_of(stack.name),
+    )
+    space = Space(asked.n_devices, asked.seq_len, batch, asked.recompute, stores_scores=attention == "eager")
+    return Run(asked.bill, space, machine, asked.expert_imbalance)
+
+
+def passes_of(asked: Asked, attention: str) -> Callable[[str], Any]:
+    """How a forward pass runs under a recomputation."""
+    stack = stack_named(asked.stack)
+
+    def passes(recompute: str) -> Any:
+        wishes = Wishes(precision=asked.precision, attention=attention, recompute=recompute)
+        return pass_of(wishes, stack)._replace(one_sequence=False)
+
+    return passes
+
+
+def check_imbalance(asked: Asked) -> None:
+    """The busiest device has at least the mean; a dense model has no experts."""
+    name = field("expert_imbalance")
+    if asked.expert_imbalance < 1:
+        raise UsageError(f"{name} is {asked.expert_imbalance:g}; the busiest device has at least the mean: 1 or more")
+    if asked.expert_imbalance > 1 and fixed_sizes(asked.bill.arch).n_experts is None:
+        raise UsageError(f"{name} is of mixtures of experts; this model has none")
+
+
+# ---------------------------------------------------------------------------------------------------------------- conditions
+
+SIGNS: dict[str, Callable[[Any, Any], Any]] = {"<=": le, ">=": ge, "!=": ne, "==": eq, "=": eq, "<": lt, ">": gt}
+COLUMNS = {
+    "tp": "tp", "pp": "pp", "cp": "cp", "dp": "dp", "ep": "ep", "etp": "etp", "vpp": "n_virtual_stages", "zero": "zero_stage",
+    "micro": "micro_batch_size_seqs", "micro_batch_size_seqs": "micro_batch_size_seqs", "sp": "sequence_parallel",
+    "n_virtual_stages": "n_virtual_stages", "zero_stage": "zero_stage", "recompute": "recompute",
+}  # fmt: skip
+
+
+def constraint_of(text: str) -> Constraint:
+    """A condition as it is typed: `tp=8`, `pp<=16`, `recompute=none`."""
+    found = re.fullmatch(r"\s*([a-z_]+)\s*(<=|>=|!=|==|=|<|>)\s*([a-z0-9-]+)\s*", text)
+    example = f"a condition is like `tp=8` or `pp<=16`, on {', '.join(COLUMNS)}"
+    if found is None or found[1] not in COLUMNS:
+        raise UsageError(f"{field('where')} `{clipped(text)}` is not a condition on a layout", hint=example)
+    column, sign, value = COLUMNS[found[1]], SIGNS[found[2]], found[3]
+    if column == "recompute":
+        if value not in LEAST_FIRST or sign not in (eq, ne):
+            raise UsageError(f"{field('where')} `{clipped(text)}`: recompute is one of {', '.join(LEAST_FIRST)}", hint=example)
+        number = LEAST_FIRST.index(value)
+    elif value.isdigit() and len(value) < 10:
+        number = int(value)
+    else:
+        raise UsageError(f"{field('where')} `{clipped(text)}`: `{clipped(value)}` is not a whole number", hint=example)
+    return Constraint(text.strip(), column, lambda values: sign(values, number))
+
+
+def search_layouts(
+    asked: Asked, where: Sequence[str] = (), top: int = 10, progress: Progress | None = None
+) -> tuple[Searched, Iterator[tuple[Any, ...]]]:
+    """The ranked layouts and the rows of a ledger."""
+    return search(run_of(asked), top, [constraint_of(text) for text in where], progress)
+
+
+# ----------------------------------------------------------------------------------------------------------------- explaining
+
+MEASURED_SCHEDULES = ("1f1b", "interleaved")
+"""Schedules that measured steps ran; the others stand on their papers' formulas alone."""
+
+
+class ScheduleRow(NamedTuple):
+    """One layout under one pipeline schedule."""
+
+    pipeline_schedule: Schedule
+    step_s: float
+    bubble_s: float
+    peak_bytes: int
+    standing: str
+
+
+class Explained(NamedTuple):
+    """One layout, what it loses to the best, and how sure its schedule is: `estimate`, or `formula only`."""
+
+    row: Row
+    lost_s: float | None
+    standing: str
+
+
+def standing_of(schedule: str) -> str:
+    """Whether measured steps ran a schedule."""
+    return "estimate" if schedule in MEASURED_SCHEDULES else "formula only"
+
+
+def step_of(asked: Asked, layout: Layout, micro: int, recompute: str, schedule: Schedule) -> tuple[Run, Layout, Step]:
+    """A legal step of one layout."""
+    run = run_of(asked)
+    batch = run.space.global_batch_size_seqs
+    if schedule == "interleaved" and layout.n_virtual_stages == 1 and layout.pp > 1:
+        layout = layout._replace(n_virtual_stages=USUAL_VIRTUAL_STAGES)
+    check_layout(layout, fixed_sizes(asked.bill.arch), asked.seq_len, micro, batch)
+    rounds = batch // (layout.dp * micro)
+    return run, layout, Step(micro, asked.seq_len, rounds, Passes(recompute), schedule, asked.expert_imbalance)
+
+
+def explain_layout(
+    asked: Asked, layout: Layout, micro: int = 1, recompute: str = "none", schedule: Schedule = "1f1b", best: Row | None = None
+) -> Explained:
+    """One layout by part, whether it fits or not."""
+    run, layout, step = step_of(asked, layout, micro, recompute, schedule)
+    row = explained(run, layout, step)
+    return Explained(row, None if best is None else row.step_s - best.step_s, standing_of(schedule))
+
+
+def schedule_rows(
+    asked: Asked, layout: Layout, schedules: Sequence[Schedule], micro: int = 1, recompute: str = "none"
+) -> list[ScheduleRow]:
+    """The same layout under several schedules: the interleaved one with its virtual stages, the others without."""
+    found = []
+    for schedule in schedules:
+        alone = layout if schedule == "interleaved" else layout._replace(n_virtual_stages=1)
+        row = explain_layout(asked, alone, micro, recompute, schedule).row
+        found.append(ScheduleRow(schedule, row.step_s, row.parts["bubble"], row.peak_bytes, standing_of(schedule)))
+    return found
+
+
+# -------------------------------------------------------------------------------------------------------------- device counts
+
+
+def whole_nodes(hardware: str, least: int, most: int) -> list[int]:
+    """Device counts of whole nodes in a range; below one node, the powers of two."""
+    node = device_named(hardware).n_per_node
+    few = [n for n in (1, 2, 4, 8, 16) if n < node and least <= n <= most]
+    return few + list(range(-(-max(least, node) // node) * node, most + 1, node))
+
+
+def best_on(asked: Asked, n_devices: int) -> Row | None:
+    """The fastest layout on so many devices."""
+    found, _ = search(run_of(asked._replace(n_devices=n_devices)), top=1)
+    return found.ranked[0] if found.ranked else None
+
+
+def fewest_devices(asked: Asked, counts: Sequence[int], n_tokens: float, deadline_s: float) -> Point | None:
+    """The smallest count that passes so many tokens in time; counts that could not at the device's peak are not priced."""
+    run = run_of(asked)
+    batch_tokens = run.space.global_batch_size_seqs * asked.seq_len
+    flops = count_flops(asked.bill, asked.seq_len).training_flops / asked.seq_len
+    least_device_s = n_tokens * float(flops) / 2 / run.machine.kernels.product_flops_per_s  # causal attention may halve what is computed
+    return fewest(lambda n: best_on(asked, n), counts, n_tokens / batch_tokens, deadline_s, least_device_s)
