@@ -8,17 +8,15 @@ import pytest
 from tests.formula import evaluate
 
 from scaleplan.chain.catalogue import load_law
+from scaleplan.chain.efficiency import convergence_answer, data_answer, size_answer
 from scaleplan.chain.law_answers import (
     LossQuestion,
     context_losses,
-    convergence_answer,
-    data_answer,
     losses,
     mean_power,
     precision_answer,
     repetition_answer,
     routed_answers,
-    size_answer,
     sparse_answer,
     without_embeddings,
 )
