@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)  # no test is timed: how fast is a matter of benchmarks/
+settings.load_profile("untimed")
 
 
 class Outcome(NamedTuple):
