@@ -105,9 +105,16 @@ def clipped(text: object, limit: int = 60) -> str:
 
 
 def near_names(name: str, known: Sequence[str], count: int = 3) -> list[str]:
-    """The known names most like `name`, best first; a name that starts alike counts as near."""
+    """The known names most like `name`, best first: those with all of its parts, those spelled alike, those that start alike."""
     from difflib import get_close_matches
 
     name = name[:80].lower()
-    found = get_close_matches(name, known, count, 0.6)
-    return found or [k for k in known if name and (k.startswith(name) or name.startswith(k))][:count]
+    parts = set(parts_of(name))
+    whole = [k for k in known if len(parts) > 1 and parts <= set(parts_of(k.lower()))]
+    found = whole or get_close_matches(name, known, count, 0.6)
+    return found[:count] or [k for k in known if name and (k.startswith(name) or name.startswith(k))][:count]
+
+
+def parts_of(name: str) -> list[str]:
+    """The words of a name: `llama-2-70b` is llama, 2 and 70b."""
+    return "".join(c if c.isalnum() else " " for c in name).split()
