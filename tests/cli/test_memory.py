@@ -151,6 +151,22 @@ def test_a_table_keeps_its_rows_and_columns(priced):
         assert times == [""] * 4 if found["error"] else 0 < float(times[0]) < float(times[1]) < float(times[2])
 
 
+def test_an_empty_recompute_is_the_least_that_may_fit(run, tmp_path: Path):
+    """A large micro-batch is recomputed, a small one is not; the row is priced as if it had said so."""
+    small, large = {"micro_batch_size_seqs": "1"}, {"micro_batch_size_seqs": "32", "global_batch_size_seqs": "512"}
+    rows = [{**LLAMA, "zero_stage": "3", **case, "recompute": how} for case in (small, large) for how in ("", "none", "full")]
+    table, answer = tmp_path / "in.csv", tmp_path / "out.csv"
+    with table.open("w", newline="") as lines:
+        writer = csv.DictWriter(lines, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    assert run("layout", "--table", table, "-o", answer).code == 0
+    found = [row["step_s"] for row in csv.DictReader(answer.read_text(encoding="utf-8").splitlines())]
+
+    assert found[0] == found[1] != found[2]
+    assert found[3] == found[5] != found[4]
+
+
 def test_a_row_that_cannot_be_priced_says_why(priced):
     """The others are priced all the same."""
     said = [found["error"] for found in priced]

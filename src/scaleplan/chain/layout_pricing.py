@@ -119,18 +119,25 @@ def group_of(rows: Sequence[Row], stack: Stack) -> Group:
 
 
 def priced(group: Group) -> list[Priced]:
-    """Memory and time of all rows."""
+    """Memory and time of all rows; an empty recomputation is the least whose memory may fit."""
     if group.one["recompute"]:
         return with_recompute(group, group.one["recompute"])
+    least = least_recompute(group)
+    found = {name: with_recompute(group, name) for name in set(least)}
+    return [found[name][row] for row, name in enumerate(least)]
+
+
+def least_recompute(group: Group) -> list[str]:
+    """For each row, the least recomputation of which the 10 % point of the peak fits; the most where none does."""
+    import numpy as np
+
     usable = USABLE_SHARE * group.kernels.device.capacity_bytes
-    best = with_recompute(group, LEAST_FIRST[0])
-    for recompute in LEAST_FIRST[1:]:
-        held = [row.peak_bytes_p10 is not None and row.peak_bytes_p10 <= usable for row in best]
-        if all(held):
-            break
-        again = with_recompute(group, recompute)
-        best = [row if fine else other for row, fine, other in zip(best, held, again, strict=True)]
-    return best
+    errors, n = errors_of_peaks(group.stack.name), len(group.columns["tp"])
+    found = np.full(n, LEAST_FIRST[-1], dtype=object)
+    for recompute in reversed(LEAST_FIRST[:-1]):
+        peaks = np.broadcast_to(peak_bytes(group.bill, group.layout, group.training(recompute)), n)
+        found[peak_interval(peaks, group.layout, errors).p10 <= usable] = recompute
+    return [str(name) for name in found]
 
 
 def with_recompute(group: Group, recompute: str) -> list[Priced]:
