@@ -285,6 +285,13 @@ def test_what_a_known_key_may_not_say_is_refused(change: tuple[str, str], said: 
         read(GPT3.replace(*change))
 
 
+@pytest.mark.parametrize("text", ["--tensor-model-parallel-size 0", "--expert-model-parallel-size -2", "--zero-stage 4", "--num-layers -1"])
+def test_numbers_that_a_field_cannot_be_are_refused(text: str):
+    """A degree of 0, a negative one, a stage of ZeRO that there is not."""
+    with pytest.raises(InputError, match="it is from"):
+        read(f"{GPT3}\n{text}\n")
+
+
 def test_what_is_missing_is_asked_for_by_its_own_name():
     """No vocabulary: the file's `vocab-size`, our n_vocab."""
     with pytest.raises(InputError, match=r"lacks `vocab-size` \(n_vocab\)"):

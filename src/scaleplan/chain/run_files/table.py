@@ -24,6 +24,8 @@ from scaleplan.wording import field as field_mark
 NUMBER, TEXT = "#", "@"
 WRITTEN = ("both", "also")
 LARGEST = 2**53
+OPEN, LEFT_OPEN = -1, ("shard", "global_batch_size_seqs")
+LIMITS = {"zero_stage": (0, 3), "d_ff_shared": (0, LARGEST)}
 NOTHING = ("", "null", "none", "~", "auto")
 """Words by which a file leaves a number open."""
 
@@ -107,7 +109,7 @@ def same_word(given: str, text: str) -> bool:
 def read_value(row: Row, text: str) -> Any:
     """The value of a field; None where the file leaves it open."""
     if row.given == NUMBER:
-        return None if text.lower() in NOTHING else whole_number(row.key, text)
+        return None if text.lower() in NOTHING else in_range(row, whole_number(row.key, text))
     return text if row.given == TEXT else value_of(row.value)
 
 
@@ -117,6 +119,16 @@ def whole_number(key: str, text: str) -> int:
     if not (digits.isascii() and digits.isdigit() and len(digits) < 17 and int(digits) < LARGEST):
         raise InputError(f"`{clipped(key)}` is `{clipped(text)}`; it is a whole number")
     return int(text.replace("_", ""))
+
+
+def in_range(row: Row, value: int) -> int:
+    """A number that its field can be; -1 leaves some fields open."""
+    least, most = LIMITS.get(row.field, (1, LARGEST))
+    if value == OPEN and row.field in LEFT_OPEN:
+        return value
+    if not least <= value <= most:
+        raise InputError(f"`{clipped(row.key)}` is `{value}`; it is from {least} to {most:,}")
+    return value
 
 
 def check_said(key: str, text: str, rows: list[Row]) -> None:
