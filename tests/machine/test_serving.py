@@ -174,6 +174,14 @@ def test_chunked_prefill_overlaps_reading_and_arithmetic():
     assert mixed.per_token_s > apart.per_token_s
 
 
+def test_factors_are_off_by_default_and_name_their_source():
+    """Nothing is assumed of drafts, prefixes or chunks; what is on is cited, and the citation is known."""
+    everything = Load(1024, 64, 8, prefix_share=0.5, speculation=Speculation(4, 0.8), chunked_prefill=True)
+    assert Load(1024, 64, 8).sources == ()
+    assert everything.sources == ("zheng2023", "leviathan2023", "agrawal2024")
+    assert set(everything.sources) <= set(library.sources())
+
+
 def test_largest_batch_is_the_last_that_fits():
     on = deployed(LLAMA_70B, "h100-sxm", Layout(tp=8))
     most = largest_batch(on, Load(2048, 256))

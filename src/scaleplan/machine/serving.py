@@ -49,6 +49,12 @@ class Load(NamedTuple):
     speculation: Speculation | None = None
     chunked_prefill: bool = False
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Citation keys of the factors that are on."""
+        on = {"zheng2023": self.prefix_share > 0, "leviathan2023": self.speculation is not None, "agrawal2024": self.chunked_prefill}
+        return tuple(key for key, used in on.items() if used)
+
 
 class Served(NamedTuple):
     """Serving one static batch.
