@@ -129,6 +129,7 @@ class Answer(NamedTuple):
                that must not be left over from before
     presets    name -> digest of the preset files behind the numbers
     appended   file -> format in which the answer is appended to it
+    folder     file in a folder that is to be made -> its text
     text       what people see instead of tables, where the answer is a file itself
     """
 
@@ -147,6 +148,7 @@ class Answer(NamedTuple):
     text: str | None = None
     presets: Mapping[str, str] = {}
     appended: Mapping[str, str] = {}
+    folder: Mapping[str, str] = {}
 
     @property
     def sources(self) -> list[str]:

@@ -210,3 +210,35 @@ def test_a_difference_names_its_reason():
     }
     assert changes["run.device_hours"]["because"][0]["input"] == "training.tokens"
     assert "run.n_devices" not in changes
+
+
+@pytest.mark.parametrize(("budget", "path"), [({"energy_budget": "500MWh"}, "energy.wh"), ({"carbon_budget": "100t"}, "carbon.kgco2e")])
+def test_energy_and_carbon_are_budgets_too(budget, path):
+    """What the plan spends is the budget, but for the step from 6 N D to the FLOP of an architecture of nearly that size."""
+    spent = value(sp.plan(hardware="h100-sxm", grid_intensity="400g/kWh", pue=1.1, **budget), path)
+    asked = {"energy.wh": 500e6, "carbon.kgco2e": 100e3}[path]
+
+    assert spent == pytest.approx(asked, rel=0.1)
+
+
+def test_the_front_of_a_search_is_written_as_plans_that_run_again(tmp_path, run):
+    """Of two devices and three counts, no written plan is beaten by another in time, dollars and CO2e; each runs again."""
+    text = PLAN.replace("n_devices = 1024", "n_devices = {choices = [256, 512]}").replace(
+        '"a100-sxm-80gb"', '{choices = ["a100-sxm-80gb", "h100-sxm"]}'
+    )
+    path = tmp_path / "plan.toml"
+    path.write_text(text + '\n[goal]\nminimize = "money.usd"\n', encoding="utf-8")
+    assert run("plan", path, "--write-front", tmp_path / "front").code == 0
+    points = [sp.plan(file) for file in sorted((tmp_path / "front").glob("*.toml"))]
+    figures = [[value(point, path) for path in ("run.wall_s", "money.usd", "carbon.kgco2e")] for point in points]
+
+    assert figures
+    assert not any(all(a <= b for a, b in zip(one, other, strict=True)) and one != other for one in figures for other in figures)
+
+
+def test_a_critical_batch_is_that_of_the_loss():
+    """Steps of B_crit tokens, by the law of the batch at the loss that the plan expects."""
+    plan = planned(PLAN.replace('"3145728"', '"critical"'))
+    critical = sp.batch(loss=value(plan, "law.loss_nats")).result["critical_batch_tokens"]
+
+    assert value(plan, "run.batch_size_tokens") == round(critical)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 OPTIMAL = "optimal"
 CRITICAL = "critical"
 AUTO = "auto"
-BUDGETS = ("compute", "usd", "device_days")
+BUDGETS = ("compute", "usd", "device_days", "energy_budget", "carbon_budget")
 Given = Mapping[str, Any]
 """Field -> value in base units, or a word that leaves it to the plan."""
 
@@ -118,14 +118,14 @@ def walk(given: Given, costs: Callable[[Any, Any], dict[str, Any]] | None = None
     size = size_of(given, law, device, defaults)
     seq_len = length_of(given, size)
     convention, flops = compute(given, size, seq_len)
-    batch_tokens = batch_of(given, seq_len)
+    loss, interval = loss_of(law, size)
+    batch_tokens = batch_of(given, seq_len) if given.get("batch_size_tokens") != CRITICAL else critical_batch(loss)
     n_steps = None if batch_tokens is None else ceil_div(size.tokens, batch_tokens)
     inputs, assumed = cost_inputs(given, device, size, convention, flops, defaults)
     inputs = with_devices(given, inputs)
     if inputs.n_devices is not None and given.get("n_devices") is None and given.get("deadline") is None:
         assumed = [*assumed, f"No {fields('n_devices', 'deadline', joined=' or ')}: the fewest devices that finish in 30 days."]
     cost = run_cost(inputs)
-    loss, interval = loss_of(law, size)
     return Walk(
         size, convention, flops, seq_len, batch_tokens, n_steps, law, loss, interval, device, inputs.n_devices, None, None, inputs, cost,
         {} if costs is None else costs(cost.device_hours, cost.wall_s), tuple(assumed),
@@ -250,7 +250,27 @@ def hours_of_budget(given: Given, name: str, device: library.Preset) -> Any:
         return given["usd"] / price.value
     if name == "device_days":
         return given["device_days"] * 24
-    return given["deadline"] * given["n_devices"] / 3600
+    if name == "deadline":
+        return given["deadline"] * given["n_devices"] / 3600
+    return hours_of_energy(given, name, device)
+
+
+def hours_of_energy(given: Given, name: str, device: library.Preset) -> Any:
+    """The device-hours that an energy or a footprint of the facility allows."""
+    defaults = library.defaults()
+    site = site_inputs(given.get("pue"), given.get("region"), given.get("grid_intensity"), defaults)
+    one_hour = CostInputs(
+        device_hours=Input(1.0),
+        **power_inputs(device, given.get("device_power"), given.get("system_power"), defaults)._asdict(),
+        pue=site.pue,
+        kgco2e_per_kwh=site.kgco2e_per_kwh,
+        carbon_scope=given.get("carbon_scope") or "facility",
+    )
+    each = run_cost(one_hour)
+    spent = each.energy_wh if name == "energy_budget" else each.kgco2e
+    if not spent:
+        raise InputError(f"the power of `{device.name}` is not known", hint=f"give {field('system_power')}")
+    return given[name] / spent
 
 
 # ------------------------------------------------------------------------------------------------------------- compute
@@ -284,6 +304,14 @@ def batch_of(given: Given, seq_len: Any) -> Any:
     if tokens is not None:
         return tokens if seq_len is None else whole_sequences(tokens, seq_len) * seq_len
     return seqs * seq_len if seqs is not None and seq_len is not None else None
+
+
+def critical_batch(loss_nats: Any) -> Any:
+    """B_crit at the loss of the run, in whole tokens; None where no loss is known."""
+    if loss_nats is None:
+        return None
+    found = catalogue.critical_batch().at(loss_nats=loss_nats)
+    return round(found) if is_number(found) else found
 
 
 def loss_of(law: Law, size: Size) -> tuple[Any, Interval | None]:

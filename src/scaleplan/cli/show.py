@@ -44,6 +44,9 @@ def shown(question: Question, wanted: Shown, ask: Callable[[], Answer]) -> int:
     answer = ask()
     form = "json" if wanted.as_json else wanted.form or format_of(output) or formats[0]
     show(answer, form, output, wanted)
+    for name, text in answer.folder.items():
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        write_whole(Path(name), text)
     for name, kind in answer.appended.items():
         append(Path(name), render(answer, kind, Style()))
     if picture:

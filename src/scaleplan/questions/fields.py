@@ -181,6 +181,8 @@ ROWS = (
     # Budgets.
     amount("usd", "Budget in dollars: $100k.", "USD", "units:usd", key="budget.usd"),
     amount("device_days", "Budget in device-days.", "DAYS", "units:device_days", key="budget.device_days"),
+    amount("energy_budget", "Budget in energy of the facility: 500MWh.", "ENERGY", "units:watt_hours", "Wh", key="budget.energy"),
+    amount("carbon_budget", "Budget in operational CO2e: 100t.", "MASS", "units:kgco2e", "kg", key="budget.kgco2e"),
     amount("deadline", "Time within which the run must finish: 30d.", "TIME", "units:seconds", "s", key="run.deadline"),
     # Layouts.
     counted("top", "How many of the ranked layouts to show.", "K"),
@@ -200,6 +202,7 @@ ROWS = (
     # Plans.
     Field("plan_file", "A plan file (TOML), or - for standard input.", metavar="PLAN"),
     several("set", "Change a key of the plan for this call: training.tokens=2T; may be repeated.", "KEY=VALUE"),
+    Field("write_front", "Write the points of a search that no other beats as plan files into this folder.", metavar="DIR"),
     several("over", "Sweep a key over values: tokens=1e11:1e13:log:50 or n_devices=64,128; may be repeated.", "KEY=RANGE"),
     # Fits.
     several("column", "The column that holds a quantity: n_params=params_m.", "NAME=HEADING"),

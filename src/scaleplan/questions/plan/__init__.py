@@ -16,6 +16,7 @@ class OfPlan(NamedTuple):
 
     plan_file: str | None = None
     set: tuple[str, ...] = ()
+    write_front: str | None = None
     model: Model | None = None
     n_params: int | None = None
     n_active_params: int | None = None
@@ -33,6 +34,8 @@ class OfPlan(NamedTuple):
     compute: float | None = None
     usd: float | None = None
     device_days: float | None = None
+    energy_budget: float | None = None
+    carbon_budget: float | None = None
     loss: float | None = None
     deadline: float | None = None
     law: tuple[str, ...] | None = None
@@ -74,8 +77,8 @@ QUESTION = Question(
     asks=asks("plan"),
     subject=("plan_file",),
     headings={
-        "Plan": ("set", "init", "schema"),
-        "Budget": ("usd", "device_days", "compute", "loss", "deadline"),
+        "Plan": ("set", "write_front", "init", "schema"),
+        "Budget": ("usd", "device_days", "energy_budget", "carbon_budget", "compute", "loss", "deadline"),
         "Run": ("model", "target", "like", "n_params", "n_active_params", "tokens", "n_steps", "text", "bytes_per_token", "seq_len",
                 "batch_size_tokens", "batch_size_seqs", "precision", "recompute", "law", "flops_convention"),
         "Hardware": ("hardware", "n_devices", "layout", "stack", "mfu", "mfu_of", "flops_per_s_per_device", "goodput"),

@@ -17,6 +17,7 @@ from scaleplan.wording import field, keyword, spelled
 if TYPE_CHECKING:
     from scaleplan.questions.plan import OfPlan
 
+NOT_KEYS = ("plan_file", "set", "write_front")
 NO_FILE = PlanFile("the plan", {}, {}, {})
 PER = ("device_hour", "day", "run", "terabyte_month")
 PERCENTILES = ("p10", "p50", "p90")
@@ -101,7 +102,7 @@ def case_of(asked: OfPlan) -> Case:
     plan = NO_FILE if asked.plan_file is None else read_plan(asked.plan_file)
     plan = with_settings(plan, asked.set)
     case = case_of_file(plan)
-    flags = {name: value for name, value in asked._asdict().items() if name not in ("plan_file", "set") and value is not None}
+    flags = {name: value for name, value in asked._asdict().items() if name not in NOT_KEYS and value is not None}
     case = case._replace(given=case.given | flags)
     if case.searched and case.minimize is None:
         names = ", ".join(map(field, case.searched))

@@ -112,6 +112,7 @@ def explain(asked: OfPlan, solved: Solved) -> Answer:
         more_sources=[*(whole.size.model.sources if whole.size.model else ())],
         files={".toml": {".toml": plan_text(asked, case)}},
         presets=digests(whole),
+        folder=front_files(asked, solved),
     )
 
 
@@ -136,7 +137,7 @@ def links(solved: Solved) -> dict[str, Any]:
     }
     cost = {group: cost_numbers(whole.inputs, whole.cost, keys, spread) for group, keys in COST_PATHS.items()}
     cost["run"] |= {
-        "n_devices": number(whole.n_devices, None, "given"),
+        "n_devices": number(whole.n_devices, None, "given" if "n_devices" in solved.case.given else "estimate"),
         "n_steps": number(whole.n_steps, None, count_standing(size.standing)),
         "n_tokens": number(size.tokens, None, size.standing),
         "batch_size_tokens": number(whole.batch_tokens, None, "given"),
@@ -367,6 +368,34 @@ def cautions(whole: Walk) -> list[Caution]:
     if whole.loss_nats is None:
         return [Caution("law", f"{whole.law.name} tells no loss for this run; {field('law')} names another")]
     return []
+
+
+FRONT = ("run.wall_s", "money.usd", "carbon.kgco2e")
+"""What a point of the front is not beaten in."""
+
+
+def front_files(asked: OfPlan, solved: Solved) -> dict[str, str]:
+    """The points of a search that no other beats in time, dollars and CO2e, as plan files that run again."""
+    from scaleplan.questions.plan.writing import written_point
+
+    if asked.write_front is None:
+        return {}
+    if not solved.search:
+        raise UsageError(
+            f"{field('write_front')} writes the front of a search, and no key has several values", hint="n_devices = {choices = [64, 128]}"
+        )
+    rows = [search_row(solved, point, one) for point, one in solved.search]
+    kept = [place for place, row in enumerate(rows) if not any(beats(other, row) for other in rows)]
+    return {
+        f"{asked.write_front}/plan-{number}.toml": written_point(solved.case, solved.search[place][0])
+        for number, place in enumerate(kept, 1)
+    }
+
+
+def beats(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether a point is nowhere worse than another, and better somewhere."""
+    pairs = [(one[path], other[path]) for path in FRONT if one[path] is not None and other[path] is not None]
+    return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
 
 
 def digests(whole: Walk) -> dict[str, str]:

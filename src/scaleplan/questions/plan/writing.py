@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.questions.fields import FIELDS
+from scaleplan.questions.plan.case import NOT_KEYS
 from scaleplan.questions.plan_file import key_named
 
 if TYPE_CHECKING:
@@ -18,8 +19,13 @@ def written(asked: OfPlan, case: Case) -> str:
     """The text of a plan file."""
     values = dict(case.file.values)
     for name, value in asked._asdict().items():
-        if name not in ("plan_file", "set") and value is not None:
+        if name not in NOT_KEYS and value is not None:
             values[key_named(name) if name in FIELDS else name] = plain(name, value)
+    return text_of(values, case)
+
+
+def text_of(values: Mapping[str, Any], case: Case) -> str:
+    """Tables and their keys, then the repeated tables of the file."""
     top = {key: value for key, value in values.items() if "." not in key}
     sections: dict[str, dict[str, Any]] = {}
     for key, value in values.items():
@@ -30,6 +36,13 @@ def written(asked: OfPlan, case: Case) -> str:
     blocks += [f"[{section}]\n{assigned(keys)}" for section, keys in sections.items()]
     blocks += [f"[[{each}]]\n{assigned(row)}" for each, rows in case.file.lists.items() for row in rows]
     return "\n\n".join(blocks) + "\n"
+
+
+def written_point(case: Case, point: Mapping[str, Any]) -> str:
+    """The text of a plan at one point of its search, without the goal that chose it."""
+    values = {key: value for key, value in case.file.values.items() if key != "goal.minimize"}
+    values |= {key_named(name): plain(name, value) for name, value in point.items()}
+    return text_of(values, case)
 
 
 def plain(name: str, value: Any) -> Any:
