@@ -10,6 +10,7 @@ from scaleplan.chain.layout_search import (
     constraint_of,
     explain_layout,
     fewest_devices,
+    front_over,
     run_of,
     schedule_rows,
     search_layouts,
@@ -88,3 +89,20 @@ def test_fewest_devices_finish_in_time_and_a_node_fewer_do_not():
     assert fewer is None or fewer.step_s * 300e9 / (256 * 8192) > 30 * 86400
     assert fewest_devices(DENSE, [8, 16], 300e12, 86400) is None
     assert whole_nodes("h100-sxm", 2, 24) == [2, 4, 8, 16, 24]
+
+
+def test_the_front_over_device_counts():
+    """Time falls with devices and money rises: a count is on the front unless another is no slower, no larger and no dearer."""
+    found = front_over(DENSE, [8, 16, 32, 64], 300e9, usd_per_device_hour=2.0, system_w=900)
+
+    counts = [one.point.n_devices for one in found.points]
+    assert counts in ([8, 16, 32, 64], [16, 32, 64])
+    for one in found.points:
+        hours = one.point.wall_s / 3600 * one.point.n_devices
+        assert one.usd == pytest.approx(2 * hours) and one.energy_wh == pytest.approx(900 * hours)
+        beaten = any(
+            other.point.wall_s < one.point.wall_s and other.point.n_devices <= one.point.n_devices and other.usd <= one.usd
+            for other in found.points
+        )
+        assert one.on_front != beaten
+    assert front_over(DENSE, [8, 16, 32], 300e9, progress=lambda done, total: True).points[-1].point.n_devices == 8

@@ -16,8 +16,9 @@ from scaleplan.machine.layout import Layout, fixed_sizes, rules
 from scaleplan.machine.ledger import HEADING
 from scaleplan.machine.recipe import optimizer_named
 from scaleplan.machine.scaling import Point, fewest, pareto, points_of, scaling
-from scaleplan.machine.search import Constraint, Machine, Row, Run, explained, recommended, search
+from scaleplan.machine.search import Constraint, recommended, search
 from scaleplan.machine.step_time import Step
+from scaleplan.machine.training_run import Machine, Row, Run, explained
 from scaleplan.model.bill import bill_of
 from scaleplan.model.shape import arch_of_shape
 

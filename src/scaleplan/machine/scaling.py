@@ -7,7 +7,7 @@ from itertools import pairwise
 from math import log
 from typing import NamedTuple
 
-from scaleplan.machine.search import Row
+from scaleplan.machine.training_run import Row
 
 PAYS = 0.5  # of doubled devices, the least share that must turn into speed
 

@@ -2,7 +2,7 @@
 
     step = m (slowest stage + transfers) + bubble + exposed data parallel collectives + optimizer + fixed time
 
-m: micro-batches of one pipeline. The terms and what each explains: docs/layout.md.
+m: micro-batches of one pipeline. The terms: docs/layout.md.
 """
 
 from __future__ import annotations
