@@ -69,10 +69,11 @@ class Phase(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """One pipeline stage and the phases of a step on it."""
+    """One pipeline stage, the phases of a step on it, and what their bytes are made of."""
 
     name: str
     phases: tuple[Phase, ...]
+    parts: StageParts
 
     @property
     def peak_bytes(self) -> Size:
@@ -161,7 +162,8 @@ def where_here(parameters: Parameters, here: Any) -> Parameters:
 def stages(bill: Bill, layout: Layout, run: Training) -> list[Stage]:
     """The phases of a step on each stage that can be the fullest."""
     units = units_of(bill, layout, run)
-    return [Stage(place.name, stage_phases(bill, layout, run, units, place)) for place in places(bill, layout, run.stack.placement)]
+    found = [(place, stage_parts(bill, layout, run, units, place)) for place in places(bill, layout, run.stack.placement)]
+    return [Stage(place.name, phases_of(parts, run), parts) for place, parts in found]
 
 
 def peak_bytes(bill: Bill, layout: Layout, run: Training) -> Size:
@@ -189,24 +191,82 @@ def offloaded_bytes(bill: Bill, layout: Layout, run: Training) -> Size:
     return most
 
 
-def stage_phases(bill: Bill, layout: Layout, run: Training, units: Units, place: Place) -> tuple[Phase, ...]:
-    """Forward, loss, start of backward and optimizer step."""
+class StageParts(NamedTuple):
+    """What the bytes of one stage are made of, each priced once.
+
+    held           parameters before ZeRO divides them
+    state          what of them stays on the device through the step
+    micro_batch    what the layers keep for one micro-batch
+    in_flight      micro-batches whose activations the stage holds, in chunks of which there are `n_virtual_stages` to a stage
+    layers         what the layers keep for all of them
+    loss           what head and loss add, and `loss_gradient` when the backward pass starts
+    recomputed     all tensors of the layers that are being recomputed
+    gathered       layers and tables that ZeRO 3 has put together; `unreduced` their gradients
+    tp_buffers     whole tensors of queued tensor parallel collectives
+    """
+
+    held: Parameters
+    state: State
+    micro_batch: Size
+    in_flight: Size
+    layers: Size
+    loss: Size
+    loss_gradient: Size
+    recomputed: Size
+    gathered: Size
+    unreduced: Size
+    tp_buffers: Size
+    context: Size
+    communicators: Size
+    buckets: Size
+
+    @property
+    def still(self) -> Size:
+        """What stands through the step beside state and activations."""
+        return added(self.context + self.communicators, self.buckets)
+
+    @property
+    def passing(self) -> Size:
+        """What is allocated and freed in the passes beside the activations."""
+        return added(self.gathered, self.tp_buffers)
+
+
+def stage_parts(bill: Bill, layout: Layout, run: Training, units: Units, place: Place) -> StageParts:
+    """Every part of the bytes of one stage."""
     held = stage_parameters(bill, units, place)
     if run.schedule == "dualpipe":  # both ends of the pipeline hold each stage (deepseek2024-v3)
         held = held.times(2)
-    state = kept_on_device(state_of(held, layout, run.formats), layout, run)
-    layers = layers_activations(layout, run, units, place)
+    once, flying = micro_batch_bytes(run, units, place), in_flight(place.stage, layout, run.n_micro_batches, run.schedule)
     loss, loss_gradient = loss_bytes(bill, run, units, place)
     gathered, unreduced = gathered_bytes(bill, layout, run, units, held, place)
-    still = added(run.stack.context_bytes + communicators(layout, run.stack), buckets(held, layout, run))
-    passing = added(gathered, waiting(bill, layout, run))
-    moments = (
-        ("forward", layers, passing),
-        ("loss", added(layers, loss), passing),
-        ("backward", added(added(layers, loss_gradient), working_set(run, units, place)), added(passing, unreduced)),
+    return StageParts(
+        held=held,
+        state=kept_on_device(state_of(held, layout, run.formats), layout, run),
+        micro_batch=once,
+        in_flight=flying,
+        layers=layers_activations(once, flying, layout),
+        loss=loss,
+        loss_gradient=loss_gradient,
+        recomputed=working_set(run, units, place),
+        gathered=gathered,
+        unreduced=unreduced,
+        tp_buffers=waiting(bill, layout, run),
+        context=run.stack.context_bytes,
+        communicators=communicators(layout, run.stack),
+        buckets=buckets(held, layout, run),
     )
-    phases = [Phase(name, *state, kept, added(still, with_fragments(run, kept, other))) for name, kept, other in moments]
-    return (*phases, Phase("optimizer", *state, 0, still))
+
+
+def phases_of(parts: StageParts, run: Training) -> tuple[Phase, ...]:
+    """Forward, loss, start of backward and optimizer step."""
+    backward = added(added(parts.layers, parts.loss_gradient), parts.recomputed)
+    moments = (
+        ("forward", parts.layers, parts.passing),
+        ("loss", added(parts.layers, parts.loss), parts.passing),
+        ("backward", backward, added(parts.passing, parts.unreduced)),
+    )
+    phases = [Phase(name, *parts.state, kept, added(parts.still, with_fragments(run, kept, other))) for name, kept, other in moments]
+    return (*phases, Phase("optimizer", *parts.state, 0, parts.still))
 
 
 def communicators(layout: Layout, stack: Stack) -> Size:
@@ -231,16 +291,20 @@ def kept_on_device(state: State, layout: Layout, run: Training) -> State:
     return State(weights, state.gradients_bytes, 0)
 
 
-def layers_activations(layout: Layout, run: Training, units: Units, place: Place) -> Size:
-    """What the layers of a stage keep for all micro-batches that wait on it."""
+def micro_batch_bytes(run: Training, units: Units, place: Place) -> Size:
+    """What the layers of a stage keep for one micro-batch."""
     once: Any = 0
     for index, count in place.counts:
         once = added(once, count * units.kept[index])
     if run.how.recompute == "full" and not is_zero(run.recompute_every - 1):
         once = ceil_div(once, run.recompute_every)
-    waiting = once * in_flight(place.stage, layout, run.n_micro_batches, run.schedule)
-    virtual = layout.n_virtual_stages
-    return waiting if isinstance(virtual, int) and virtual == 1 else floor_div(waiting, virtual)
+    return once
+
+
+def layers_activations(once: Size, flying: Size, layout: Layout) -> Size:
+    """What the layers of a stage keep for all micro-batches that it holds: floor(once flying / n_virtual_stages)."""
+    kept, virtual = once * flying, layout.n_virtual_stages
+    return kept if isinstance(virtual, int) and virtual == 1 else floor_div(kept, virtual)
 
 
 def working_set(run: Training, units: Units, place: Place) -> Size:

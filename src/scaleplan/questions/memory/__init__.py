@@ -1,0 +1,160 @@
+"""How much memory training and serving take: by precision on one device, under a layout, or while serving."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from scaleplan.errors import UsageError
+from scaleplan.questions.asking import Question, Shape
+from scaleplan.questions.registry import asks
+from scaleplan.wording import field, fields
+
+if TYPE_CHECKING:
+    from scaleplan.machine.layout import Layout
+    from scaleplan.model.adapters import Lora
+    from scaleplan.model_files import Model
+
+
+class ByPrecision(NamedTuple):
+    """Training on one device that holds everything, several precisions side by side or one."""
+
+    model: Model
+    precision: str | None = None
+    optimizer: str | None = None
+    attention: str | None = None
+    recompute: str | None = None
+    recompute_every: int | None = None
+    dropout: float | None = None
+    stack: str | None = None
+    seq_len: int | None = None
+    batch_size_seqs: int | None = None
+    micro_batch_size_seqs: int | None = None
+    lora: Lora | None = None
+    frozen_format: str | None = None
+    hardware: str | None = None
+    capacity: float | None = None
+
+    def check(self) -> None:
+        """Groups of layers exist only where all of a layer is recomputed; raises UsageError."""
+        check_groups(self.recompute, self.recompute_every)
+
+
+class ByLayout(NamedTuple):
+    """Training under a layout, by phase of a step."""
+
+    model: Model
+    layout: Layout | None = None
+    n_devices: int | None = None
+    precision: str | None = None
+    optimizer: str | None = None
+    attention: str | None = None
+    recompute: str | None = None
+    recompute_every: int | None = None
+    dropout: float | None = None
+    stack: str | None = None
+    seq_len: int | None = None
+    batch_size_seqs: int | None = None
+    micro_batch_size_seqs: int | None = None
+    global_batch_size_seqs: int | None = None
+    pipeline_schedule: str | None = None
+    offload: str | None = None
+    lora: Lora | None = None
+    frozen_format: str | None = None
+    hardware: str | None = None
+    capacity: float | None = None
+    largest: str | None = None
+    fewest: str | None = None
+
+    def check(self) -> None:
+        """A pipeline schedule needs a pipeline, groups of layers full recomputation; raises UsageError."""
+        check_groups(self.recompute, self.recompute_every)
+        if self.pipeline_schedule is not None and (self.layout is None or self.layout.pp == 1):
+            raise UsageError(f"{field('pipeline_schedule')} needs a pipeline", hint=f"give {field('layout')} with pp2 or more")
+        if self.fewest is not None and self.n_devices is not None:
+            raise UsageError(
+                f"{fields('fewest', 'n_devices')} contradict each other", hint=f"the number of devices is what {field('fewest')} finds"
+            )
+
+
+class Serving(NamedTuple):
+    """Weights and the KV cache while serving."""
+
+    inference: bool
+    model: Model
+    precision: str | None = None
+    cache_precision: str | None = None
+    cache_block_tokens: int | None = None
+    seq_len: int | None = None
+    batch_size_seqs: int | None = None
+    stack: str | None = None
+    lora: Lora | None = None
+    hardware: str | None = None
+    capacity: float | None = None
+    layout: Layout | None = None
+    n_devices: int | None = None
+    largest: str | None = None
+    fewest: str | None = None
+
+
+def check_groups(recompute: str | None, every: int | None) -> None:
+    """Raises UsageError for groups of layers that nothing recomputes."""
+    if every is not None and recompute != "full":
+        raise UsageError(f"{field('recompute_every')} needs {field('recompute')} full", hint=f"add {field('recompute')} full")
+
+
+BATCHES = ("batch_size_seqs", "micro_batch_size_seqs")
+ROOM = ("hardware", "capacity")
+INVERSE = {"largest": ROOM, "fewest": ROOM}
+QUESTION = Question(
+    name="memory",
+    asks=asks("memory"),
+    subject=("model",),
+    headings={
+        "Hardware and layout": ("hardware", "layout", "n_devices", "capacity", "stack", "pipeline_schedule", "offload"),
+        "Training step": (
+            "precision", "seq_len", "batch_size_seqs", "micro_batch_size_seqs", "global_batch_size_seqs", "optimizer", "recompute",
+            "recompute_every", "attention", "dropout", "lora", "frozen_format",
+        ),
+        "Serving": ("inference", "cache_precision", "cache_block_tokens"),
+        "The question turned round": ("largest", "fewest"),
+    },
+    shapes=(
+        Shape(
+            "serving",
+            Serving,
+            "serving",
+            "memory.serving",
+            "memory.results:ServingMemory",
+            ("inference",),
+            together=(("largest", "fewest"),),
+            needs=INVERSE,
+        ),
+        Shape(
+            "layout",
+            ByLayout,
+            "training under a layout",
+            "memory.by_layout",
+            "memory.results:LayoutMemory",
+            ("layout", "n_devices", "largest", "fewest"),
+            together=(BATCHES, ("largest", "fewest")),
+            needs={**INVERSE, "frozen_format": ("lora",)},
+        ),
+        Shape(
+            "precisions",
+            ByPrecision,
+            "training on one device",
+            "memory.by_precision",
+            "memory.results:PrecisionsMemory",
+            together=(BATCHES,),
+            needs={"frozen_format": ("lora",)},
+        ),
+    ),
+    examples=(
+        "scaleplan memory llama-3-8b",
+        "scaleplan memory gpt2 --precision bf16-mixed --seq-len 1024 --batch-size-seqs 8",
+        "scaleplan memory llama-3-8b --hardware h100-sxm --layout tp2,dp4,zero1,sp",
+        "scaleplan memory llama-2-70b --inference --precision int4 --batch-size-seqs 8 --capacity 80GiB",
+        "scaleplan memory llama-3-8b --hardware h100-sxm --layout dp8,zero3 --largest seq-len",
+    ),
+    takes_shape=True,
+)  # fmt: skip

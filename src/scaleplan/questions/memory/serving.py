@@ -1,0 +1,201 @@
+"""Memory while serving: weights, the KV cache, the workspace of a pass, and the largest batch and context that fit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from scaleplan.answer import Answer, Line, line, quantities
+from scaleplan.chain.lengths import chosen_length
+from scaleplan.chain.memory import USUAL_STACK, layout_on, stack_named
+from scaleplan.chain.memory_inverse import Found, find_served
+from scaleplan.machine.activations import Batch
+from scaleplan.machine.inverse import largest
+from scaleplan.machine.layout import Layout, check_layout, fixed_sizes
+from scaleplan.machine.memory import USABLE_SHARE, fits
+from scaleplan.machine.recipe import PRECISIONS, cache_precision
+from scaleplan.machine.serving_formats import serving_format
+from scaleplan.machine.serving_memory import Serving as Served
+from scaleplan.machine.serving_memory import ServingMemory, serving_memory
+from scaleplan.model.adapters import adapted_bill
+from scaleplan.model.items import Bill
+from scaleplan.model.mixers.attention import Attention
+from scaleplan.questions.memory.lines import group_lines, is_plain, served_line
+from scaleplan.questions.memory.setup import Device, completed, device_of, format_cautions, inputs_of, inverse_tables
+from scaleplan.units import counted, show_bytes
+
+if TYPE_CHECKING:
+    from scaleplan.questions.memory import Serving
+
+USUAL_FORMAT = "bf16"
+PARTS = ("weights", "kv_cache", "workspace", "context")
+
+
+class Solved(NamedTuple):
+    """What is served, on which layout, its bytes, the largest batch and context that fit, and the answer of an inverse question."""
+
+    bill: Bill
+    layout: Layout
+    served: Served
+    memory: ServingMemory
+    device: Device | None
+    max_batch_size_seqs: int | None
+    max_seq_len: int | None
+    inverse: Found | None
+
+
+def solve(asked: Serving) -> Solved:
+    """Bytes of one device; without a device, sequence length and batch may be arrays."""
+    bill = adapted_bill(asked.model.arch, asked.lora)
+    length, _ = chosen_length(asked.model, asked.seq_len)
+    weights = serving_format(asked.precision or USUAL_FORMAT)
+    batch = Batch(1 if asked.batch_size_seqs is None else asked.batch_size_seqs, length)
+    served = Served(batch, weights, cache_precision(asked.cache_precision, weights), asked.cache_block_tokens or 1)
+    layout, device = layout_on(asked.layout, asked.n_devices), device_of(asked.hardware, asked.capacity)
+    check_layout(layout, fixed_sizes(bill.arch), int(layout.cp), 1, int(layout.dp))
+    context = stack_named(asked.stack or USUAL_STACK).context_bytes
+    memory = serving_memory(bill, layout, served, context)
+    most: tuple[int | None, int | None] = (None, None)
+    inverse = None
+    if device is not None:
+        most = limits(bill, layout, served, context, device.capacity_bytes)
+        quantity = asked.largest or asked.fewest
+        inverse = find_served(quantity, bill, layout, served, context, device.capacity_bytes) if quantity else None
+    return Solved(bill, layout, served, memory, device, *most, inverse)
+
+
+def limits(bill: Bill, layout: Layout, served: Served, context: int, capacity: int) -> tuple[int | None, int | None]:
+    """The largest batch at this length, and the longest context of this batch, that still fit; None where none does, or any."""
+
+    def holds(batch: Batch) -> bool:
+        return bool(fits(serving_memory(bill, layout, served._replace(batch=batch), context).total_bytes, capacity))
+
+    n_seqs, seq_len = served.batch.n_seqs, served.batch.seq_len
+    return largest(lambda n: holds(Batch(n, seq_len))), largest(lambda n: holds(Batch(n_seqs, n)))
+
+
+def explain(asked: Serving, solved: Solved) -> Answer:
+    """The answer of one case."""
+    served, device = solved.served, solved.device
+    result = result_of(solved)
+    lines = lines_of(solved)
+    batch = served.batch
+    on = f"on each of {counted(result['n_devices'], 'device')}"
+    notes = [f"{counted(batch.n_seqs, 'sequence')} of {batch.seq_len:,} tokens in the KV cache, {on}."]
+    answer = Answer(
+        "memory",
+        inputs_of(asked, precision=served.weights.name, seq_len=batch.seq_len, batch_size_seqs=batch.n_seqs, layout=result["layout"]),
+        result,
+        [*inverse_tables(result.get("inverse")), quantities("Serving, one device", lines)],
+        lines,
+        notes=[*notes, *(verdict_notes(result, device) if device is not None else [])],
+        more_sources=["ainslie2023", "scaling-book"],
+    )
+    return completed(answer, asked, format_cautions(device, PRECISIONS.get(served.weights.name)))
+
+
+def result_of(solved: Solved) -> dict[str, Any]:
+    """The keys that other programs read."""
+    memory, device = solved.memory, solved.device
+    result: dict[str, Any] = {
+        "layout": solved.layout.spelled(),
+        "n_devices": int(solved.layout.n_devices),
+        **{key: int(value) for key, value in memory._asdict().items()},
+        "total_bytes": int(memory.total_bytes),
+        "bits_per_weight": solved.served.weights.bits_per_weight,
+        "cache_precision": solved.served.cache.name,
+    }
+    if device is not None:
+        result |= {
+            "capacity_bytes": device.capacity_bytes,
+            "max_batch_size_seqs": solved.max_batch_size_seqs,
+            "max_seq_len": solved.max_seq_len,
+            "fits": bool(fits(memory.total_bytes, device.capacity_bytes)),
+        }
+    return result | ({} if solved.inverse is None else {"inverse": solved.inverse._asdict()})
+
+
+# --------------------------------------------------------------------------------------------------------------------- lines
+
+
+def lines_of(solved: Solved) -> list[Line]:
+    """The parts and their sum."""
+    memory = solved.memory
+    parts = {f"{part}_bytes": getattr(memory, f"{part}_bytes") for part in PARTS}
+    return [
+        *weights_lines(solved),
+        per_token_line(solved),
+        cache_line(solved),
+        workspace_line(solved),
+        line("context_bytes", "CUDA context", memory.context_bytes, "bytes", standing="assumed"),
+        line("total_bytes", "total", memory.total_bytes, "bytes", " + ".join(parts), standing="estimate", **parts),
+    ]
+
+
+def is_whole(layout: Layout) -> bool:
+    """Whether one device holds everything."""
+    return bool(layout.tp == 1 and layout.pp == 1 and layout.ep == 1 and layout.cp == 1)
+
+
+def weights_lines(solved: Solved) -> list[Line]:
+    """Weights of one device, and the counts in their formula."""
+    stored, value = solved.served.weights, int(solved.memory.weights_bytes)
+    if not is_whole(solved.layout):  # each tensor is divided and rounded up by itself
+        return [line("weights_bytes", "weights", value, "bytes", sources=("scaling-book",))]
+    counts = group_lines(solved.bill, stored, "weights.") if stored.group and is_plain(stored) else []
+    return [*counts, served_line(solved.bill, stored, "weights_bytes", "weights", value)]
+
+
+def per_token_line(solved: Solved) -> Line:
+    """Keys and values of a token; a formula where all layers have the same attention."""
+    key, label, value = "kv_cache_bytes_per_token", "KV cache of a token", int(solved.memory.kv_cache_bytes_per_token)
+    blocks = [layer for layer in solved.bill.layers if layer.block is not None]
+    mixer = blocks[0].block.mixer if len(blocks) == 1 and blocks[0].block is not None else None
+    plain = isinstance(mixer, Attention) and mixer.d_value == mixer.d_head and mixer.share_keys_values is None
+    if not plain or not isinstance(mixer, Attention) or not is_whole(solved.layout) or blocks[0].block is None or blocks[0].block.cross:
+        return line(key, label, value, "bytes", sources=("ainslie2023",))
+    inputs = {"n_layers": blocks[0].runs, "n_kv_heads": mixer.n_kv_heads, "d_head": mixer.d_head}
+    each = {"bytes_per_element": solved.served.cache.compute_bytes}
+    formula = "2 * n_layers * n_kv_heads * d_head * bytes_per_element"
+    return line(key, label, value, "bytes", formula, sources=("ainslie2023",), **inputs, **each)
+
+
+def cache_line(solved: Solved) -> Line:
+    """The whole cache; a formula where every layer sees every token."""
+    memory, batch, block = solved.memory, solved.served.batch, solved.served.block_tokens
+    key, label, value = "kv_cache_bytes", "KV cache", int(memory.kv_cache_bytes)
+    spans = [k.span for layer in solved.bill.layers for k in caches_of(layer)]
+    if any(span is not None for span in spans) or not is_whole(solved.layout) or has_states(solved.bill):
+        return line(key, label, value, "bytes", sources=("ainslie2023",))
+    inputs = {"batch_size_seqs": batch.n_seqs, "seq_len": batch.seq_len, "kv_cache_bytes_per_token": memory.kv_cache_bytes_per_token}
+    tokens = "seq_len"
+    if block != 1:
+        tokens, inputs = "ceil(seq_len / cache_block_tokens) * cache_block_tokens", inputs | {"cache_block_tokens": block}
+    formula = f"batch_size_seqs * {tokens} * kv_cache_bytes_per_token"
+    return line(key, label, value, "bytes", formula, sources=("ainslie2023",), **inputs)
+
+
+def caches_of(layer: Any) -> list[Any]:
+    """What a layer keeps for the next token."""
+    from scaleplan.model.cache import layer_cache
+
+    return layer_cache(layer)
+
+
+def has_states(bill: Bill) -> bool:
+    """Whether something is kept for a sequence, whatever its length."""
+    return any(not (isinstance(k.per_sequence, int) and k.per_sequence == 0) for layer in bill.layers for k in caches_of(layer))
+
+
+def workspace_line(solved: Solved) -> Line:
+    """The workspace of one pass over prompts."""
+    return line("workspace_bytes", "workspace of one pass", int(solved.memory.workspace_bytes), "bytes", standing="estimate")
+
+
+def verdict_notes(result: dict[str, Any], device: Device) -> list[str]:
+    """Whether it fits, and how much more would."""
+    total, usable = show_bytes(result["total_bytes"]), show_bytes(int(USABLE_SHARE * device.capacity_bytes))
+    if not result["fits"]:
+        return [f"Does not fit {device.shown}: {total} of {usable} usable ({USABLE_SHARE:.0%} of {show_bytes(device.capacity_bytes)})."]
+    batch, length = result["max_batch_size_seqs"], result["max_seq_len"]
+    many, long = ("any" if batch is None else f"{batch:,}"), ("any" if length is None else f"{length:,} tokens")
+    return [f"Fits {device.shown}. Largest batch at this length: {many}. Longest context at this batch size: {long}."]
