@@ -114,7 +114,7 @@ def test_a_model_of_images_is_refused_with_the_way_to_add_it():
     """A tower is added as a number, because only text models are counted."""
     with pytest.raises(NotSupported, match="perceiver") as caught:
         read_config({"model_type": "perceiver", "d_model": 768})
-    assert "--n-extra-params" in caught.value.hint
+    assert "n_extra_params" in caught.value.hint
 
 
 def test_a_config_without_model_type_is_refused():

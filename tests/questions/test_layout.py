@@ -63,3 +63,12 @@ def test_a_file_that_is_not_there_is_refused():
     """By its name."""
     with pytest.raises(sp.ScaleplanError, match="no-such"):
         sp.layout(table="no-such.csv")
+
+
+def test_a_row_has_the_bytes_of_its_own_question(table):
+    """Peak, interval and verdict of each row are those of `memory --layout`, to the byte."""
+    for row, layout in zip(sp.layout(table=table).result["rows"], LAYOUTS, strict=True):
+        alone = memory_of(row_of(layout))
+
+        assert (row["peak_bytes"], row["fits"]) == (alone["peak_bytes"], alone["fits"])
+        assert [row[f"peak_bytes_{end}"] for end in ("p10", "p90")] == [alone["intervals"]["peak_bytes"][end] for end in ("p10", "p90")]

@@ -63,13 +63,14 @@ class Group(NamedTuple):
 
     def training(self, recompute: str) -> Training:
         """A step of training on each row's layout, for memory."""
-        wishes = Wishes(precision=self.one["precision"], attention=self.one["attention"], recompute=recompute)
+        micro = self.columns["micro_batch_size_seqs"]
+        wishes = Wishes(precision=self.one["precision"], attention=self.one["attention"], recompute=recompute, micro_batch_size_seqs=micro)
         precision = self.stack.precision(self.one["precision"])
         return Training(
-            batch=Batch(self.columns["micro_batch_size_seqs"], self.columns["seq_len"]),
+            batch=Batch(micro, self.columns["seq_len"]),
             n_micro_batches=self.n_micro_batches,
             formats=Formats(precision, optimizer_named(USUAL_OPTIMIZER)),
-            how=pass_of(wishes, self.stack)._replace(one_sequence=False),
+            how=pass_of(wishes, self.stack),
             stack=self.stack,
         )
 

@@ -18,6 +18,7 @@ from scaleplan.machine.stack import Stack, stack_of
 from scaleplan.model.items import Bill
 from scaleplan.model.passes import MODULES, RECOMPUTATIONS, Pass, recomputed_modules
 from scaleplan.numeric import ceil_div
+from scaleplan.wording import field
 
 USUAL_STACK = "usual"
 USUAL_PRECISION = "bf16-mixed"
@@ -141,7 +142,7 @@ def layout_on(layout: Layout | None, n_devices: int | None) -> Layout:
         return Layout(dp=n_devices or 1)
     if n_devices is not None and layout.n_devices != n_devices:
         raise UsageError(
-            f"the layout `{layout.spelled()}` is for {layout.n_devices:,} devices, --n-devices says {n_devices:,}",
+            f"the layout `{layout.spelled()}` is for {layout.n_devices:,} devices, {field('n_devices')} says {n_devices:,}",
             hint="the product of tp, pp, cp and dp is the number of devices",
         )
     return layout
@@ -160,5 +161,5 @@ def capacity_of(device: dict[str, Any], name: str) -> int:
     """Memory of one device of a preset."""
     capacity = device.get("memory", {}).get("capacity_bytes")
     if capacity is None:
-        raise InputError(f"the preset `{name}` does not say how much memory a device has", hint="give it: --capacity 80GiB")
+        raise InputError(f"the preset `{name}` does not say how much memory a device has", hint=f"give it: {field('capacity')} 80GiB")
     return int(capacity)

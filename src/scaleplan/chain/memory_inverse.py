@@ -13,6 +13,7 @@ from scaleplan.machine.memory import fits
 from scaleplan.model.arch import Arch
 from scaleplan.model.bill import bill_of
 from scaleplan.model.items import Bill
+from scaleplan.wording import field
 
 LARGEST = ("micro-batch-size-seqs", "seq-len", "n-layers")
 FEWEST = ("n-devices",)
@@ -70,7 +71,7 @@ def with_layers(arch: Arch, n_layers: int) -> Arch:
     """The same model with another depth, where all its layers are alike."""
     if len(arch.stacks) != 1 or len(arch.stacks[0].order) != 1 or arch.stacks[0].shared is not None:
         raise NotSupported(
-            "--largest n-layers: the layers of this model are not all alike", hint="ask for seq-len or micro-batch-size-seqs"
+            f"{field('largest')} n-layers: the layers of this model are not all alike", hint="ask for seq-len or micro-batch-size-seqs"
         )
     (stack,) = arch.stacks
     return arch._replace(stacks=(stack._replace(order=((0, n_layers),)),))

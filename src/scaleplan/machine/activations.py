@@ -141,7 +141,7 @@ def outside_bytes(bill: Bill, how: Pass, batch: Batch, precision: Precision) -> 
     """Bytes that are kept outside the layers on one device that holds the whole model: ids, last norm, head and loss."""
     head = [layer for layer in bill.layers if layer.place == "head"]
     copies = sum(copies_under_autocast(layer, how) for layer in head) * precision.compute_bytes
-    small = LOSS_WEIGHT_BYTES + (PADDED_TARGET_BYTES if how.one_sequence else 0)
+    small = LOSS_WEIGHT_BYTES + (where(how.one_sequence, PADDED_TARGET_BYTES, 0))
     return kept_bytes(outside_kept(bill, how), batch, precision) + copies + small
 
 

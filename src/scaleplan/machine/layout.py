@@ -258,5 +258,5 @@ def shard_rule(layout: Layout, n: dict[str, Any]) -> tuple[Any, str, dict[str, A
 def check_layout(layout: Layout, sizes: Fixed, seq_len: int, micro: int, in_all: int) -> None:
     """Refuse one layout that breaks a rule, naming every rule and the nearest legal values."""
     broken = [rule for rule in rules(layout, sizes, seq_len, micro, in_all) if not rule.holds]
-    errors: list[ScaleplanError] = [InputError(f"--layout: {rule.says()}", hint=rule.hint()) for rule in broken]
+    errors: list[ScaleplanError] = [InputError(f"{field('layout')}: {rule.says()}", hint=rule.hint()) for rule in broken]
     raise_all(errors)

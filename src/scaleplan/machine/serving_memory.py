@@ -101,14 +101,22 @@ def windowed(kept: Kept, served: Serving) -> Batch:
 
 
 def workspace(bill: Bill, layout: Layout, served: Serving) -> Size:
-    """The largest tensors of one pass over prompts: residual stream in and out, the inside of a feed-forward; and logits in 32 bits."""
+    """The largest tensors of one pass over prompts, and logits in 32 bits.
+
+    min(n_seqs seq_len, prefill_tokens) pass_width compute_bytes + 4 n_seqs ceil(n_vocab / tp)
+    """
     tokens = minimum(served.batch.n_seqs * served.batch.seq_len, served.prefill_tokens)
+    logits = FLOAT32 * served.batch.n_seqs * ceil_div(bill.arch.n_vocab, layout.tp)
+    return tokens * pass_width(bill, layout) * served.compute_bytes + logits
+
+
+def pass_width(bill: Bill, layout: Layout) -> Size:
+    """Elements of a token at the widest moment of a pass: residual stream in and out, and the inside of a feed-forward."""
     inside: Any = 0
     for layer in bill.layers:
         widest = maximum_of(w.used * w.shape[-1] for w in layer.weights if w.matmul and layer.place == "block")
         inside = maximum(inside, 2 * layer.d_model + ceil_div(2 * widest, layout.tp))
-    logits = FLOAT32 * served.batch.n_seqs * ceil_div(bill.arch.n_vocab, layout.tp)
-    return tokens * inside * served.compute_bytes + logits
+    return inside
 
 
 def maximum_of(values: Any) -> Any:

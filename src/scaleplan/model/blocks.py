@@ -18,6 +18,7 @@ from scaleplan.model.items import Kept, Layer, total
 from scaleplan.model.mixers.attention import Attention
 from scaleplan.model.mixers.latent import LatentAttention
 from scaleplan.model.passes import Pass, input_kind, read, read_by, recomputed_modules
+from scaleplan.numeric import where
 
 
 def layer_kept(layer: Layer, how: Pass) -> list[Kept]:
@@ -159,8 +160,10 @@ def views_of_fused(spec: Attention, stream: str, how: Pass) -> Iterator[Kept]:
     rotated = not (isinstance(spec.d_rotary, int) and spec.d_rotary == 0)
     if not (how.keeping.in_steps and spec.fused and rotated):
         return
-    if how.fused_attention or how.one_sequence:
-        yield Kept("queries and keys before rotation", (spec.n_heads + spec.n_kv_heads) * spec.d_head, stream=stream, tp_ways=spec.n_heads)
+    kept = True if how.fused_attention else how.one_sequence
+    if kept is not False:
+        width = where(kept, (spec.n_heads + spec.n_kv_heads) * spec.d_head, 0)
+        yield Kept("queries and keys before rotation", width, stream=stream, tp_ways=spec.n_heads)
     if how.fused_attention and isinstance(spec.d_rotary, int) and spec.d_rotary < spec.d_head:
         yield Kept("copy of the attention output", spec.n_heads * spec.d_value, stream=stream, tp_ways=spec.n_heads)
 

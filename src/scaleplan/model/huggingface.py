@@ -14,6 +14,7 @@ from scaleplan.errors import InputError, NotSupported, clipped, near_names
 from scaleplan.model.arch import Arch
 from scaleplan.model.families import FAMILIES, Config, Family
 from scaleplan.model.shape import arch_of_shape
+from scaleplan.wording import field
 
 
 class Reading(NamedTuple):
@@ -80,7 +81,7 @@ def read_config(config: Any, label: str = "") -> Reading:
     if kind in FLAT:
         return read_nested({**config, "text_config": without_type(config)}, "text_config", kind, label)
     if kind not in FAMILIES:
-        hint = "`--n-extra-params` adds a tower as a number to a text model" if kind in NOT_TEXT else supported_hint(kind)
+        hint = f"{field('n_extra_params')} adds a tower as a number to a text model" if kind in NOT_TEXT else supported_hint(kind)
         raise NotSupported(f'model_type "{clipped(kind)}" is not supported', hint=hint)
     arch, words = arch_of_family(FAMILIES[kind], outer, label)
     return Reading(arch, words, tuple(not_counted(config)))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from scaleplan.model.blocks import keeps_softmax_narrow, norm
 from scaleplan.model.items import Bill, Kept
 from scaleplan.model.mixers.attention import Attention
 from scaleplan.model.passes import Pass
-from scaleplan.model.words import same
+from scaleplan.numeric import where
 
 
 def outside_kept(bill: Bill, how: Pass) -> list[Kept]:
@@ -47,9 +46,8 @@ def positions(bill: Bill, stream: str, how: Pass) -> Iterator[Kept]:
     """
     stack = next(s for s in bill.arch.stacks if s.stream == stream)
     if stack.n_positions is not None:
-        padded = bill.arch.max_seq_len is not None and not same(stack.n_positions, bill.arch.max_seq_len)
-        where: dict[str, Any] = {"per_token": 1} if padded else {"per_position": 1}
-        yield Kept("position ids", dtype="int64", stream=stream, **where)
+        padded = bill.arch.max_seq_len is not None and stack.n_positions != bill.arch.max_seq_len
+        yield Kept("position ids", where(padded, 1, 0), per_position=where(padded, 0, 1), dtype="int64", stream=stream)
         return
     rotated = next((b.mixer.d_rotary for b in stack.blocks if isinstance(b.mixer, Attention)), 0)
     if how.recompute != "full":

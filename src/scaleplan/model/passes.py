@@ -48,7 +48,7 @@ class Pass(NamedTuple):
     narrow: bool = True
     dropout: bool = False
     recompute: str = "none"
-    one_sequence: bool = False
+    one_sequence: Any = False
     narrow_inputs: bool = False
     narrow_gate: bool = False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.answer import Answer, Caution, Column, Table
+from scaleplan.chain.default_layout import Choice, fewest_for_training, training_layout
 from scaleplan.chain.levers import levers
 from scaleplan.chain.memory import Setup, Wishes, layout_on, training_setup
 from scaleplan.chain.memory_inverse import Found, find
@@ -15,6 +16,7 @@ from scaleplan.machine.peak_interval import PeakInterval
 from scaleplan.machine.peak_interval import verdict as verdict_of
 from scaleplan.machine.pipeline import places
 from scaleplan.model.adapters import adapted_bill
+from scaleplan.model.items import Bill
 from scaleplan.numeric import maximum
 from scaleplan.questions.memory.layout_lines import phase_lines
 from scaleplan.questions.memory.setup import (
@@ -30,6 +32,7 @@ from scaleplan.questions.memory.setup import (
     options_of,
 )
 from scaleplan.units import counted, show_bytes
+from scaleplan.wording import field
 
 if TYPE_CHECKING:
     from scaleplan.questions.memory import ByLayout
@@ -39,7 +42,10 @@ OF_PAPERS = ("zb1p", "dualpipe")
 
 
 class Solved(NamedTuple):
-    """The run, the stages that can be the fullest, the peak with its interval, and the answer of an inverse question."""
+    """The run, the stages that can be the fullest, the peak with its interval, and the answer of an inverse question.
+
+    choice  the layout that was chosen where none was given, and the simpler ones that do not fit
+    """
 
     options: Wishes
     run: Setup
@@ -48,20 +54,38 @@ class Solved(NamedTuple):
     interval: PeakInterval
     device: Device | None
     inverse: Found | None
+    choice: Choice | None
 
 
 def solve(asked: ByLayout) -> Solved:
     """Bytes by phase under a layout; the degrees of the layout, the sequence length and the batch may be arrays."""
     options, bill = options_of(asked), adapted_bill(asked.model.arch, asked.lora)
-    device, layout = device_of(asked.hardware, asked.capacity), layout_on(asked.layout, asked.n_devices)
+    device = device_of(asked.hardware, asked.capacity)
+    layout, choice, inverse = placed(asked, bill, options, device)
     run = training_setup(bill, layout, options)
     stages = run.stages()
     peak: Any = 0
     for stage in stages:
         peak = maximum(peak, stage.peak_bytes)
     quantity = asked.largest or asked.fewest
-    inverse = find(quantity, bill, layout, options, device.capacity_bytes) if quantity and device else None
-    return Solved(options, run, stages, peak, run.peak_interval(), device, inverse)
+    if quantity and device and inverse is None:
+        inverse = find(quantity, bill, layout, options, device.capacity_bytes)
+    return Solved(options, run, stages, peak, run.peak_interval(), device, inverse, choice)
+
+
+def placed(asked: ByLayout, bill: Bill, options: Wishes, device: Device | None) -> tuple[Layout, Choice | None, Found | None]:
+    """The layout that was given; else the simplest that fits on so many devices, or on the fewest."""
+    if asked.layout is not None or device is None:
+        return layout_on(asked.layout, asked.n_devices), None, None
+    if asked.fewest is not None:
+        found = fewest_for_training(bill, options, device.capacity_bytes, device.n_per_node)
+        if found is None:
+            return Layout(), None, Found(asked.fewest, None, None)
+        return found[1].layout, found[1], Found(asked.fewest, found[0], found[1].peak_bytes)
+    if asked.n_devices is not None:
+        choice = training_layout(bill, asked.n_devices, options, device.capacity_bytes, device.n_per_node)
+        return choice.layout, choice, None
+    return Layout(), None, None
 
 
 def explain(asked: ByLayout, solved: Solved) -> Answer:
@@ -81,8 +105,8 @@ def explain(asked: ByLayout, solved: Solved) -> Answer:
         result,
         tables,
         phase_lines(run, worst, result),
-        warnings=schedule_cautions(run),
-        notes=verdict_notes(result, solved.device),
+        warnings=[*schedule_cautions(run), *beyond_the_model(run.bill, solved.inverse)],
+        notes=[*choice_notes(solved.choice), *verdict_notes(result, solved.device)],
         more_sources=[*FORMULA_SOURCES, *run.run.stack.sources],
     )
     return completed(answer, asked, format_cautions(solved.device, run.run.precision))
@@ -95,6 +119,7 @@ def result_of(solved: Solved, worst: Stage) -> dict[str, Any]:
     rows = [phase_row(one) for one in worst.phases]
     result = {
         "layout": run.layout.spelled(),
+        "simpler": [] if solved.choice is None else [{**one._asdict(), "layout": one.layout.spelled()} for one in solved.choice.simpler],
         "n_devices": int(run.layout.n_devices),
         "global_batch_size_seqs": run.global_batch_size_seqs,
         "peak_bytes": peak,
@@ -190,20 +215,39 @@ def parts_table(parts: dict[str, int]) -> Table:
     return Table("Parts of that stage", [Column("part", "part"), Column("value", "value", "own")], rows, detail=True)
 
 
+def choice_notes(choice: Choice | None) -> list[str]:
+    """The layout that was chosen, and by how much simpler ones do not fit."""
+    if choice is None:
+        return []
+    nearest = [choice.simpler[0], *choice.simpler[1:][-2:]] if choice.simpler else []  # the simplest, and those that lack least
+    lacks = "; ".join(f"{one.layout.spelled()} needs {show_bytes(one.lacks_bytes)} more" for one in nearest)
+    return [f"No {field('layout')}: using {choice.layout.spelled()}" + (f". {lacks}." if lacks else ", the simplest.")]
+
+
 def verdict_notes(result: dict[str, Any], device: Device | None) -> list[str]:
     """Where the peak is, and whether it fits."""
-    where = f"{NAMES[result['peak_phase']]}, on the {result['peak_stage']} pipeline stage"
+    stage = f", on the {result['peak_stage']} pipeline stage" if len(result["stages"]) > 1 else ""
+    where = f"{NAMES[result['peak_phase']]}{stage}"
     peak = show_bytes(result["peak_bytes"])
     notes = [f"Peak memory: {peak} per device, {where} ({counted(result['n_devices'], 'device')})."]
     if device is None:
         return notes
-    left = result["left_bytes"]
-    usable = f"{peak} of {show_bytes(int(USABLE_SHARE * device.capacity_bytes))} usable ({USABLE_SHARE:.0%} of {show_bytes(device.capacity_bytes)})"
+    left, most = result["left_bytes"], show_bytes(int(USABLE_SHARE * device.capacity_bytes))
+    usable = f"{peak} of {most} usable ({USABLE_SHARE:.0%} of {show_bytes(device.capacity_bytes)})"
     if result["fits"]:
         notes.append(f"Fits {device.shown}: {usable}, {show_bytes(left)} headroom.")
     else:
         notes.append(f"Does not fit {device.shown}: {usable}, {show_bytes(-left)} too much.")
     return notes
+
+
+def beyond_the_model(bill: Bill, inverse: Found | None) -> list[Caution]:
+    """A length that the device holds and the model does not take."""
+    most = bill.arch.max_seq_len
+    if inverse is None or most is None or inverse.quantity != "seq-len" or (inverse.value or 0) <= most:
+        return []
+    message = f"a device holds {inverse.value:,} tokens; the model takes sequences of at most {most:,}"
+    return [Caution("extrapolation", message, {"factor": (inverse.value or 0) / most})]
 
 
 def schedule_cautions(run: Setup) -> list[Caution]:

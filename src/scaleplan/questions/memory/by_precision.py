@@ -111,9 +111,10 @@ def explain(asked: ByPrecision, solved: Solved) -> Answer:
         for name, size in solved.served.items()
     ]
     devices = devices_that_hold(rows, served, stack.context_bytes, device)
+    kept = activations_of(solved)
     result = {
         "precisions": rows,
-        "activations": activations_of(solved),
+        "activations": kept,
         "optimizer_bytes": int(solved.usual.optimizer_bytes),
         "inference": served,
         "devices": devices,
@@ -122,7 +123,7 @@ def explain(asked: ByPrecision, solved: Solved) -> Answer:
         "memory",
         inputs_of(asked, **options._asdict()),
         result,
-        [precision_table(rows, options), activations_table(result["activations"]), serving_table(served), devices_table(devices, names)],
+        [precision_table(rows, options), activations_table(kept), serving_table(served), devices_table(devices, names)],
         [*precisions_lines(bill, names, solved), *served_lines(bill, served)],
         notes=notes_of(options, stack.context_bytes),
         more_sources=[*FORMULA_SOURCES, *stack.sources],
@@ -191,7 +192,7 @@ def precision_lines(name: str, one: OneDevice, key: str) -> Iterator[Line]:
     precision, row = formats.precision, row_of(name, one)
     whole = held.dense.plus(held.experts)
     weights, gradients = weights_term(whole, formats), gradients_term(whole, precision)
-    cited = {"sources": precision.sources}
+    cited: dict[str, Any] = {"sources": precision.sources}
     yield line(f"{key}.weights_bytes", f"{name}: weights", row["weights_bytes"], "bytes", weights.formula, **cited, **weights.inputs)
     formula = gradients.formula
     yield line(f"{key}.gradients_bytes", f"{name}: gradients", row["gradients_bytes"], "bytes", formula, **cited, **gradients.inputs)
@@ -202,7 +203,7 @@ def precision_lines(name: str, one: OneDevice, key: str) -> Iterator[Line]:
     yield estimate(f"{key}.total_bytes", f"{name}: total", row["total_bytes"], {f"{part}_bytes": row[f"{part}_bytes"] for part in PARTS})
 
 
-def estimate(key: str, label: str, value: int, parts: dict[str, int], sources: tuple[str, ...] = ()) -> Line:
+def estimate(key: str, label: str, value: int, parts: dict[str, Any], sources: tuple[str, ...] = ()) -> Line:
     """A sum that is as sure as an estimate."""
     return line(key, label, value, "bytes", " + ".join(parts), sources=sources, standing="estimate", **parts)
 

@@ -46,7 +46,8 @@ def over_ranks(term: Term, ranks: Any, kind: str = "") -> Term:
     """The term divided over the ranks of ZeRO; as it is on one."""
     if isinstance(ranks, int) and ranks == 1:
         return term
-    return Term(f"ceil(({term.formula}) / n_{kind}shards)", {**term.inputs, f"n_{kind}shards": ranks})
+    whole = f"({term.formula})" if " + " in term.formula else term.formula
+    return Term(f"ceil({whole} / n_{kind}shards)", {**term.inputs, f"n_{kind}shards": ranks})
 
 
 def together(*terms: Term) -> Term:
@@ -122,6 +123,6 @@ def served_line(bill: Bill, stored: Format, key: str, label: str, value: int) ->
     if not is_plain(stored):
         return line(key, label, value, "bytes", sources=sources)
     formula = "ceil(((n_params - n_quantised_params) * 16 + n_quantised_params * bits + n_groups * bits_per_group) / 8)"
-    inputs = {"n_params": bill.n_params(), "n_quantised_params": sum(quantised_params(bill)), "bits": stored.bits}
-    groups = {"n_groups": n_groups(bill, stored), "bits_per_group": stored.group_bits}
-    return line(key, label, value, "bytes", formula, sources=sources, **inputs, **groups)
+    inputs: dict[str, Any] = {"n_params": bill.n_params(), "n_quantised_params": sum(quantised_params(bill)), "bits": stored.bits}
+    inputs |= {"n_groups": n_groups(bill, stored), "bits_per_group": stored.group_bits}
+    return line(key, label, value, "bytes", formula, sources=sources, **inputs)

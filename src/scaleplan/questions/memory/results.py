@@ -143,11 +143,20 @@ class Percentiles(TypedDict):
     p90: float
 
 
+class Tried(TypedDict):
+    """A simpler layout that does not fit, and by how much."""
+
+    layout: str
+    peak_bytes: int
+    lacks_bytes: int
+
+
 class LayoutMemory(TypedDict):
     """Training under a layout; capacities and verdicts are null where no device is known."""
 
     kind: Literal["layout"]
     layout: str
+    simpler: list[Tried]
     n_devices: int
     global_batch_size_seqs: int
     peak_bytes: int
@@ -179,6 +188,7 @@ class ServingMemory(TypedDict):
     workspace_bytes: int
     context_bytes: int
     total_bytes: int
+    pass_width: int
     bits_per_weight: float
     cache_precision: str
     capacity_bytes: NotRequired[int]

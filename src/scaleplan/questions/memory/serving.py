@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.answer import Answer, Line, line, quantities
+from scaleplan.chain.default_layout import fewest_for_serving, serving_layout
 from scaleplan.chain.lengths import chosen_length
 from scaleplan.chain.memory import USUAL_STACK, layout_on, stack_named
-from scaleplan.chain.memory_inverse import Found, find_served
+from scaleplan.chain.memory_inverse import MOST_LAYERS, Found, with_layers
+from scaleplan.errors import NotSupported
 from scaleplan.machine.activations import Batch
 from scaleplan.machine.inverse import largest
 from scaleplan.machine.layout import Layout, check_layout, fixed_sizes
@@ -15,13 +17,15 @@ from scaleplan.machine.memory import USABLE_SHARE, fits
 from scaleplan.machine.recipe import PRECISIONS, cache_precision
 from scaleplan.machine.serving_formats import serving_format
 from scaleplan.machine.serving_memory import Serving as Served
-from scaleplan.machine.serving_memory import ServingMemory, serving_memory
+from scaleplan.machine.serving_memory import ServingMemory, pass_width, serving_memory
 from scaleplan.model.adapters import adapted_bill
+from scaleplan.model.bill import bill_of
 from scaleplan.model.items import Bill
 from scaleplan.model.mixers.attention import Attention
 from scaleplan.questions.memory.lines import group_lines, is_plain, served_line
 from scaleplan.questions.memory.setup import Device, completed, device_of, format_cautions, inputs_of, inverse_tables
 from scaleplan.units import counted, show_bytes
+from scaleplan.wording import field
 
 if TYPE_CHECKING:
     from scaleplan.questions.memory import Serving
@@ -50,27 +54,74 @@ def solve(asked: Serving) -> Solved:
     weights = serving_format(asked.precision or USUAL_FORMAT)
     batch = Batch(1 if asked.batch_size_seqs is None else asked.batch_size_seqs, length)
     served = Served(batch, weights, cache_precision(asked.cache_precision, weights), asked.cache_block_tokens or 1)
-    layout, device = layout_on(asked.layout, asked.n_devices), device_of(asked.hardware, asked.capacity)
-    check_layout(layout, fixed_sizes(bill.arch), int(layout.cp), 1, int(layout.dp))
-    context = stack_named(asked.stack or USUAL_STACK).context_bytes
+    context, device = stack_named(asked.stack or USUAL_STACK).context_bytes, device_of(asked.hardware, asked.capacity)
+    layout = placed(asked, bill, served, context, device)
     memory = serving_memory(bill, layout, served, context)
-    most: tuple[int | None, int | None] = (None, None)
-    inverse = None
-    if device is not None:
-        most = limits(bill, layout, served, context, device.capacity_bytes)
-        quantity = asked.largest or asked.fewest
-        inverse = find_served(quantity, bill, layout, served, context, device.capacity_bytes) if quantity else None
-    return Solved(bill, layout, served, memory, device, *most, inverse)
+    case = Solved(bill, layout, served, memory, device, None, None, None)
+    if device is None:
+        return case
+    most_seqs = largest(lambda n: holds(case, Batch(n, length)))
+    longest = within_model(bill, largest(lambda n: holds(case, Batch(batch.n_seqs, n))))
+    case = case._replace(max_batch_size_seqs=most_seqs, max_seq_len=longest)
+    return case._replace(inverse=answered(asked, case))
 
 
-def limits(bill: Bill, layout: Layout, served: Served, context: int, capacity: int) -> tuple[int | None, int | None]:
-    """The largest batch at this length, and the longest context of this batch, that still fit; None where none does, or any."""
+def placed(asked: Serving, bill: Bill, served: Served, context: int, device: Device | None) -> Layout:
+    """The layout that was given, checked; else the one that so many devices, or the fewest, are best used in."""
+    if asked.layout is None and device is not None and asked.fewest is not None:
+        found = fewest_for_serving(bill, served, device.capacity_bytes, context, device.n_per_node)
+        if found is None:
+            problem = f"no number of devices holds this model: one layer a stage on {device.shown} is too much"
+            raise NotSupported(problem, hint=f"a narrower {field('precision')}, or a larger device")
+        return found[1].layout
+    if asked.layout is None and device is not None and asked.n_devices is not None:
+        return serving_layout(bill, asked.n_devices, served, device.capacity_bytes, context, device.n_per_node).layout
+    layout = layout_on(asked.layout, asked.n_devices)
+    check_layout(layout, fixed_sizes(bill.arch), int(layout.cp), 1, int(layout.dp))
+    return layout
 
-    def holds(batch: Batch) -> bool:
-        return bool(fits(serving_memory(bill, layout, served._replace(batch=batch), context).total_bytes, capacity))
 
-    n_seqs, seq_len = served.batch.n_seqs, served.batch.seq_len
-    return largest(lambda n: holds(Batch(n, seq_len))), largest(lambda n: holds(Batch(n_seqs, n)))
+def holds(case: Solved, batch: Batch) -> bool:
+    """Whether a device holds another batch."""
+    memory = serving_memory(case.bill, case.layout, case.served._replace(batch=batch), int(case.memory.context_bytes))
+    return case.device is not None and bool(fits(memory.total_bytes, case.device.capacity_bytes))
+
+
+def within_model(bill: Bill, n_tokens: int | None) -> int | None:
+    """No longer than the sequences that the model takes."""
+    most = bill.arch.max_seq_len
+    return n_tokens if n_tokens is None or most is None else min(n_tokens, int(most))
+
+
+def answered(asked: Serving, case: Solved) -> Found | None:
+    """The answer of an inverse question, with the memory at the value that was found."""
+    quantity, batch, layout = asked.largest or asked.fewest, case.served.batch, case.layout
+    if quantity is None or case.device is None:
+        return None
+    if quantity == "n-layers":
+        return most_layers(case)
+    if quantity == "n-devices":
+        one = layout._replace(dp=1) if asked.layout is not None else layout  # copies of the model do not change what one device holds
+        fitting = holds(case, batch)
+        return Found(quantity, int(one.n_devices) if fitting else None, int(case.memory.total_bytes) if fitting else None)
+    value = case.max_seq_len if quantity == "seq-len" else case.max_batch_size_seqs
+    if value is None:
+        return Found(quantity, None, None)
+    found = Batch(batch.n_seqs, value) if quantity == "seq-len" else Batch(value, batch.seq_len)
+    memory = serving_memory(case.bill, layout, case.served._replace(batch=found), int(case.memory.context_bytes))
+    return Found(quantity, value, int(memory.total_bytes))
+
+
+def most_layers(case: Solved) -> Found:
+    """The most layers, all like the model's, with which a device holds it."""
+
+    def total(n_layers: int) -> int:
+        bill = bill_of(with_layers(case.bill.arch, n_layers))
+        return int(serving_memory(bill, case.layout, case.served, int(case.memory.context_bytes)).total_bytes)
+
+    capacity = 0 if case.device is None else case.device.capacity_bytes
+    value = largest(lambda n: bool(fits(total(n), capacity)), step=int(case.layout.pp), most=MOST_LAYERS)
+    return Found("n-layers", value, None if value is None else total(value))
 
 
 def explain(asked: Serving, solved: Solved) -> Answer:
@@ -87,7 +138,7 @@ def explain(asked: Serving, solved: Solved) -> Answer:
         result,
         [*inverse_tables(result.get("inverse")), quantities("Serving, one device", lines)],
         lines,
-        notes=[*notes, *(verdict_notes(result, device) if device is not None else [])],
+        notes=[*notes, *(verdict_notes(result, device, solved.bill.arch.max_seq_len) if device is not None else [])],
         more_sources=["ainslie2023", "scaling-book"],
     )
     return completed(answer, asked, format_cautions(device, PRECISIONS.get(served.weights.name)))
@@ -101,6 +152,7 @@ def result_of(solved: Solved) -> dict[str, Any]:
         "n_devices": int(solved.layout.n_devices),
         **{key: int(value) for key, value in memory._asdict().items()},
         "total_bytes": int(memory.total_bytes),
+        "pass_width": int(pass_width(solved.bill, solved.layout)),
         "bits_per_weight": solved.served.weights.bits_per_weight,
         "cache_precision": solved.served.cache.name,
     }
@@ -150,13 +202,13 @@ def per_token_line(solved: Solved) -> Line:
     key, label, value = "kv_cache_bytes_per_token", "KV cache of a token", int(solved.memory.kv_cache_bytes_per_token)
     blocks = [layer for layer in solved.bill.layers if layer.block is not None]
     mixer = blocks[0].block.mixer if len(blocks) == 1 and blocks[0].block is not None else None
-    plain = isinstance(mixer, Attention) and mixer.d_value == mixer.d_head and mixer.share_keys_values is None
+    plain = isinstance(mixer, Attention) and mixer.d_value == mixer.d_head and mixer.share_keys_values is None and caches_of(blocks[0])
     if not plain or not isinstance(mixer, Attention) or not is_whole(solved.layout) or blocks[0].block is None or blocks[0].block.cross:
         return line(key, label, value, "bytes", sources=("ainslie2023",))
-    inputs = {"n_layers": blocks[0].runs, "n_kv_heads": mixer.n_kv_heads, "d_head": mixer.d_head}
-    each = {"bytes_per_element": solved.served.cache.compute_bytes}
+    inputs: dict[str, Any] = {"n_layers": blocks[0].runs, "n_kv_heads": mixer.n_kv_heads, "d_head": mixer.d_head}
+    inputs |= {"bytes_per_element": solved.served.cache.compute_bytes}
     formula = "2 * n_layers * n_kv_heads * d_head * bytes_per_element"
-    return line(key, label, value, "bytes", formula, sources=("ainslie2023",), **inputs, **each)
+    return line(key, label, value, "bytes", formula, sources=("ainslie2023",), **inputs)
 
 
 def cache_line(solved: Solved) -> Line:
@@ -188,14 +240,26 @@ def has_states(bill: Bill) -> bool:
 
 def workspace_line(solved: Solved) -> Line:
     """The workspace of one pass over prompts."""
-    return line("workspace_bytes", "workspace of one pass", int(solved.memory.workspace_bytes), "bytes", standing="estimate")
+    served, arch = solved.served, solved.bill.arch
+    inputs: dict[str, Any] = {
+        "batch_size_seqs": served.batch.n_seqs,
+        "seq_len": served.batch.seq_len,
+        "prefill_tokens": served.prefill_tokens,
+    }
+    inputs |= {"pass_width": pass_width(solved.bill, solved.layout), "bytes_per_element": served.compute_bytes}
+    inputs |= {"n_vocab": arch.n_vocab, "tp": solved.layout.tp}
+    tokens = "min(batch_size_seqs * seq_len, prefill_tokens)"
+    formula = f"{tokens} * pass_width * bytes_per_element + 4 * batch_size_seqs * ceil(n_vocab / tp)"
+    value = int(solved.memory.workspace_bytes)
+    return line("workspace_bytes", "workspace of one pass", value, "bytes", formula, standing="estimate", **inputs)
 
 
-def verdict_notes(result: dict[str, Any], device: Device) -> list[str]:
+def verdict_notes(result: dict[str, Any], device: Device, max_seq_len: Any) -> list[str]:
     """Whether it fits, and how much more would."""
     total, usable = show_bytes(result["total_bytes"]), show_bytes(int(USABLE_SHARE * device.capacity_bytes))
     if not result["fits"]:
         return [f"Does not fit {device.shown}: {total} of {usable} usable ({USABLE_SHARE:.0%} of {show_bytes(device.capacity_bytes)})."]
     batch, length = result["max_batch_size_seqs"], result["max_seq_len"]
     many, long = ("any" if batch is None else f"{batch:,}"), ("any" if length is None else f"{length:,} tokens")
-    return [f"Fits {device.shown}. Largest batch at this length: {many}. Longest context at this batch size: {long}."]
+    limit = " (model limit)" if length is not None and length == max_seq_len else ""
+    return [f"Fits {device.shown}. Largest batch at this length: {many}. Longest context at this batch size: {long}{limit}."]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from scaleplan import library
 from scaleplan.answer import Answer, Caution, Column, Table
+from scaleplan.chain.default_layout import USUAL_NODE
 from scaleplan.chain.lengths import chosen_length, length_cautions
 from scaleplan.chain.memory import USUAL_OPTIMIZER, USUAL_PRECISION, USUAL_STACK, Wishes, capacity_of, format_missing
 from scaleplan.machine.recipe import Precision
@@ -29,6 +30,11 @@ class Device(NamedTuple):
     def shown(self) -> str:
         """What an answer calls it."""
         return self.name or f"a device with {show_bytes(self.capacity_bytes)}"
+
+    @property
+    def n_per_node(self) -> int:
+        """Devices of one node; 8 where the device's preset does not say."""
+        return int(self.data.get("intranode", {}).get("n_devices_per_node", USUAL_NODE))
 
 
 def device_of(hardware: str | None, capacity: float | None) -> Device | None:
