@@ -115,6 +115,29 @@ def flops(
 ) -> Answer:
     """How much compute to train and to serve, 6N and 2N beside the exact count?"""
 
+def optimal(
+    *,
+    compute: int | float | str | None = None,
+    n_params: int | float | str | None = None,
+    tokens: int | float | str | None = None,
+    loss: int | float | str | None = None,
+    law: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
+    n_kind: Literal["total", "non-embedding", "both"] | None = None,
+    unique_tokens: int | float | str | None = None,
+    inference_tokens: int | float | str | None = None,
+    tokens_per_param: int | float | str | None = None,
+    where: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
+    loss_change: int | float | str | None = None,
+    precision: str | PathLike[str] | None = None,
+    bytes_per_token: int | float | str | None = None,
+    exact_flops: bool | None = None,
+    like: Literal["llama", "gpt", "moe"] | None = None,
+    seq_len: int | float | str | None = None,
+    n_experts: int | float | str | None = None,
+    n_experts_per_token: int | float | str | None = None,
+) -> Answer:
+    """How large a model on how many tokens, and what loss, by each scaling law?"""
+
 def batch(
     *,
     loss: int | float | str | None = None,

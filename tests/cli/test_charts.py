@@ -7,10 +7,10 @@ import pytest
 from scaleplan.answer import Chart
 from scaleplan.chain import catalogue
 from scaleplan.chain.optimum import advise
-from scaleplan.cli.optimal_charts import charts_of
 from scaleplan.laws.allocation import Question
 from scaleplan.laws.batch import Tradeoff
 from scaleplan.questions.batch.charts import pareto_chart
+from scaleplan.questions.optimal.charts import charts_of
 
 
 def charts(question: Question, *laws: str) -> list[Chart]:

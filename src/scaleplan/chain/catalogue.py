@@ -7,12 +7,12 @@ experts, few bits, ..., and `aliases` the names that people use. Those of the bu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from scaleplan import library
-from scaleplan.errors import NotSupported, ScaleplanError, UnknownName
+from scaleplan.errors import InputError, NotSupported, ScaleplanError, UnknownName
 from scaleplan.laws.law import Law, TopicUnknown, law_of
 from scaleplan.laws.power import Power
 from scaleplan.wording import field, question
@@ -159,3 +159,25 @@ def with_hint(error: ScaleplanError) -> ScaleplanError:
     if isinstance(error, TopicUnknown) and error.hint is None and knowing(error.topic):
         error.hint = f"{field('law')} {first_knowing(error.topic)} does"
     return error
+
+
+T = TypeVar("T")
+
+
+def ask_each(names: Sequence[str], required: set[str], answer: Callable[[Law], T]) -> tuple[list[T], dict[str, ScaleplanError]]:
+    """What each law answers, and by name why others have none.
+
+    required  laws that were asked for by name: they must answer; if none of the others does either, the first reason is raised
+    """
+    answers: list[T] = []
+    unanswered: dict[str, ScaleplanError] = {}
+    for law in load_laws(names):
+        try:
+            answers.append(answer(law))
+        except (NotSupported, InputError) as error:
+            if law.name in required:
+                raise with_hint(error) from None
+            unanswered[law.name] = error
+    if not answers:
+        raise next((error for error in unanswered.values() if isinstance(error, InputError)), next(iter(unanswered.values())))
+    return answers, unanswered

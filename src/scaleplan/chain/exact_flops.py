@@ -31,6 +31,7 @@ from scaleplan.model.flops import count_flops
 from scaleplan.model.params import count_params
 from scaleplan.model.shape import arch_of_shape
 from scaleplan.model.synthesis import ASPECT, D_HEAD, STYLES, widths
+from scaleplan.numeric import maximum
 from scaleplan.wording import field
 
 UNIT_HEADS = 16  # the width that is counted first; its double and triple have as many key and value heads
@@ -168,7 +169,7 @@ def advise_exactly(
     return advice._replace(
         law=counted._replace(draws=()),
         excess=excess(Counted(yardstick.additive, rules[yardstick.n_kind]), rules[yardstick.n_kind], rule, run.n_params, run.n_tokens),
-        epochs=max(run.n_tokens / question.unique_tokens, 1.0) if question.unique_tokens else None,
+        epochs=maximum(run.n_tokens / question.unique_tokens, 1.0) if question.unique_tokens is not None else None,
         flops_per_token=rule.flops_per_token(run.n_params),
     )
 
@@ -192,7 +193,7 @@ def excess(best: Counted, yard: SizeRule, rule: SizeRule, n_params: Any, n_token
     width = rule.width(n_params)
     loss, flops = best.loss(yard.params.at(width), n_tokens), rule.flops.at(width) * n_tokens
     needed = rising_root(lambda budget: loss - best.least_loss(budget))
-    return Excess(loss, max(loss - best.least_loss(flops), 0.0), max(1 - needed / flops, 0.0))
+    return Excess(loss, maximum(loss - best.least_loss(flops), 0.0), maximum(1 - needed / flops, 0.0), flops, needed)
 
 
 def relative_to_six_n(advice: Advice) -> Any:

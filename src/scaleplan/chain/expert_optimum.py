@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from scaleplan.chain import catalogue
 from scaleplan.chain.optimum import Beyond, beyond
-from scaleplan.errors import InputError, NotSupported, ScaleplanError
+from scaleplan.errors import ScaleplanError
 from scaleplan.laws.allocation import Question, Run, allocate
 from scaleplan.laws.convention import TOTAL
 from scaleplan.laws.law import Law
@@ -49,17 +49,6 @@ def advise_experts(law: Law, question: Question, mixture: Mixture) -> ExpertAdvi
 
 
 def ask_experts(names: Sequence[str], question: Question, mixture: Mixture) -> tuple[list[ExpertAdvice], dict[str, ScaleplanError]]:
-    """The answers, and by name why others have none; without names, the laws that know experts. A law asked for by name must answer."""
-    wanted = catalogue.asked_by_name(names)
-    advices: list[ExpertAdvice] = []
-    silent: dict[str, ScaleplanError] = {}
-    for law in catalogue.load_laws(names or catalogue.knowing("experts")):
-        try:
-            advices.append(advise_experts(law, question, mixture))
-        except (NotSupported, InputError) as error:
-            if law.name in wanted:
-                raise catalogue.with_hint(error) from None
-            silent[law.name] = error
-    if not advices:
-        raise next(iter(silent.values()))
-    return advices, silent
+    """The answers, and by name why others have none; without names, the laws that know experts."""
+    laws = names or catalogue.knowing("experts")
+    return catalogue.ask_each(laws, catalogue.asked_by_name(names), lambda law: advise_experts(law, question, mixture))

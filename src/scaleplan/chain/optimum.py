@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from scaleplan.answer import Interval
 from scaleplan.chain import catalogue
 from scaleplan.chain.uncertainty import interval
+from scaleplan.errors import ScaleplanError
 from scaleplan.laws.allocation import LossKind, Question, Run, allocate, allocate_draws, dataset_loss, loss_kind
 from scaleplan.laws.batch import StepLoss
 from scaleplan.laws.convention import TOTAL, converted_params, training_flops
@@ -15,7 +16,7 @@ from scaleplan.laws.efficient import efficient_frontier
 from scaleplan.laws.forms import Additive, KaplanLoss
 from scaleplan.laws.law import Law, TopicUnknown, value_of
 from scaleplan.laws.power import Power
-from scaleplan.numeric import is_number
+from scaleplan.numeric import is_number, maximum
 
 NOTHING = 1e-9  # relative: what is as narrow as this is fixed by the bounds
 
@@ -84,11 +85,15 @@ class Excess(NamedTuple):
     loss_nats          its loss by that law
     above_best_nats    how much above the best loss of as much compute
     wasted_fraction    share of the compute without which the best run would reach the same loss
+    spent_flops        its compute as that law counts it
+    needed_flops       what the best run of the same loss takes
     """
 
-    loss_nats: float
-    above_best_nats: float
-    wasted_fraction: float
+    loss_nats: Any
+    above_best_nats: Any
+    wasted_fraction: Any
+    spent_flops: Any
+    needed_flops: Any
 
 
 class Penalty(NamedTuple):
@@ -137,7 +142,7 @@ class Beyond(NamedTuple):
 
 def constrained(question: Question) -> bool:
     """Whether more than a budget is asked, so that the optimum is not that of the plain law."""
-    return bool(question.unique_tokens or question.inference_tokens or question.bounds)
+    return any(limit is not None for limit in (question.unique_tokens, question.inference_tokens, question.bounds))
 
 
 def advise(law: Law, question: Question, yardstick: Law, critical_batch: Power, kind: str | None = None) -> Advice:
@@ -163,9 +168,9 @@ def advise(law: Law, question: Question, yardstick: Law, critical_batch: Power, 
         n_params=converted_params(run.n_params, law.n_kind, kind),
         n_params_kind=kind,
         critical_batch=batch,
-        n_steps=run.n_tokens / batch if batch else None,
+        n_steps=run.n_tokens / batch if batch is not None else None,
         excess=excess(yardstick, total, run.n_tokens),
-        epochs=max(run.n_tokens / question.unique_tokens, 1.0) if question.unique_tokens else None,
+        epochs=maximum(run.n_tokens / question.unique_tokens, 1.0) if question.unique_tokens is not None else None,
         rules=rules,
         intervals=intervals(law, question, critical_batch, kind),
         beyond=beyond(law.limits, run),
@@ -177,18 +182,43 @@ def advise(law: Law, question: Question, yardstick: Law, critical_batch: Power, 
     )
 
 
+def ask_laws(
+    names: Sequence[str], question: Question, kind: str | None = None, precision: str | None = None, adviser: Adviser | None = None
+) -> tuple[list[Advice], dict[str, ScaleplanError]]:
+    """The answers of laws, and by name why others have none; without names those that are shown by default, or that know repetition.
+
+    kind       the kind of N that is given and shown; None: each law's own
+    precision  the number format of training; None: that of each law's runs
+    adviser    what answers for one law; None: `advise`
+    """
+    ask, yardstick, critical_batch = adviser or advise, catalogue.load_law(catalogue.recommended()), catalogue.critical_batch()
+
+    def answer(law: Law) -> Advice:
+        if precision:
+            from scaleplan.chain.few_bits import in_precision
+
+            law = in_precision(law, precision)
+        return ask(law, question, yardstick, critical_batch, kind)
+
+    usual = catalogue.default_laws() if question.unique_tokens is None else catalogue.knowing("repetition")
+    wanted = list(names or usual)
+    if catalogue.EVERY in wanted:  # of the whole catalogue those that divide a budget
+        wanted = [law.name for law in catalogue.load_laws(wanted) if law.frontier is not None]
+    return catalogue.ask_each(wanted, catalogue.asked_by_name(names), answer)
+
+
 def batch_at(critical_batch: Power, loss_nats: Any) -> Any:
     """B_crit, where the loss is known."""
     return critical_batch.at(loss_nats=loss_nats) if loss_nats is not None else None
 
 
-def excess(yardstick: Law, n_params: float, n_tokens: float) -> Excess:
+def excess(yardstick: Law, n_params: Any, n_tokens: Any) -> Excess:
     """N (total) on D, held against the best use of as much compute by the yardstick law."""
     law, flops = yardstick.additive, training_flops(n_params, n_tokens)
     loss = law.loss(n_params, n_tokens)
     best = law.params_at_loss(loss)
     needed = training_flops(best, law.tokens_at_params(best))
-    return Excess(loss, max(loss - law.least_loss(flops), 0.0), max(1 - needed / flops, 0.0))
+    return Excess(loss, maximum(loss - law.least_loss(flops), 0.0), maximum(1 - needed / flops, 0.0), flops, needed)
 
 
 def penalty(law: Law, run: Run) -> Penalty | None:
@@ -200,7 +230,7 @@ def penalty(law: Law, run: Run) -> Penalty | None:
         return None
     n = law.loss.params_at_loss(run.loss_nats)
     d = law.loss.tokens_at_params(n)
-    above = max(run.loss_nats - law.loss.least_loss(run.compute_flops), 0.0)
+    above = maximum(run.loss_nats - law.loss.least_loss(run.compute_flops), 0.0)
     return Penalty(n, d, above, run.compute_flops / training_flops(n, d))
 
 
@@ -213,7 +243,7 @@ def penalty_along_steps(along: StepLoss, critical_batch: Power, run: Run) -> Pen
     n = along.params_at_loss(run.loss_nats)
     d = 2 * critical_batch.at(loss_nats=run.loss_nats) * along.min_steps(n, run.loss_nats)
     best = efficient_frontier(along, critical_batch).loss(run.compute_flops / 2)  # half of what is spent at the critical batch
-    return Penalty(n, d, max(run.loss_nats - best, 0.0), along.compute_of_size(run.n_params / n))
+    return Penalty(n, d, maximum(run.loss_nats - best, 0.0), along.compute_of_size(run.n_params / n))
 
 
 def shortfall(law: Law, run: Run) -> Shortfall | None:
@@ -222,7 +252,7 @@ def shortfall(law: Law, run: Run) -> Shortfall | None:
     if not isinstance(bound, Power) or not isinstance(law.loss, KaplanLoss):
         return None
     needed = bound.at(n_params=run.n_params)
-    if run.n_tokens >= needed:
+    if not is_number(run.n_tokens, needed) or run.n_tokens >= needed:
         return None
     over = law.loss.overfit(run.n_params, run.n_tokens)
     return Shortfall(needed, over, law.loss.loss(run.n_params, run.n_tokens) * over / (1 + over))
@@ -264,8 +294,13 @@ def intervals(law: Law, question: Question, critical_batch: Power, kind: str) ->
     found = {name: interval(map(measure, runs)) for name, measure in open_quantities.items() if name not in fixed}
     kept = {name: points for name, points in found.items() if points}
     if question.bounds is not None:
-        kept = {name: points for name, points in kept.items() if points.p90 - points.p10 > NOTHING * abs(points.p50)}
+        kept = {name: points for name, points in kept.items() if is_open(points)}
     return kept or None
+
+
+def is_open(points: Interval) -> bool:
+    """Whether an interval is wider than nothing; those of arrays are kept."""
+    return not is_number(*points) or points.p90 - points.p10 > NOTHING * abs(points.p50)
 
 
 def known(question: Question) -> set[str]:
@@ -294,13 +329,14 @@ def beyond(limits: Mapping[str, float], run: object) -> list[Beyond]:
 
 
 class Growth(NamedTuple):
-    """By how much things grow when compute grows tenfold."""
+    """By how much things grow when compute grows tenfold, and the loss there."""
 
     law: Law
-    n_params: float
-    n_tokens: float
-    critical_batch: float | None
-    n_steps: float | None
+    n_params: Any
+    n_tokens: Any
+    critical_batch: Any
+    n_steps: Any
+    loss_nats: Any
 
 
 def growth(advice: Advice, critical_batch: Power) -> Growth:
@@ -311,4 +347,9 @@ def growth(advice: Advice, critical_batch: Power) -> Growth:
     if law.in_nats and here.loss_nats is not None and tenfold.loss_nats is not None:
         batch = critical_batch.at(loss_nats=tenfold.loss_nats) / critical_batch.at(loss_nats=here.loss_nats)
         steps = tenfold.n_tokens / here.n_tokens / batch
-    return Growth(law, tenfold.n_params / here.n_params, tenfold.n_tokens / here.n_tokens, batch, steps)
+    return Growth(law, tenfold.n_params / here.n_params, tenfold.n_tokens / here.n_tokens, batch, steps, tenfold.loss_nats)
+
+
+def at_the_optimum(question: Question) -> bool:
+    """Whether the runs lie on the frontiers of their laws, so that one can follow them to more compute."""
+    return len(question.fixed()) == 1 and not constrained(question)

@@ -106,7 +106,7 @@ def check_guessing(law: Law, loss_nats: Any) -> None:
 
 def check_serving(question: Question) -> None:
     """Refuse a budget that serving alone exceeds."""
-    if question.inference_tokens and question.n_params is not None and question.compute_flops is not None:
+    if is_number(question.inference_tokens, question.n_params, question.compute_flops):
         serving = inference_flops(question.n_params, question.inference_tokens)
         if not serving < question.compute_flops:
             raise InputError(
@@ -127,7 +127,7 @@ def unchecked(law: Law, question: Question) -> Run:
     """What the formulas of a law give."""
     frontier = frontier_for(law, question)
     if question.loss_nats is not None:
-        check_reach(law, frontier, question.loss_nats)
+        check_reach(law, frontier, question)
     n, d = locator(question)(within(frontier, question))
     if isinstance(frontier, Frontier) or (len(question.fixed()) == 1 and question.bounds is None):
         return Run(n, d, frontier.loss(n, d))
@@ -139,10 +139,10 @@ def unchecked(law: Law, question: Question) -> Run:
 def allocate_draws(law: Law, question: Question) -> list[Run]:
     """The same question to each draw of the law; draws that cannot reach a loss are left out."""
     draws: Sequence[Additive] = law.draws
-    if question.loss_nats is not None:
+    if is_number(question.loss_nats):
         draws = [draw for draw in draws if draw.e_nats < question.loss_nats]
     frontiers: Sequence[Frontier] = draws
-    if question.inference_tokens:
+    if question.inference_tokens is not None:
         from scaleplan.laws.inference import Served
 
         frontiers = [Served(draw, question.inference_tokens) for draw in draws]
@@ -160,7 +160,7 @@ def allocate_draws(law: Law, question: Question) -> list[Run]:
 def frontier_for(law: Law, question: Question) -> Frontier | PowerFrontier:
     """The frontier of a law under the constraints of a question."""
     base = frontier_of_repetition(law, question) if question.unique_tokens is not None else None
-    if question.inference_tokens:
+    if question.inference_tokens is not None:
         from scaleplan.laws.inference import Served
 
         return Served(base or law.additive, question.inference_tokens)
@@ -246,21 +246,21 @@ def loss_kind(law: Law, question: Question) -> LossKind | None:
     if question.unique_tokens is not None:
         return "repeated"
     free = len(question.fixed()) == 1 and question.bounds is None
-    if isinstance(law.frontier, PowerFrontier) and not question.inference_tokens:
+    if isinstance(law.frontier, PowerFrontier) and question.inference_tokens is None:
         return "frontier" if free else None if question.bounds is not None else "one-pass"
     return "one-pass"
 
 
-def check_reach(law: Law, frontier: Frontier | PowerFrontier, loss_nats: Any) -> None:
+def check_reach(law: Law, frontier: Frontier | PowerFrontier, question: Question) -> None:
     """Refuse a loss that no budget reaches under this law, and name the limit."""
     if isinstance(frontier, PowerFrontier):
         if frontier.loss_of_compute is None:
             others = fields("compute", "n_params", "tokens", joined=", ")
             raise NotSupported(f"`{law.name}` says nothing of the loss", hint=f"fix one of {others}, or ask another law")
         return
-    limit = lowest_loss(frontier, law)
-    if not loss_nats > limit:
-        reason = "" if isinstance(frontier, Additive) else "under these constraints "
+    limit, loss_nats = lowest_loss(frontier, law), question.loss_nats
+    if is_number(loss_nats, limit) and not loss_nats > limit:
+        reason = "" if question.unique_tokens is None else f"with these {field('unique_tokens')} "
         raise InputError(
             f"no budget reaches a loss of {loss_nats} nats under `{law.name}`: {reason}it stays above {limit:.6g}",
             hint=f"the nearest that can be reached lies just above {limit:.6g} nats",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from math import nan
 from typing import Any, NamedTuple
 
 from scaleplan.laws.forms import Additive
+from scaleplan.numeric import is_number, where
 
 
 class Change(NamedTuple):
@@ -44,6 +46,9 @@ def change_of(law: Additive, n_params: Any, n_tokens: Any, relative: float) -> C
     )
 
 
-def shrunk(term: float, more: float, power: float) -> float | None:
-    """The factor on what a term falls with, for the term to change by `more`; None where it would have to vanish."""
-    return (term / (term + more)) ** power if term + more > 0 else None
+def shrunk(term: Any, more: Any, power: Any) -> Any:
+    """The factor on what a term falls with, for the term to change by `more`; None where it would have to vanish, NaN in arrays."""
+    if is_number(term, more):
+        return (term / (term + more)) ** power if term + more > 0 else None
+    left = where(term + more > 0, term + more, nan)
+    return (term / left) ** power

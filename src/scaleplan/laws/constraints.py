@@ -13,7 +13,7 @@ from scaleplan.errors import InputError, NotSupported, UnknownName
 from scaleplan.laws.convention import FLOPS_PER_PARAM_TOKEN
 from scaleplan.laws.forms import Additive, Frontier
 from scaleplan.laws.search import LARGEST, SMALLEST, rising_root
-from scaleplan.numeric import maximum, minimum
+from scaleplan.numeric import is_number, maximum, minimum, where
 from scaleplan.wording import field
 
 BOUNDED = ("n_params", "n_tokens", "tokens_per_param")
@@ -88,6 +88,8 @@ class Bounded(_BoundedConstants, Frontier):
 def params_of(law: Additive, loss_nats: Any, n_tokens: Any) -> Any:
     """The N that reaches a loss on D tokens; where D is too little for any N, more than there is."""
     left = loss_nats - law.e_nats - law.b / n_tokens**law.beta
+    if not is_number(left):
+        return where(left > 0, (law.a / where(left > 0, left, 1)) ** (1 / law.alpha), LARGEST)
     if left <= 0:
         return LARGEST
     return (law.a / left) ** (1 / law.alpha)
@@ -95,7 +97,7 @@ def params_of(law: Additive, loss_nats: Any, n_tokens: Any) -> Any:
 
 def between(value: Any, low: Any, high: Any) -> Any:
     """The value moved between two bounds; refused where they cross."""
-    if low > high * (1 + 1e-12):
+    if is_number(low, high) and low > high * (1 + 1e-12):
         raise InputError("nothing keeps to all the bounds at once", hint=f"they ask for N of at least {low:.4g} and at most {high:.4g}")
     return minimum(maximum(value, low), high)
 

@@ -103,7 +103,8 @@ def at_granularity(loss: FineGrainedExperts, law: Law, mixture: Mixture, to_tota
     fitted = law.data["loss"]["n_experts"]
     if abs(mixture.expansion / fitted - 1) > SAME_RATIO:
         raise NotSupported(
-            f"`{law.name}` knows E / K = {fitted} alone", hint=f"it answers {field('n_experts')} {fitted * mixture.n_experts_per_token}"
+            f"`{law.name}` was fitted at E / K = {fitted} only",
+            hint=f"it answers {field('n_experts')} {fitted * mixture.n_experts_per_token}",
         )
     at = loss.at(mixture.n_experts_per_token)
     return at._replace(a=at.a / to_total**at.alpha)

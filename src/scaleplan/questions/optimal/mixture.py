@@ -1,56 +1,61 @@
-"""`scaleplan optimal --n-experts E --n-experts-per-token K`: active size, total size and tokens of a mixture of experts."""
+"""A mixture of experts: active size, total size and tokens, by the laws that know experts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.answer import Answer, Caution, Column, Line, Table
 from scaleplan.chain.expert_optimum import ExpertAdvice, ask_experts
-from scaleplan.cli.optimal_answer import cautions, extrapolations, inputs_of, silences, stock
-from scaleplan.cli.optimal_lines import LABELS, UNITS
-from scaleplan.errors import InputError, NotSupported, UsageError
+from scaleplan.errors import ScaleplanError
 from scaleplan.laws.allocation import Question
 from scaleplan.laws.forms import Additive
 from scaleplan.laws.mixture import Mixture, TwoTerms
+from scaleplan.questions.about_laws import LABELS, UNITS, cautions_of, extrapolation
+from scaleplan.questions.optimal.budget import inputs_of, question_of
+from scaleplan.questions.optimal.warnings import silences, stock
+
+if TYPE_CHECKING:
+    from scaleplan.questions.optimal import OfMixture
 
 
-def experts_answer(
-    question: Question, n_experts: int | None, n_experts_per_token: int | None, names: Sequence[str], others: Mapping[str, Any]
-) -> Answer:
-    """Everything about one mixture.
+class Solved(NamedTuple):
+    """The answers of the laws, and why others have none."""
 
-    names   laws asked for; none: those that know experts
-    others  flags whose question no law answers for a mixture, and what was given for them
-    """
-    mixture = mixture_of(n_experts, n_experts_per_token)
-    unanswered = {**others, "--unique-tokens": question.unique_tokens, "--inference-tokens": question.inference_tokens}
-    for flag, value in unanswered.items():
-        if value is not None:
-            raise NotSupported(f"{flag} does not go with --n-experts: no law here knows both", hint="leave out one of them")
-    advices, silent = ask_experts(names, question, mixture)
+    question: Question
+    mixture: Mixture
+    advices: Sequence[ExpertAdvice]
+    unanswered: Mapping[str, ScaleplanError]
+
+
+def solve(asked: OfMixture) -> Solved:
+    """What each law that knows experts says; the budget may be an array."""
+    question, mixture = question_of(asked), Mixture(asked.n_experts, asked.n_experts_per_token)
+    return Solved(question, mixture, *ask_experts(asked.law, question, mixture))
+
+
+def explain(asked: OfMixture, solved: Solved) -> Answer:  # noqa: ARG001 - every shape is explained from what was asked and solved
+    """The laws side by side."""
+    question, mixture, advices = solved.question, solved.mixture, solved.advices
     rows = [row_of(advice, mixture, question) for advice in advices]
     return Answer(
         "optimal",
-        inputs=inputs_of(question) | mixture._asdict() | {"law": [advice.law.name for advice in advices]},
-        result={"laws": rows, "recommended": None},
-        tables=[table_of(rows, question)],
-        lines=[line for advice in advices for line in lines_of(advice, mixture, question)],
-        warnings=[standing(advices), *extrapolations(advices), *stock(advices), *cautions(advices)],
-        notes=[*remarks(advices, mixture), *silences(silent)],
+        inputs_of(question) | mixture._asdict() | {"law": [advice.law.name for advice in advices]},
+        {"laws": rows, "recommended": None},
+        [table_of(rows, question)],
+        [line for advice in advices for line in lines_of(advice, mixture, question)],
+        warnings=list(warnings_of(advices)),
+        notes=[*remarks(advices, mixture), *silences(solved.unanswered)],
     )
 
 
-def mixture_of(n_experts: int | None, n_experts_per_token: int | None) -> Mixture:
-    """Both counts, or a refusal."""
-    if n_experts is None or n_experts_per_token is None:
-        missing = "--n-experts" if n_experts is None else "--n-experts-per-token"
-        raise UsageError(f"{missing} is missing", hint="give both: --n-experts 8 --n-experts-per-token 2")
-    if n_experts_per_token > n_experts:
-        raise InputError(
-            f"--n-experts-per-token `{n_experts_per_token}` is more than --n-experts `{n_experts}`", hint=f"give at most {n_experts}"
-        )
-    return Mixture(n_experts, n_experts_per_token)
+def warnings_of(advices: Sequence[ExpertAdvice]) -> Iterator[Caution]:
+    """What to be careful of."""
+    yield standing(advices)
+    for advice in advices:
+        yield from extrapolation(advice.law.name, advice.beyond)
+    yield from stock([(advice.law.name, advice.run.n_tokens) for advice in advices])
+    yield from cautions_of(advice.law for advice in advices)
 
 
 def row_of(advice: ExpertAdvice, mixture: Mixture, question: Question) -> dict[str, Any]:
@@ -119,7 +124,7 @@ def standing(advices: Sequence[ExpertAdvice]) -> Caution:
     second_hand = [advice.law.name for advice in advices if advice.law.standing == "second-hand"]
     message = "laws of experts were fitted on other data, tokens and recipes: do not compare their losses"
     if second_hand:
-        message += f"; the constants of {', '.join(second_hand)} were read second hand"
+        message += f"; the constants of {', '.join(second_hand)} are from a secondary source"
     return Caution("estimate", message, {"laws": [advice.law.name for advice in advices], "second_hand": second_hand})
 
 

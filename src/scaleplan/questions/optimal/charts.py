@@ -1,4 +1,4 @@
-"""The charts of `scaleplan optimal`: the loss along one budget, and N and D from a hundredth of it to a hundred times as much."""
+"""The charts of `optimal`: the loss along one budget, and N and D from a hundredth of it to a hundred times as much."""
 
 from __future__ import annotations
 

@@ -75,20 +75,20 @@ def test_laws_without_experts_are_silent_by_name(run):
     assert "kaplan2020" in said
     assert "does not know experts" in said
     assert "clark2022-s-base: was fitted on one amount of data" in said
-    assert "krajewski2024: knows E / K = 64 alone" in said
+    assert "krajewski2024: was fitted at E / K = 64 only" in said
 
 
 @pytest.mark.parametrize(
     ("asked", "reason", "hint"),
     [
-        (("--n-experts", "8"), "--n-experts-per-token is missing", "give both"),
-        (("--n-experts-per-token", "2"), "--n-experts is missing", "give both"),
+        (("--n-experts", "8"), "--n-experts needs --n-experts-per-token", "add --n-experts-per-token"),
+        (("--n-experts-per-token", "2"), "--n-experts-per-token needs --n-experts", "add --n-experts"),
         (("--n-experts", "2", "--n-experts-per-token", "8"), "`8` is more than --n-experts `2`", "at most 2"),
         ((*EIGHT, "--law", "kaplan2020"), "`kaplan2020` does not know experts", JOINT),
         ((*EIGHT, "--law", "ludziejewski2025"), "`ludziejewski2025` has signs", JOINT),
-        ((*EIGHT, "--law", "krajewski2024"), "E / K = 64 alone", "--n-experts 64"),
-        ((*EIGHT, "--unique-tokens", "1B"), "--unique-tokens does not go with --n-experts", "leave out"),
-        ((*EIGHT, "--n-kind", "total"), "--n-kind does not go with --n-experts", "leave out"),
+        ((*EIGHT, "--law", "krajewski2024"), "E / K = 64 only", "--n-experts 64"),
+        ((*EIGHT, "--unique-tokens", "1B"), "--unique-tokens does not apply to a mixture of experts", "a dense model"),
+        ((*EIGHT, "--n-kind", "total"), "--n-kind does not apply to a mixture of experts, which --n-experts asks for", "a dense model"),
         (("--n-experts", "0", "--n-experts-per-token", "1"), "--n-experts", ""),
     ],
 )

@@ -115,9 +115,9 @@ def test_the_interval_holds_the_answer(ask):
 
 
 def test_a_law_without_a_loss_is_named(run):
-    """kaplan2020 and the first two of hoffmann2022 only print an optimum: listed without an answer, refused when asked by name."""
+    """kaplan2020 and the first two of hoffmann2022 only print an optimum: skipped, refused when asked by name."""
     outcome = run("optimal", "--compute", "1e21", "--exact-flops")
-    assert "No answer from kaplan2020, hoffmann2022-1, hoffmann2022-2: " in outcome.stdout
+    assert "Skipped kaplan2020, hoffmann2022-1, hoffmann2022-2: " in outcome.stdout
     asked = run("optimal", "--compute", "1e21", "--exact-flops", "--law", "hoffmann2022-1")
     assert (asked.code, asked.stdout) == (2, "")
     assert "`hoffmann2022-1` has no loss" in asked.stderr
