@@ -34,7 +34,7 @@ def solve(asked: OfMixture) -> Solved:
     return Solved(question, mixture, *ask_experts(asked.law, question, mixture))
 
 
-def explain(asked: OfMixture, solved: Solved) -> Answer:  # noqa: ARG001 - every shape is explained from what was asked and solved
+def explain(asked: OfMixture, solved: Solved) -> Answer:
     """The laws side by side."""
     question, mixture, advices = solved.question, solved.mixture, solved.advices
     rows = [row_of(advice, mixture, question) for advice in advices]
