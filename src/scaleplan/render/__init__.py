@@ -27,11 +27,11 @@ class Style(NamedTuple):
 
 FORMATS = {
     "table": ("scaleplan.render.table", "as_table"),
-    "plain": ("scaleplan.render.table", "as_plain"),
-    "md": ("scaleplan.render.table", "as_markdown"),
+    "plain": ("scaleplan.render.plain", "as_plain"),
+    "md": ("scaleplan.render.plain", "as_markdown"),
     "csv": ("scaleplan.render.csv", "as_csv"),
     "json": ("scaleplan.render.json", "as_json"),
-    "text": ("scaleplan.render.table", "as_plain"),
+    "text": ("scaleplan.render.plain", "as_plain"),
     "html": ("scaleplan.render.html", "as_html_text"),
     "junit": ("scaleplan.render.junit", "as_junit"),
     "github": ("scaleplan.render.github", "as_github"),

@@ -1,0 +1,130 @@
+"""Answer -> plain text and Markdown, without a table library: they are what pipes, jobs and narrow terminals get.
+
+Columns keep their numbers whole and wrap their words; where a terminal is too narrow for that, each row becomes a block of
+`heading: value` lines, so that nothing is cut and no column is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import zip_longest
+from textwrap import wrap
+
+from scaleplan.answer import Answer, Table, checked
+from scaleplan.render import Style
+from scaleplan.render.cells import numeric, show_cell
+from scaleplan.render.explained import explained, notes_of, tables_of
+
+GAP = 2  # blanks between columns
+
+
+def as_plain(answer: Answer, style: Style) -> str:
+    """Letters, digits and blanks only."""
+    blocks = [plain_table(table, style.width) for table in tables_of(answer, style)]
+    notes = notes_of(answer, style)
+    blocks += ["\n".join(line for note in notes for line in wrapped(note, style.width))] if notes else []
+    if style.verbose:
+        blocks += [
+            "\n".join(line for part in explained(one).split("\n") for line in wrapped(part, style.width)) for one in checked(answer.lines)
+        ]
+        blocks += ["\n".join(wrapped("sources: " + ", ".join(answer.sources), style.width))] if answer.sources else []
+    return "\n\n".join(blocks) + "\n"
+
+
+def as_markdown(answer: Answer, style: Style) -> str:
+    """Pipe tables under headings."""
+    blocks = [markdown_table(table) for table in tables_of(answer, style)]
+    notes = [*notes_of(answer, style), *(explained(one) for one in checked(answer.lines if style.verbose else ()))]
+    blocks += ["\n".join(f"- {' '.join(note.split())}" for note in notes)] if notes else []
+    return "\n\n".join(blocks) + "\n"
+
+
+def wrapped(text: str, width: int | None) -> list[str]:
+    """A line broken between words where it is wider than the terminal; what is indented stays so."""
+    if width is None or len(text) <= width:
+        return [text]
+    indent = text[: len(text) - len(text.lstrip())]
+    return wrap(text, width, initial_indent=indent, subsequent_indent=indent) or [text]
+
+
+# ---------------------------------------------------------------------------------------------------------------- tables
+
+
+def sheet(table: Table) -> tuple[list[str], list[bool], list[list[str]]]:
+    """Headings, whether each column holds numbers, and the shown cells of every row."""
+    columns = [column for column in table.columns if column.unit != "hidden"]
+    rows = [[show_cell(row, column) for column in columns] for row in table.rows]
+    return [column.label for column in columns], [numeric(column) for column in columns], rows
+
+
+def plain_table(table: Table, width: int | None) -> str:
+    """Aligned columns, or a block a row where the terminal is too narrow for them."""
+    headings, numbers, rows = sheet(table)
+    widths = fitted(headings, numbers, rows, width)
+    lines = list(columns_of(headings, numbers, rows, widths, total=table.total) if widths else blocks_of(headings, rows, width))
+    title = wrapped(table.title, width) if table.title else []
+    return "\n".join([*title, *lines])
+
+
+def fitted(headings: list[str], numbers: list[bool], rows: list[list[str]], width: int | None) -> list[int] | None:
+    """The widths of the columns within a terminal: numbers stay whole, words wrap between words; None where they do not fit."""
+    columns = [[heading, *(row[place] for row in rows)] for place, heading in enumerate(headings)]
+    natural = [max(map(len, texts)) for texts in columns]
+    least = [wide if number else max(map(longest_word, texts)) for wide, number, texts in zip(natural, numbers, columns, strict=True)]
+    room = None if width is None else width - GAP * (len(columns) - 1)
+    if room is None or sum(natural) <= room:
+        return natural
+    spare = room - sum(least)
+    if spare < 0:
+        return None
+    found = list(least)
+    wanting = [place for place in range(len(columns)) if natural[place] > least[place]]
+    for left, place in enumerate(sorted(wanting, key=lambda place: natural[place] - least[place])):
+        more = min(natural[place] - least[place], spare // (len(wanting) - left))
+        found[place] += more
+        spare -= more
+    return found
+
+
+def longest_word(text: str) -> int:
+    """Characters of the longest word."""
+    return max(map(len, text.split()), default=0)
+
+
+def columns_of(headings: list[str], numbers: list[bool], rows: list[list[str]], widths: list[int], *, total: bool) -> Iterator[str]:
+    """Heading and rows, words flush left and numbers flush right, a total set apart by a blank line."""
+    for position, row in enumerate([headings, *rows]):
+        if total and position == len(rows) and position > 1:
+            yield ""
+        cells = [wrap(cell, width, break_on_hyphens=False) or [""] for cell, width in zip(row, widths, strict=True)]
+        for parts in zip_longest(*cells, fillvalue=""):
+            padded = (
+                part.rjust(width) if number else part.ljust(width) for part, number, width in zip(parts, numbers, widths, strict=True)
+            )
+            yield (" " * GAP).join(padded).rstrip()
+
+
+def blocks_of(headings: list[str], rows: list[list[str]], width: int | None) -> Iterator[str]:
+    """A block a row: `heading: value`, a blank line between rows."""
+    for position, row in enumerate(rows):
+        if position:
+            yield ""
+        for heading, cell in zip(headings, row, strict=True):
+            if cell:
+                yield from wrapped(f"{heading}: {cell}" if heading else cell, width)
+
+
+def markdown_table(table: Table) -> str:
+    """A pipe table, under its title in bold."""
+    headings, numbers, rows = sheet(table)
+    rule = ["---:" if number else "---" for number in numbers]
+    lines = [" | ".join(map(escaped, row)) for row in (headings, rule, *rows)]
+    title = f"**{escaped(table.title)}**\n\n" if table.title else ""
+    return title + "\n".join(f"| {line} |" for line in lines)
+
+
+def escaped(text: str) -> str:
+    """A cell that ends no cell and starts no markup."""
+    for sign in ("\\", "|", "`", "<", ">", "*", "["):
+        text = text.replace(sign, "\\" + sign)
+    return " ".join(text.split())
