@@ -113,6 +113,16 @@ def test_a_million_candidates_for_gpt_3():
     assert enumerate_layouts(Space(512, 2048, 1536), fixed_sizes(arch)).n_considered > 1_000_000
 
 
+def test_where_nothing_fits_the_closest_is_told():
+    """175B parameters on eight H100s: no layout fits; none needs less than the one that is named."""
+    found, rows = search(run(n_devices=8, batch=8, n_layers=96, d_model=12288, n_heads=96, n_kv_heads=96, d_ff=32768))
+    peaks = [row[HEADING.index("peak_bytes")] for row in rows]
+
+    assert found.ranked == [] and found.n_fitting == 0
+    assert found.closest is not None and not found.closest.fits
+    assert found.closest.peak_bytes == min(peak for peak in peaks if peak)
+
+
 def test_memory_that_is_sure_goes_before_two_percent_of_speed():
     """Of 1.00 s unsure and 1.01 s sure the second is recommended; of 1.03 s sure the first."""
     base = search(run())[0].ranked[0]

@@ -34,6 +34,7 @@ class Searched(NamedTuple):
     ranked       the fastest layouts that fit, fastest first
     recommended  the first of them whose memory is sure to fit and that is within 2 % of the fastest; else the fastest
     rejected     candidates by the reason that they fell, most first
+    closest      where nothing fits, the legal layout that needs least memory
     """
 
     ranked: list[Row]
@@ -41,6 +42,7 @@ class Searched(NamedTuple):
     n_considered: int
     n_fitting: int
     rejected: dict[str, int]
+    closest: Row | None = None
 
 
 # ---------------------------------------------------------------------------------------------------------------- constraints
@@ -146,9 +148,20 @@ def search(
     best = fastest(priced, top)
     rows = [row_of(run, priced.some.take([place])) for place in best]
     n_fitting = int((priced.some.reason == LEGAL).sum())
-    result = Searched(rows, recommended(rows), found.n_considered, n_fitting, rejected)
+    closest = None if rows else closest_row(run, priced)
+    result = Searched(rows, recommended(rows), found.n_considered, n_fitting, rejected, closest)
     tokens = run.space.global_batch_size_seqs * run.space.seq_len / run.space.n_devices
     return result, chain(priced_rows(priced.some, priced.peak_bytes, priced.step_s, reasons, tokens), illegal_rows(found))
+
+
+def closest_row(run: Run, priced: Priced) -> Row | None:
+    """The candidate of least peak among those whose memory was counted."""
+    import numpy as np
+
+    counted_places = np.flatnonzero(priced.peak_bytes > 0)
+    if not len(counted_places):
+        return None
+    return row_of(run, priced.some.take([counted_places[np.argmin(priced.peak_bytes[counted_places])]]))
 
 
 def constrained(some: Candidates, constraints: Sequence[Constraint], reasons: list[str]) -> Candidates:
