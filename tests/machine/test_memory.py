@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scaleplan.machine.activations import Batch
 from scaleplan.machine.held import Formats, parameters_of, state_of
 from scaleplan.machine.layout import Layout, parse_layout
-from scaleplan.machine.memory import Training, fits, peak_bytes, stages
+from scaleplan.machine.memory import Training, best_recompute_every, fits, offloaded_bytes, peak_activations, peak_bytes, stages
 from scaleplan.machine.recipe import optimizer_named, precision_named
 from scaleplan.machine.serving_formats import serving_format
 from scaleplan.machine.stack import Stack
@@ -268,3 +268,102 @@ def test_parameters_of_one_device_are_those_of_the_bill():
         held = held.plus(parameters_of(layer, Layout(), formats).times(layer.runs))
     state = state_of(held, Layout(), formats)
     assert state == (2 * model.n_params(), 2 * model.n_params(), 12 * model.n_params())
+
+
+# ---------------------------------------------------------------------------------------------- allocator, groups, host
+
+
+def test_communicators_are_paid_for_each_kind_of_parallelism():
+    """tp, pp and dp (with cp) have a group each; one device has none."""
+    stack = BARE._replace(group_bytes=1000)
+    found = [
+        stages(bill(), parse_layout(text), training(stack, m=4))[0].phases[-1].other_bytes for text in ("dp1", "dp2,cp2", "tp2,pp2,dp2")
+    ]
+    assert found == [0, 1000, 3000]
+
+
+def test_fragments_are_a_share_of_what_comes_and_goes():
+    """A tenth on top of activations and gathered weights, nothing on the state."""
+    plain, held = (stages(bill(), Layout(dp=4, zero_stage=3), training(BARE._replace(fragments=f)))[0].phases for f in (0.0, 0.1))
+    for before, after in zip(plain[:3], held[:3], strict=True):
+        assert after.other_bytes - before.other_bytes == (before.activations_bytes + before.other_bytes) // 10
+        assert after[1:5] == before[1:5]
+    assert plain[3] == held[3]
+
+
+def test_accumulation_without_a_pipeline_keeps_one_micro_batch():
+    """GPipe holds all micro-batches of a step only where there is a pipeline."""
+    one, many = (peak_bytes(bill(), Layout(), training(m=m, schedule="gpipe")) for m in (1, 64))
+    two, all_of_them = (peak_bytes(bill(), Layout(pp=2), training(m=m, schedule="gpipe")) for m in (2, 64))
+    assert one == many and two < all_of_them
+
+
+@pytest.mark.parametrize(("n_layers", "kept", "at_work"), [(36, 2.0, 70.0), (96, 1.0, 34.0), (7, 5.0, 6.0), (1, 1.0, 9.0), (300, 3.0, 3.0)])
+def test_the_best_group_of_recomputed_layers(n_layers: int, kept: float, at_work: float):
+    """The closed form finds the group that trying every one finds (chen2016)."""
+
+    def size(k: int) -> float:
+        return -(-n_layers // k) * kept + k * at_work
+
+    found = best_recompute_every(n_layers, kept, at_work)
+    assert size(found) <= 1.02 * min(size(k) for k in range(1, n_layers + 1))
+
+
+def test_one_group_of_all_layers_saves_nothing():
+    """Recomputing all layers from one input needs every tensor of every layer at once."""
+    none, whole = (stages(bill(), Layout(), training(recompute=how, recompute_every=k))[0] for how, k in (("none", 1), ("full", 8)))
+    assert peak_activations(whole) >= peak_activations(none)
+    assert peak_activations(whole) == peak_activations(stages(bill(), Layout(), training(recompute="full", recompute_every=100))[0])
+
+
+def test_what_leaves_the_device_arrives_at_the_host():
+    """Offloading the optimizer moves its 12 bytes a parameter, offloading all under ZeRO 3 the shard of the weights too."""
+    n = bill().n_params()
+    assert offloaded_bytes(bill(), Layout(), training()) == 0
+    assert offloaded_bytes(bill(), Layout(), training(offload="optimizer")) == 12 * n
+    assert offloaded_bytes(bill(), Layout(dp=8, zero_stage=3), training(offload="all")) == 14 * n / 8
+
+
+# ------------------------------------------------------------------------------------------------- recomputed modules
+
+MLA = {
+    "n_layers": 4, "d_model": 256, "n_heads": 8, "n_vocab": 1000, "gated": True, "norm": "rms", "d_ff": 512, "tied": False,
+    "mixer": "latent", "q_rank": 64, "kv_rank": 32, "d_nope": 32, "d_rope": 16, "d_value": 32,
+}  # fmt: skip
+
+
+def kept_a_token(recompute: str, **more: Any) -> float:
+    """Bytes a token and layer."""
+    model = bill_of(arch_of_shape(MLA))
+    run = training(s=128, recompute=recompute, **more)
+    return stages(model, Layout(), run)[0].phases[0].activations_bytes / 4 / 128
+
+
+def test_modules_that_are_recomputed_free_their_outputs():
+    """Norms free the inputs of the products after them, up-projections free queries, keys and values, at two bytes a number."""
+    none = kept_a_token("none")
+    assert none - kept_a_token("mla_up_proj") == 2 * (8 * 48 + 8 * 48 + 8 * 32)
+    assert none - kept_a_token("layernorm") == 2 * (256 + 64 + 32 + 256)
+    assert none - kept_a_token("mlp_act") == 2 * 512
+    assert none - kept_a_token("layernorm+mla_up_proj") == 2 * (8 * 128 + 608)
+
+
+def test_inputs_in_eight_bits_are_half():
+    """fp8-deepseek keeps the inputs of products in one byte, and of the gated activation its two inputs."""
+    model = bill_of(arch_of_shape(SMALL))
+
+    def kept(precision: str, narrow: bool) -> float:
+        run = training(precision=precision)
+        run = run._replace(how=run.how._replace(narrow_inputs=narrow, narrow_gate=narrow))
+        return stages(model, Layout(), run)[0].phases[0].activations_bytes / 8 / 128
+
+    inputs, inner = 2 * 256, 512
+    wide_gate = (4 if Keeping().gate_in_steps else 3) * inner
+    assert kept("bf16-mixed", False) - kept("fp8-deepseek", True) == inputs + 2 * wide_gate - 2 * inner
+
+
+def test_sparse_kernels_keep_the_pairs_that_they_make():
+    """An unmasked window of 16 keeps 16 scores a query without a fused kernel, not the whole square."""
+    words = SMALL | {"mixer": "sparse-attention", "window": 16}
+    dense, sparse = (stages(bill_of(arch_of_shape(w)), Layout(), training(s=128, fused=False))[0].phases[0] for w in (SMALL, words))
+    assert dense.activations_bytes - sparse.activations_bytes == 8 * 2 * 8 * 128 * (128 - 16)

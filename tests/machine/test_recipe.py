@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from scaleplan.errors import UnknownName
-from scaleplan.machine.recipe import PRECISIONS, RECIPES, optimizer_bytes, optimizer_named, precision_named
+from scaleplan.machine.held import Formats, parameters_of, state_of
+from scaleplan.machine.layout import Layout
+from scaleplan.machine.recipe import PRECISIONS, RECIPES, Narrow, device_lacks, optimizer_bytes, optimizer_named, precision_named
 from scaleplan.machine.serving_formats import served_weights_bytes, serving_format
 from scaleplan.model.bill import bill_of
 from scaleplan.model.items import Bill
@@ -91,3 +93,40 @@ def test_muon_keeps_one_state_of_the_matrices():
     n_other_tensors = 1 + 2 * 2 + 1  # table, two norms a layer, the last norm
 
     assert optimizer_bytes(bill, optimizer_named("muon"), precision_named("fp32")) == 4 * matrices + 8 * others + 4 * n_other_tensors
+
+
+NARROW_STACK = Narrow(weight_copies=2, saves_inputs=True)
+MATRICES = 2 * (2 * 128 * 128 + 2 * 128 * 64 + 3 * 128 * 256)  # two layers: Q and output, K and V of half the heads, gate, up and down
+
+
+@pytest.mark.parametrize(("name", "bits"), [("fp8", 8), ("mxfp8", 8.25), ("nvfp4", 4.5)])
+def test_products_in_few_bits_keep_the_recipe_of_the_stack(name: str, bits: float):
+    """Weights, gradients, master copy and moments are those of the 16-bit recipe; two narrow copies of each matrix come on top."""
+    for recipe in RECIPES:
+        plain, narrow = precision_named("bf16-mixed", recipe), precision_named(name, recipe, NARROW_STACK)
+        assert narrow[4:9] == plain[4:9] and narrow.copy_bits == 2 * 32 * bits and narrow.input_bits == 32 * bits
+        assert precision_named(name, recipe).copy_bits == 0
+
+    words = {"n_layers": 2, "d_model": 128, "n_heads": 4, "n_kv_heads": 2, "n_vocab": 1000, "gated": True, "norm": "rms", "d_ff": 256}
+    bill, sizes = bill_of(arch_of_shape(words)), []
+    for precision in (precision_named("bf16-mixed"), precision_named(name, 16, NARROW_STACK)):
+        formats = Formats(precision, optimizer_named("adamw"))
+        held = [parameters_of(layer, Layout(), formats).times(layer.runs) for layer in bill.layers]
+        sizes.append(sum(state_of(one, Layout(), formats).weights_bytes for one in held))
+    assert sizes[1] - sizes[0] == MATRICES * 2 * bits / 8
+
+
+def test_deepseek_keeps_thirteen_bytes():
+    """Weights in 8 bits, gradients and master copy in 32, two moments in 16 (deepseek2024-v3 section 3.3)."""
+    p = precision_named("fp8-deepseek")
+    assert (p.weight_bytes, p.gradient_bytes, p.master_bytes, 2 * p.moment_bytes) == (1, 4, 4, 4)
+
+
+def test_what_a_device_has_no_arithmetic_for():
+    """A V100 lacks bf16, an A100 fp8, an H100 nvfp4; what a device has is not reported."""
+    v100, a100, h100 = {"fp16": 1.0}, {"bf16": 1.0, "fp16": 1.0}, {"bf16": 1.0, "fp8": 1.0}
+    asked = ("bf16-mixed", "fp16-mixed-16", "fp8", "mxfp8", "nvfp4", "fp8-deepseek", "fp32")
+    found = {name: [device_lacks(precision_named(p), peaks) for p in asked] for name, peaks in (("v", v100), ("a", a100), ("h", h100))}
+    assert found["v"] == ["bf16", None, "fp8", "mxfp8", "nvfp4", "fp8", None]
+    assert found["a"] == [None, None, "fp8", "mxfp8", "nvfp4", "fp8", None]
+    assert found["h"] == [None, None, None, None, "nvfp4", None, None]

@@ -7,8 +7,10 @@ import pytest
 from scaleplan.errors import ScaleplanError
 from scaleplan.model.adapters import Lora, parse_lora, pruned_params, with_lora
 from scaleplan.model.bill import bill_of
+from scaleplan.model.blocks import layer_kept
 from scaleplan.model.flops import count_flops
 from scaleplan.model.params import count_params
+from scaleplan.model.passes import Keeping, Pass
 from scaleplan.model.shape import arch_of_shape
 from scaleplan.model_files import read_model
 
@@ -66,3 +68,44 @@ def test_pruning_removes_a_share_of_the_matrices_in_the_layers():
     """Half of 12 L d^2; tables, head, norms and biases stay."""
     assert pruned_params(BILL, 0.5) == 4 * 12 * 64**2 // 2
     assert pruned_params(BILL, 0.0) == 0
+
+
+LLAMA = {"n_layers": 2, "d_model": 64, "n_heads": 4, "n_vocab": 100, "gated": True, "norm": "rms", "d_ff": 256}
+
+
+def layer_elements(bill, **how) -> int:
+    """Elements a token that the first layer keeps under a fused kernel, 32-bit statistics left out."""
+    layer = next(one for one in bill.layers if one.place == "block")
+    return sum(k.per_token for k in layer_kept(layer, Pass(Keeping(gate_in_steps=False), **how)) if k.dtype != "fp32")
+
+
+def test_a_frozen_matrix_keeps_no_input():
+    """With adapters on the attention alone, the feed-forward drops its input and the product that its last matrix reads: 64 + 256
+    elements a token; the four adapters keep 8 each between their halves."""
+    bill = bill_of(arch_of_shape(LLAMA))
+    full, attention = layer_elements(bill), layer_elements(with_lora(bill, Lora(8, ("attention",))))
+    assert attention == full - (64 + 256) + 4 * 8
+    assert layer_elements(with_lora(bill, Lora(8, ("all",)))) == full + 7 * 8
+
+
+def test_under_autocast_only_matrices_that_learn_copy_their_input():
+    """Q alone learns: one narrow copy of the attention's input in place of three."""
+    bill = bill_of(arch_of_shape(LLAMA))
+    only_q = layer_elements(with_lora(bill, Lora(8, ("q",))), autocast=True)
+    all_three = layer_elements(with_lora(bill, Lora(8, ("q", "k", "v"))), autocast=True)
+    assert all_three - only_q == 2 * 64 + 2 * 8
+
+
+def test_qlora_by_name():
+    """Rank 64 on every matrix of the layers over nf4 (dettmers2023), and other values where they are given."""
+    assert parse_lora("qlora") == Lora(64, ("all",), "nf4")
+    assert parse_lora("qlora,rank=16") == Lora(16, ("all",), "nf4")
+    assert parse_lora("rank=8,base=int8") == Lora(8, ("attention",), "int8")
+
+
+def test_a_refusal_names_the_targets_that_there_are():
+    """A mixture of experts has no `mlp`; the hint names `experts`."""
+    bill = bill_of(arch_of_shape(GPT | {"n_experts": 8, "n_experts_per_token": 2}))
+    with pytest.raises(ScaleplanError) as refused:
+        with_lora(bill, Lora(4, ("mlp",)))
+    assert refused.value.hint is not None and "experts" in refused.value.hint

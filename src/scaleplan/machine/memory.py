@@ -297,7 +297,7 @@ def micro_batch_bytes(run: Training, units: Units, place: Place) -> Size:
     for index, count in place.counts:
         once = added(once, count * units.kept[index])
     if run.how.recompute == "full" and not is_zero(run.recompute_every - 1):
-        once = ceil_div(once, run.recompute_every)
+        once = ceil_div(once, group_size(run, place))
     return once
 
 
@@ -314,8 +314,14 @@ def working_set(run: Training, units: Units, place: Place) -> Size:
         largest = maximum(largest, units.at_work[index])
     if run.how.recompute != "full":
         return largest
-    on_stage = total(count for _, count in place.counts)
-    return largest * (run.recompute_every if is_zero(run.recompute_every - 1) else minimum(run.recompute_every, on_stage))
+    return largest * group_size(run, place)
+
+
+def group_size(run: Training, place: Place) -> Size:
+    """Layers that are recomputed from one kept input: as many as a stage has, at most."""
+    if is_zero(run.recompute_every - 1):
+        return 1
+    return maximum(1, minimum(run.recompute_every, total(count for _, count in place.counts)))
 
 
 def peak_activations(stage: Stage) -> Size:

@@ -55,7 +55,10 @@ def inner_tensors(spec: FeedForward, how: Pass) -> int:
 
 
 def experts(spec: FeedForward, routed: Experts, layer: Layer, block: Block, how: Pass) -> Iterator[Kept]:
-    """Router, the copies of a token that are sent to its experts, and the experts' inner tensors."""
+    """Router, the copies of a token that are sent to its experts, and the experts' inner tensors.
+
+    What experts return is kept for the gradient of the router's weights, unless those are multiplied into the gated activation.
+    """
     stream, width = layer.stream, block.d_model if routed.d_in is None else routed.d_in
     yield from read_by(
         1, read(layer, ("router", "experts_shared"), but=("shared expert down",)), "router input", block.d_model, stream, how
@@ -64,7 +67,8 @@ def experts(spec: FeedForward, routed: Experts, layer: Layer, block: Block, how:
     gone = frozenset({"moe"})
     if read(layer, ("experts_routed",), "gate", "up")[1]:
         yield Kept("tokens sent to experts", routed.n_used * width, **input_kind(how), stream=stream, gone_with=gone)
-    yield Kept("tokens returned by experts", routed.n_used * width, stream=stream, gone_with=gone)
+    if not how.narrow_gate:
+        yield Kept("tokens returned by experts", routed.n_used * width, stream=stream, gone_with=gone)
     one = spec._replace(gated=routed.gated)
     yield from inner(one, routed.d_ff, routed.n_used, read(layer, ("experts_routed",), "down"), "moe", how, stream)
     if routed.d_shared is not None:

@@ -1,0 +1,60 @@
+"""Intervals of peaks: factors from measured runs, by stack and kind of layout, and the verdict that follows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scaleplan import library
+from scaleplan.machine.layout import Layout, parse_layout
+from scaleplan.machine.peak_interval import KINDS, PeakErrors, PeakInterval, kind_of_layout, peak_errors, peak_interval, verdict
+
+TABLE = library.peak_errors()
+ERRORS = PeakErrors({"tensor": (0.8, 1.5), "both": (0.7, 2.0)}, (0.9, 1.1), 100)
+
+
+@pytest.mark.parametrize("stack", TABLE)
+def test_the_predicted_peak_lies_inside_its_interval(stack: str):
+    """The 10 % point is below the prediction, the 90 % point above it, for every kind that a stack lists."""
+    errors = peak_errors(TABLE, stack)
+    for low, high in [errors.rest, *errors.by_kind.values()]:
+        assert 0.3 < low < 1 < high < 2
+    assert set(errors.by_kind) <= set(KINDS) and errors.n_runs >= 10
+
+
+def test_a_stack_that_was_never_measured_has_the_errors_of_all_that_were():
+    """`mcore24` has no measured peak, so that its interval is that of the others, wider than nanotron's own."""
+    assert peak_errors(TABLE, "mcore24") == peak_errors(TABLE, "others")
+    (low, high), (own_low, own_high) = peak_errors(TABLE, "mcore24").rest, peak_errors(TABLE, "nanotron").rest
+    assert low < own_low and high > own_high
+
+
+def test_kinds_of_layouts():
+    """Tensor and pipeline parallelism make four kinds; data and context parallelism none."""
+    layouts = ("dp8,zero3,cp2", "tp8,dp2", "pp4,dp2", "tp8,pp4")
+    assert [kind_of_layout(parse_layout(text)) for text in layouts] == list(KINDS)
+
+
+def test_arrays_of_layouts_have_the_intervals_of_each():
+    """A search over layouts prices them with the same factors as one question each."""
+    tp, pp, peak = np.array([1, 8, 1, 8]), np.array([1, 1, 4, 4]), np.array([100, 100, 100, 100])
+    together = peak_interval(peak, Layout(tp=tp, pp=pp), ERRORS)
+    alone = [peak_interval(100, Layout(tp=int(t), pp=int(p)), ERRORS) for t, p in zip(tp, pp, strict=True)]
+
+    assert [list(map(int, part)) for part in together] == [list(part) for part in zip(*alone, strict=True)]
+    assert [one.p90 for one in alone] == [110, 150, 110, 200]
+
+
+def test_a_verdict_needs_the_whole_interval_on_one_side():
+    """90 of 100 bytes are usable: p90 of 90 fits, p10 of 91 does not, anything between is unsure."""
+    assert verdict(PeakInterval(50, 80, 90), 100) == "fits"
+    assert verdict(PeakInterval(50, 80, 91), 100) == "unsure"
+    assert verdict(PeakInterval(90, 95, 99), 100) == "unsure"
+    assert verdict(PeakInterval(91, 95, 99), 100) == "does not fit"
+    assert verdict(PeakInterval(50, 80, 91), 100, usable_share=0.95) == "fits"
+
+
+def test_verdicts_of_arrays():
+    """One word for each layout."""
+    interval = PeakInterval(np.array([50, 91]), np.array([80, 95]), np.array([90, 99]))
+    assert list(verdict(interval, 100)) == ["fits", "does not fit"]
