@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from typer._click import Context  # Typer carries its own Click and exports none of it
@@ -22,6 +23,7 @@ from scaleplan.wording import flag
 TEXT = StringParamType()
 SHAPE_HEADING = "Model shape, instead of MODEL"
 WIDTH = 100
+NO_BREAK = "\N{NO-BREAK SPACE}"  # between a flag and its value
 MATRIX = "params"  # the command whose help explains every word of a shape
 
 
@@ -38,7 +40,7 @@ class QuestionCommand(TyperCommand):
             name=question.name,
             params=[*arguments, *options, *shape, *output_options(question)],
             callback=self.answer,
-            context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH},
+            context_settings=help_settings(),
             rich_markup_mode=None,
         )
 
@@ -82,8 +84,16 @@ class QuestionCommand(TyperCommand):
             write_section(formatter, SHAPE_HEADING, [one.get_help_record(ctx) for one in words])
         elif words:
             with formatter.section(SHAPE_HEADING):
-                formatter.write_text(", ".join(shape_usage(one) for one in words))
+                listed = ", ".join(shape_usage(one).replace(" ", NO_BREAK) for one in words)
+                for line in wrap(listed, formatter.width - formatter.current_indent, break_on_hyphens=False):
+                    formatter.write(f"{'':{formatter.current_indent}}{line.replace(NO_BREAK, ' ')}\n")
                 formatter.write_text(f"`scaleplan {MATRIX} -h` explains them.")
+
+
+def help_settings() -> dict[str, Any]:
+    """Help is as wide as the terminal, at most `WIDTH`; a pipe has no width of its own."""
+    settings: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}
+    return settings if sys.stdout is not None and sys.stdout.isatty() else settings | {"terminal_width": WIDTH}
 
 
 def write_section(formatter: HelpFormatter, heading: str, records: list[Any]) -> None:

@@ -111,9 +111,10 @@ QUESTION = Question(
     asks=asks("cost"),
     subject=("model",),
     headings={
-        "Run": ("tokens", "n_params", "n_active_params", "compute", "seq_len", "n_steps", "batch_size_tokens", "batch_size_seqs", "text",
-                "bytes_per_token", "decoder_seq_len", "flops_convention"),
-        "Hardware and rate": ("hardware", "n_devices", "mfu", "flops_per_s_per_device", "flops_kind", "recompute", "goodput"),
+        "Most used": ("tokens", "hardware", "n_devices", "mfu", "n_params"),
+        "Run": ("n_active_params", "compute", "seq_len", "n_steps", "batch_size_tokens", "batch_size_seqs", "text", "bytes_per_token",
+                "decoder_seq_len", "flops_convention"),
+        "Rate": ("flops_per_s_per_device", "flops_kind", "recompute", "goodput"),
         "Instead of a run": ("device_hours", "energy"),
         "Price, energy and carbon": ("usd_per_device_hour", "device_power", "pue", "region", "grid_intensity", "published_kgco2e"),
     },

@@ -110,13 +110,14 @@ QUESTION = Question(
     asks=asks("memory"),
     subject=("model",),
     headings={
-        "Hardware and layout": ("hardware", "layout", "n_devices", "capacity", "stack", "pipeline_schedule", "offload"),
+        "Most used": ("hardware", "layout", "precision", "seq_len", "batch_size_seqs", "inference"),
+        "Hardware and layout": ("n_devices", "capacity", "stack", "pipeline_schedule", "offload"),
         "Training step": (
-            "precision", "seq_len", "batch_size_seqs", "micro_batch_size_seqs", "global_batch_size_seqs", "optimizer", "recompute",
+            "micro_batch_size_seqs", "global_batch_size_seqs", "optimizer", "recompute",
             "recompute_every", "attention", "dropout", "lora", "frozen_format",
         ),
-        "Serving": ("inference", "cache_precision", "cache_block_tokens"),
-        "The question turned round": ("largest", "fewest"),
+        "Serving": ("cache_precision", "cache_block_tokens"),
+        "Inverse": ("largest", "fewest"),
     },
     shapes=(
         Shape(
