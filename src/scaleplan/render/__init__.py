@@ -27,6 +27,7 @@ class Style(NamedTuple):
 
 FORMATS = {
     "table": ("scaleplan.render.table", "as_table"),
+    "ruled": ("scaleplan.render.plain", "as_ruled"),
     "plain": ("scaleplan.render.plain", "as_plain"),
     "md": ("scaleplan.render.plain", "as_markdown"),
     "csv": ("scaleplan.render.csv", "as_csv"),
@@ -45,6 +46,8 @@ def render(answer: Answer, form: str, style: Style) -> str:
     """The answer as text, ending in a newline; fields are spelled as flags, so that a text says the same wherever it is read."""
     if answer.text is not None and form in ("table", "plain", "text", "md"):
         return answer.text
+    if form == "table" and style.width is None:  # a pipe: the same table, without waiting for the library that colours it
+        form = "ruled"
     module, name = FORMATS[form]
     function: Callable[[Answer, Style], str] = getattr(import_module(module), name)
     return spelled(function(answer, style), flag)

@@ -20,15 +20,30 @@ GAP = 2  # blanks between columns
 
 def as_plain(answer: Answer, style: Style) -> str:
     """Letters, digits and blanks only."""
-    blocks = [plain_table(table, style.width) for table in tables_of(answer, style)]
+    return as_text(answer, style, rule="")
+
+
+def as_text(answer: Answer, style: Style, rule: str) -> str:
+    """Tables, then notes, then with `verbose` how each number was made."""
+    blocks = [plain_table(table, style.width, rule) for table in tables_of(answer, style)]
+    return "\n\n".join([*blocks, *below(answer, style)]) + "\n"
+
+
+def below(answer: Answer, style: Style) -> list[str]:
+    """What stands under the tables: notes, and with `verbose` each line and the sources."""
     notes = notes_of(answer, style)
-    blocks += ["\n".join(line for note in notes for line in wrapped(note, style.width))] if notes else []
+    blocks = ["\n".join(line for note in notes for line in wrapped(note, style.width))] if notes else []
     if style.verbose:
         blocks += [
             "\n".join(line for part in explained(one).split("\n") for line in wrapped(part, style.width)) for one in checked(answer.lines)
         ]
         blocks += ["\n".join(wrapped("sources: " + ", ".join(answer.sources), style.width))] if answer.sources else []
-    return "\n\n".join(blocks) + "\n"
+    return blocks
+
+
+def as_ruled(answer: Answer, style: Style) -> str:
+    """As plain text, with a rule under the headings: tables in a pipe, which wait for no table library."""
+    return as_text(answer, style, rule="\N{BOX DRAWINGS LIGHT HORIZONTAL}")
 
 
 def as_markdown(answer: Answer, style: Style) -> str:
@@ -57,11 +72,11 @@ def sheet(table: Table) -> tuple[list[str], list[bool], list[list[str]]]:
     return [column.label for column in columns], [numeric(column) for column in columns], rows
 
 
-def plain_table(table: Table, width: int | None) -> str:
+def plain_table(table: Table, width: int | None, rule: str = "") -> str:
     """Aligned columns, or a block a row where the terminal is too narrow for them."""
     headings, numbers, rows = sheet(table)
     widths = fitted(headings, numbers, rows, width)
-    lines = list(columns_of(headings, numbers, rows, widths, total=table.total) if widths else blocks_of(headings, rows, width))
+    lines = list(columns_of(headings, numbers, rows, widths, table.total, rule) if widths else blocks_of(headings, rows, width))
     title = wrapped(table.title, width) if table.title else []
     return "\n".join([*title, *lines])
 
@@ -91,9 +106,11 @@ def longest_word(text: str) -> int:
     return max(map(len, text.split()), default=0)
 
 
-def columns_of(headings: list[str], numbers: list[bool], rows: list[list[str]], widths: list[int], *, total: bool) -> Iterator[str]:
+def columns_of(headings: list[str], numbers: list[bool], rows: list[list[str]], widths: list[int], total: bool, rule: str) -> Iterator[str]:
     """Heading and rows, words flush left and numbers flush right, a total set apart by a blank line."""
     for position, row in enumerate([headings, *rows]):
+        if rule and position == 1:
+            yield rule * (sum(widths) + GAP * (len(widths) - 1))
         if total and position == len(rows) and position > 1:
             yield ""
         cells = [wrap(cell, width, break_on_hyphens=False) or [""] for cell, width in zip(row, widths, strict=True)]

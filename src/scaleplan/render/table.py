@@ -10,25 +10,17 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from scaleplan.answer import Answer, Table, checked
+from scaleplan.answer import Answer, Table
 from scaleplan.render import Style
-from scaleplan.render.explained import explained, notes_of, tables_of
-from scaleplan.render.plain import blocks_of, fitted, longest_word, sheet, wrapped
+from scaleplan.render.explained import tables_of
+from scaleplan.render.plain import below, blocks_of, fitted, longest_word, sheet
 
 ENDLESS = 100_000  # columns of a pipe: nothing is cut to a width
 
 
 def as_table(answer: Answer, style: Style) -> str:
-    """Tables with a rule under the heading and bold totals, then notes, then with `verbose` how each number was made."""
-    blocks = [table_text(table, style) for table in tables_of(answer, style)]
-    notes = notes_of(answer, style)
-    blocks += ["\n".join(line for note in notes for line in wrapped(note, style.width))] if notes else []
-    if style.verbose:
-        blocks += [
-            "\n".join(line for part in explained(one).split("\n") for line in wrapped(part, style.width)) for one in checked(answer.lines)
-        ]
-        blocks += ["\n".join(wrapped("sources: " + ", ".join(answer.sources), style.width))] if answer.sources else []
-    return "\n\n".join(blocks) + "\n"
+    """Tables with a rule under the heading and bold totals, then what stands below them."""
+    return "\n\n".join([*(table_text(table, style) for table in tables_of(answer, style)), *below(answer, style)]) + "\n"
 
 
 def table_text(table: Table, style: Style) -> str:
