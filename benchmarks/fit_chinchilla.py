@@ -19,7 +19,7 @@ import numpy as np
 from scaleplan.laws.fitting.bootstrap import bootstrap, summary
 from scaleplan.laws.fitting.fit import Fit, fit
 from scaleplan.laws.fitting.frontier import estimates, quantities
-from scaleplan.laws.fitting.influence import strongest_pull
+from scaleplan.laws.fitting.influence import strongest_influence
 from scaleplan.laws.fitting.shapes import shape
 
 DROPPED = 5
@@ -65,7 +65,7 @@ def main() -> None:
         print(f"  {name:<28} 95 % {points_of['p2_5']:.5g} to {points_of['p97_5']:.5g}, sd {points_of['sd']:.4g}{known}")
 
     every = fitted(runs)
-    pull = strongest_pull(every)
+    pull = strongest_influence(every)
     assert pull is not None, "five outliers pull a fit"
     print(
         f"with all {len(runs)}: beta {every.constants['beta']:.3f}; without {len(pull.rows)} of them {pull.parameter} is {pull.after:.3f}"

@@ -337,6 +337,25 @@ def plan(
 ) -> Answer:
     """What does the whole run take: size, days, dollars, energy and carbon, from either end?"""
 
+def fit(
+    runs: str | PathLike[str] | None = None,
+    *,
+    column: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
+    unit: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
+    n_kind: Literal["total", "non-embedding", "both"] | None = None,
+    form: str | PathLike[str] | None = None,
+    bootstrap: int | float | str | None = None,
+    seed: int | float | str | None = None,
+    compute: int | float | str | None = None,
+    jobs: int | float | str | None = None,
+    compare: bool | None = None,
+    design: int | float | str | None = None,
+    hardware: str | PathLike[str] | None = None,
+    mfu: int | float | str | None = None,
+    usd_per_device_hour: int | float | str | None = None,
+) -> Answer:
+    """What law do my own runs follow, and how sure is it?"""
+
 def check(
     answer: str | PathLike[str] | Answer | None = None,
     *,

@@ -40,12 +40,6 @@ class Commands(TyperGroup):
 
         if cmd_name not in NAMES:
             return None
-        from importlib.util import find_spec
-
-        if find_spec(f"scaleplan.questions.{cmd_name}") is None:
-            from scaleplan.cli.before import old_command
-
-            return old_command(cmd_name)
         return QuestionCommand(question_named(cmd_name))
 
     def format_help_text(self, ctx: Context, formatter: HelpFormatter) -> None:

@@ -25,7 +25,7 @@ class Shown(NamedTuple):
     """How an answer is wanted: the flags that every command has."""
 
     as_json: bool
-    form: str | None
+    view: str | None
     output: str | None
     verbose: bool
     quiet: bool
@@ -35,14 +35,14 @@ class Shown(NamedTuple):
 def shown(question: Question, wanted: Shown, ask: Callable[[], Answer]) -> int:
     """Ask and show; the exit code. What cannot be written is found out before any work is done."""
     formats = (*question.formats, *FORMATS_OF_EVERY_COMMAND)
-    if wanted.form is not None and wanted.form not in formats:
-        raise UnknownName("format", wanted.form, formats)
-    if wanted.as_json and wanted.form not in (None, "json"):
-        raise UsageError(f"--json and --format {wanted.form} contradict each other", hint="give one of them")
+    if wanted.view is not None and wanted.view not in formats:
+        raise UnknownName("format", wanted.view, formats)
+    if wanted.as_json and wanted.view not in (None, "json"):
+        raise UsageError(f"--json and --format {wanted.view} contradict each other", hint="give one of them")
     output = output_path(wanted.output, "-o") if wanted.output is not None else None
     picture = picture_path(wanted.plot, charts=question.charts)
     answer = ask()
-    form = "json" if wanted.as_json else wanted.form or format_of(output) or formats[0]
+    form = "json" if wanted.as_json else wanted.view or format_of(output) or formats[0]
     show(answer, form, output, wanted)
     for name, text in answer.folder.items():
         Path(name).parent.mkdir(parents=True, exist_ok=True)

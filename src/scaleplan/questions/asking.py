@@ -6,7 +6,8 @@ was given; a field that this shape does not know is refused by name, so nothing 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,7 +26,7 @@ class Shape(NamedTuple):
     kind        `result.kind` of its answers
     request     the NamedTuple of its fields
     about       what is asked, for a refusal: "serving", "training under a layout"
-    decided_by  the fields of which one makes the question this one; none: the last resort
+    decided_by  the fields of which one makes the question this one, `form=isoflop|envelope` by some of its values; none: the last resort
     room        the module that holds `solve` and `explain`, below scaleplan.questions
     result      `module:name` of the TypedDict of its result, likewise; it is loaded only where a schema is asked for
     together    fields of which at most one may be given
@@ -182,9 +183,15 @@ def is_plain_switch(name: str) -> bool:
 def chosen(question: Question, present: Mapping[str, Any]) -> Shape:
     """The first shape of which a deciding field was given; the one that none decides where none was."""
     for shape in question.shapes:
-        if any(name in present for name in shape.decided_by):
+        if any(decides(one, present) for one in shape.decided_by):
             return shape
     return next(shape for shape in question.shapes if not shape.decided_by)
+
+
+def decides(one: str, present: Mapping[str, Any]) -> bool:
+    """Whether a deciding field was given, or given as one of the words after its `=`."""
+    name, _, words = one.partition("=")
+    return name in present and (not words or present[name] in words.split("|"))
 
 
 def refuse_unknown(question: Question, shape: Shape, present: Mapping[str, Any], words: Mapping[str, Any]) -> None:
@@ -195,7 +202,7 @@ def refuse_unknown(question: Question, shape: Shape, present: Mapping[str, Any],
         strange += list(words)
     if not strange:
         return
-    decided = next((name for name in shape.decided_by if name in present), None)
+    decided = next((one.partition("=")[0] for one in shape.decided_by if decides(one, present)), None)
     because = f", which {field(decided)} asks for" if decided else ""
     others = {name: where(question, name, shape) for name in strange}
     hints = [f"{field(name)} goes with {place}" for name, place in others.items() if place]
@@ -208,7 +215,7 @@ def refuse_unknown(question: Question, shape: Shape, present: Mapping[str, Any],
 def where(question: Question, name: str, refused: Shape) -> str:
     """The deciding fields of the shapes that know a field, for a hint; empty where none decides."""
     others = [shape for shape in question.shapes if shape is not refused and name in shape.request._fields]
-    deciding = [one for shape in others for one in shape.decided_by]
+    deciding = [one.partition("=")[0] for shape in others for one in shape.decided_by]
     plain = [shape.about for shape in others if not shape.decided_by]
     return " or ".join([*map(field, dict.fromkeys(deciding)), *plain])
 
@@ -233,4 +240,14 @@ def missing(shape: Shape, lacking: Iterable[str]) -> UsageError:
     return UsageError(f"{shape.about} needs {fields(*lacking)}", hint=f"add {fields(*lacking)}")
 
 
-Reader = Callable[[str], Any]
+Watch = Callable[[str, Iterable[Any], Sequence[int]], Iterator[Any]]
+"""What long work is, its items as they come, and the size of each -> the same items."""
+
+
+def unwatched(what: str, items: Iterable[Any], sizes: Sequence[int]) -> Iterator[Any]:
+    """The items as they come."""
+    yield from items
+
+
+WATCH: ContextVar[Watch] = ContextVar("watch", default=unwatched)
+"""Who watches long work: the command line sets a bar here."""

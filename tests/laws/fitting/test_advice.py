@@ -9,7 +9,7 @@ from scaleplan.errors import InputError, NotSupported
 from scaleplan.laws.fitting.compare import largest_scale, rank
 from scaleplan.laws.fitting.design import RATIOS, next_runs
 from scaleplan.laws.fitting.fit import fit
-from scaleplan.laws.fitting.influence import strongest_pull
+from scaleplan.laws.fitting.influence import strongest_influence
 from scaleplan.laws.fitting.isoflop import by_envelope, by_slices, parabola
 from scaleplan.laws.fitting.shapes import shape
 
@@ -50,7 +50,7 @@ def test_short_runs_off_the_law_are_named():
     loss = loss_of(n_params, n_tokens) * np.exp(chance.normal(0, 0.01, 240))
     loss[:5] *= 1.3
 
-    pull = strongest_pull(fit(shape("additive"), columns_of(n_params, n_tokens), loss))
+    pull = strongest_influence(fit(shape("additive"), columns_of(n_params, n_tokens), loss))
 
     assert pull.notable
     assert pull.parameter == "beta"
@@ -60,7 +60,7 @@ def test_short_runs_off_the_law_are_named():
 
 def test_a_clean_table_is_not_accused(noisy):
     """Noise alone has no group of runs that pulls the fit out of its interval."""
-    assert not strongest_pull(fit(shape("additive"), *noisy)).notable
+    assert not strongest_influence(fit(shape("additive"), *noisy)).notable
 
 
 def test_the_form_that_made_the_runs_foretells_best(noisy):

@@ -25,7 +25,7 @@ NEARLY = 0.8  # of the strongest pull: a smaller group that does nearly as much 
 NOTABLE = 3.0  # standard errors: the group was chosen for its pull, and chance alone gives clean tables 2 in one case of twelve
 
 
-class Pull(NamedTuple):
+class Influence(NamedTuple):
     """What a group of runs does to one parameter.
 
     rows            positions of the runs in the table
@@ -50,7 +50,7 @@ class Pull(NamedTuple):
         return self.shift > NOTABLE and abs(self.after - self.before) > VISIBLE * abs(self.before)
 
 
-def strongest_pull(fitted: Fit) -> Pull | None:
+def strongest_influence(fitted: Fit) -> Influence | None:
     """The group that moves an exponent farthest outside the interval of the rest; the smallest group that does nearly as much.
 
     None where no exponent can be moved, where nothing can be said of intervals, and where there are so many runs that a handful
@@ -65,7 +65,7 @@ def strongest_pull(fitted: Fit) -> Pull | None:
     for weight, rows in zip(weights, groups, strict=True):
         weight[list(rows)] = 0
     refitted = minimise(fitted.problem, np.repeat(fitted.theta[None], len(groups), axis=0), weights).theta
-    pulls = [pull for i, rows in enumerate(groups) for pull in pulls_of(fitted, rows, refitted[i], weights[i])]
+    pulls = [pull for i, rows in enumerate(groups) for pull in influences_of(fitted, rows, refitted[i], weights[i])]
     if not pulls:
         return None
     most = max(pull.shift for pull in pulls)
@@ -106,7 +106,7 @@ def exponents(fitted: Fit) -> list[int]:
     return [i for i, name in enumerate(fitted.shape.parameters) if not name.startswith("log_")]
 
 
-def pulls_of(fitted: Fit, rows: tuple[int, ...], theta: Array, weights: Array) -> Iterator[Pull]:
+def influences_of(fitted: Fit, rows: tuple[int, ...], theta: Array, weights: Array) -> Iterator[Influence]:
     """What taking out a group does to each exponent, where the rest says how sure it is."""
     _, covariance = determination(fitted.problem, theta, weights)
     if covariance is None:
@@ -114,4 +114,4 @@ def pulls_of(fitted: Fit, rows: tuple[int, ...], theta: Array, weights: Array) -
     for i in exponents(fitted):
         error = float(np.sqrt(max(covariance[i, i], 0.0)))
         if error > 0:
-            yield Pull(rows, fitted.shape.parameters[i], float(fitted.theta[i]), float(theta[i]), error)
+            yield Influence(rows, fitted.shape.parameters[i], float(fitted.theta[i]), float(theta[i]), error)

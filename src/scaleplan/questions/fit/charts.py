@@ -1,4 +1,4 @@
-"""The charts of `scaleplan fit`: curves of equal size through the runs, what is left over, and the optimum with its band."""
+"""The charts of `fit`: curves of equal size through the runs, what is left over, and the optimum with its band."""
 
 from __future__ import annotations
 

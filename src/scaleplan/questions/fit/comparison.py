@@ -1,23 +1,42 @@
-"""`scaleplan fit --compare`: the forms ranked by their error on the largest runs."""
+"""The forms ranked by their error on the largest runs."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NamedTuple
+
 from scaleplan.answer import Answer, Column, Table
-from scaleplan.cli.fit_answer import predictors
 from scaleplan.errors import InputError
-from scaleplan.laws.fitting.compare import rank
-from scaleplan.runs import RunTable
+from scaleplan.laws.fitting.compare import Ranking, rank
+from scaleplan.questions.fit.table import Runs, predictors, runs_of
 from scaleplan.units import show_count
 
+if TYPE_CHECKING:
+    from scaleplan.questions.fit import OfForms
 
-def comparison(table: RunTable) -> Answer:
+
+class Solved(NamedTuple):
+    """The runs and the ranking of the forms."""
+
+    runs: Runs
+    ranking: Ranking
+
+
+def solve(asked: OfForms) -> Solved:
     """Every form that the columns allow, best first."""
+    runs = runs_of(asked)
+    table = runs.table
     try:
         ranking = rank(predictors(table), table.columns["loss"])
     except InputError as error:
         raise error.located(table.file) from None
     if not ranking.scores:
         raise ranking.refused[0][1].located(table.file)
+    return Solved(runs, ranking)
+
+
+def explain(asked: OfForms, solved: Solved) -> Answer:
+    """The ranking as a table."""
+    table, ranking = solved.runs.table, solved.ranking
     rows = [
         {
             "form": score.shape.name,
@@ -38,9 +57,10 @@ def comparison(table: RunTable) -> Answer:
         Column("formula", "L"),
     ]
     notes = [
+        *solved.runs.remarks,
         f"Fitted to {table.n_rows - len(ranking.held_out)} runs; judged on the {len(ranking.held_out)} of most compute, "
         f"{show_count(ranking.compute_from)} FLOP and up.",
-        "Errors are medians of |log(law / loss)|; a bias above zero expects too much loss.",
+        "Errors are medians of |log(law / loss)|; a positive bias overpredicts the loss.",
         *(f"`{shape.name}` was not fitted: {error.message}." for shape, error in ranking.refused),
     ]
     result = {
@@ -50,4 +70,11 @@ def comparison(table: RunTable) -> Answer:
         "held_out_lines": [table.lines[row] for row in ranking.held_out],
     }
     cited = [score.shape.source for score in ranking.scores]
-    return Answer("fit", {"runs": table.file, "compare": True}, result, [Table("", columns, rows)], notes=notes, more_sources=cited)
+    return Answer(
+        "fit",
+        {"runs": table.file, "compare": asked.compare, "n_kind": solved.runs.n_kind},
+        result,
+        [Table("", columns, rows)],
+        notes=notes,
+        more_sources=cited,
+    )

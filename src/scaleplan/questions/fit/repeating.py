@@ -1,15 +1,18 @@
-"""`scaleplan fit --form repeating`: what a second and a tenth pass over the same tokens are worth, from your own runs."""
+"""What a second and a tenth pass over the same tokens are worth, from the runs of the user."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.answer import Answer, Caution, Line, quantities
 from scaleplan.chain.law_file import SOURCE, law_text
-from scaleplan.cli.fit_answer import Asked, farthest_table, predictors, range_of, residual_rows
 from scaleplan.errors import InputError
 from scaleplan.laws.fitting.repeated import RepeatedFit, fit_repeated
+from scaleplan.questions.fit.table import Runs, data_of, farthest_table, inputs_of, predictors, range_of, residual_rows, runs_of
 from scaleplan.runs import RunTable
+
+if TYPE_CHECKING:
+    from scaleplan.questions.fit import OfRepeating
 
 LABELS = {
     "e_nats": "E, irreducible loss",
@@ -22,17 +25,35 @@ MEANING = {
 }
 
 
-def repeating(table: RunTable, asked: Asked, remarks: Sequence[str]) -> Answer:
-    """Constants, residuals, and the law as a file."""
+class Solved(NamedTuple):
+    """The runs, and the fit in two steps."""
+
+    runs: Runs
+    found: RepeatedFit
+
+    @property
+    def constants(self) -> dict[str, float]:
+        """Those of fresh data, then those of repetition."""
+        law = self.found.law
+        return {**law.fresh._asdict(), "r_d_star": law.r_d_star, "r_n_star": law.r_n_star}
+
+
+def solve(asked: OfRepeating) -> Solved:
+    """E to beta from the runs that saw every token once, R_D* and R_N* from the others."""
+    runs = runs_of(asked)
     try:
-        found = fit_repeated(predictors(table), table.columns["loss"])
+        return Solved(runs, fit_repeated(predictors(runs.table), runs.table.columns["loss"]))
     except InputError as error:
-        raise error.located(table.file) from None
-    constants = {**found.law.fresh._asdict(), "r_d_star": found.law.r_d_star, "r_n_star": found.law.r_n_star}
+        raise error.located(runs.table.file) from None
+
+
+def explain(asked: OfRepeating, solved: Solved) -> Answer:
+    """Constants, residuals, and the law as a file."""
+    table, found, constants = solved.runs.table, solved.found, solved.constants
     residuals = list(residual_rows(table, found.residuals))
     result = {
         "law": {"form": "repeating", **constants},
-        "n_params_kind": asked.n_kind,
+        "n_params_kind": solved.runs.n_kind,
         "intervals": None,
         "objective": found.fresh.objective + found.objective,
         "n_rows": table.n_rows,
@@ -40,24 +61,23 @@ def repeating(table: RunTable, asked: Asked, remarks: Sequence[str]) -> Answer:
         "n_starts": found.fresh.n_starts,
         "n_starts_agreeing": found.fresh.n_starts_agreeing,
         "range": range_of(table),
-        "data": {"file": table.file, "sha256": table.digest, "columns": dict(table.headings)},
+        "data": data_of(table),
         "residuals": residuals,
     }
     lines = [
         Line(f"law.{name}", LABELS.get(name, name), value, "nats" if name == "e_nats" else "", sources=[SOURCE], standing="fitted")
         for name, value in constants.items()
     ]
-    title = "L = E + A / N'^alpha + B / D'^beta"
     return Answer(
         "fit",
-        {"runs": table.file, **{name: value for name, value in asked._asdict().items() if value is not None}},
+        inputs_of(asked, solved.runs),
         result,
-        [quantities(title, lines), farthest_table(residuals)],
+        [quantities("L = E + A / N'^alpha + B / D'^beta", lines), farthest_table(residuals)],
         lines,
         warnings=[Caution("not-identified", f"{name} is at its bound: {MEANING[name]}", {"parameter": name}) for name in found.at_edge],
-        notes=[*remarks, *how_made(table, found)],
+        notes=[*solved.runs.remarks, *how_made(table, found)],
         more_sources=[SOURCE, "muennighoff2023"],
-        files={".toml": files_of(table, asked, constants)},
+        files={".toml": files_of(solved)},
     )
 
 
@@ -71,15 +91,16 @@ def how_made(table: RunTable, found: RepeatedFit) -> list[str]:
     ]
 
 
-def files_of(table: RunTable, asked: Asked, constants: dict[str, float]) -> dict[str, str | None]:
-    """A preset that `optimal --unique-tokens` takes."""
+def files_of(solved: Solved) -> dict[str, str | None]:
+    """A preset that `optimal` takes for repeated data."""
+    table = solved.runs.table
     convention = {
-        "n_params": asked.n_kind,
+        "n_params": solved.runs.n_kind,
         "n_tokens": "tokens seen, of which unique_tokens are different",
         "compute": "6 N D",
         "loss": "as in the table, nats per token",
         "tokenizer": "unknown",
     }
     runs = {"file": table.file, "sha256": table.digest, "n_rows": table.n_rows}
-    blocks = {"loss": {"form": "repeating", **constants}, "runs": runs}
+    blocks = {"loss": {"form": "repeating", **solved.constants}, "runs": runs}
     return {".toml": law_text(f"Fitted to {table.n_rows} runs with repeated data", convention, range_of(table), blocks), ".draws.csv": None}

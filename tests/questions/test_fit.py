@@ -8,6 +8,10 @@ import tomllib
 
 import pytest
 
+import scaleplan as sp
+from scaleplan.answer import checked
+from scaleplan.questions.asking import WATCH
+
 LAW = {"e_nats": 1.817218, "a": 477.826, "b": 2143.417, "alpha": 0.3473105, "beta": 0.3671724}
 
 
@@ -158,7 +162,7 @@ def test_slices_and_their_law(run, ask, tmp_path):
         (("--column", "loss=lost"), "no column named `lost`"),
         (("--unit", "n_params=many"), "--unit n_params"),
         (("--bootstrap", "2M"), "more than 1000000"),
-        (("--hardware", "h100-sxm"), "add `--design FLOP`"),
+        (("--hardware", "h100-sxm"), "--hardware goes with --design"),
         (("--form", "power-sum"), "needs a column `n_steps`"),
         (("--form", "isoflop"), "budgets have a minimum among their runs"),
     ],
@@ -235,3 +239,64 @@ def test_repeated_data_become_a_law(run, ask, tmp_path):
 
     assert result["law"]["r_d_star"] == pytest.approx(15, rel=0.05)  # N counts in full here: R_N* is as large as it may be
     assert row["epochs"] > 1
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ({}, "law"),
+        ({"bootstrap": 20, "seed": 1}, "law"),
+        ({"compare": True}, "comparison"),
+        ({"design": 1e21}, "design"),
+        ({"design": 1e21, "hardware": "h100-sxm", "mfu": 0.4}, "design"),
+    ],
+)
+def test_each_shape_names_itself_and_its_lines_compute(runs, given, kind):
+    """`result.kind`, and every formula gives its value at its path in the result."""
+    answer = sp.fit(runs, **given)
+
+    assert answer.result["kind"] == kind
+    for line in checked(answer.lines):
+        try:
+            assert answer[line.key] == line.value
+        except KeyError:
+            pytest.fail(line.key)
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({"seed": 3}, "seed"),
+        ({"compare": True, "bootstrap": 20}, "bootstrap"),
+        ({"design": 1e21, "form": "isoflop"}, "form"),
+        ({"design": 1e21, "mfu": 0.4}, "mfu"),
+        ({"form": "repeating", "bootstrap": 20}, "bootstrap"),
+        ({"form": "kaplan", "compute": 1e22}, "compute"),
+        ({"n_kind": "both"}, "n_kind"),
+        ({"bootstrap": 20, "jobs": 65}, "jobs"),
+    ],
+)
+def test_what_has_no_use_is_refused_by_name(runs, given, names):
+    """A seed without resamples, resamples of a ranking, slices without a covariance, a rate without a device, ..."""
+    with pytest.raises(sp.ScaleplanError) as refused:
+        sp.fit(runs, **given)
+    assert names in str(refused.value)
+
+
+def test_long_work_is_watched_by_who_asked(runs):
+    """Whoever sets the watch sees what is done, part by part, and how large the parts are; the answer does not change."""
+    seen = []
+
+    def watch(what, items, sizes):
+        for size, item in zip(sizes, items, strict=True):
+            seen.append((what, size))
+            yield item
+
+    token = WATCH.set(watch)
+    try:
+        watched = sp.fit(runs, bootstrap=300, seed=2)
+    finally:
+        WATCH.reset(token)
+
+    assert seen == [("resamples", 250), ("resamples", 50)]
+    assert watched.to_json() == sp.fit(runs, bootstrap=300, seed=2).to_json()
