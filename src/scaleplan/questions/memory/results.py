@@ -176,8 +176,16 @@ class LayoutMemory(TypedDict):
     inverse: NotRequired[Inverse]
 
 
+class Attention(TypedDict):
+    """The attention of all layers, where it is the same."""
+
+    n_layers: int
+    n_kv_heads: int
+    d_head: int
+
+
 class ServingMemory(TypedDict):
-    """One device while it serves."""
+    """One device while it serves; `attention` is null where layers differ, or where several devices share them."""
 
     kind: Literal["serving"]
     layout: str
@@ -191,6 +199,7 @@ class ServingMemory(TypedDict):
     pass_width: int
     bits_per_weight: float
     cache_precision: str
+    attention: Attention | None
     capacity_bytes: NotRequired[int]
     max_batch_size_seqs: NotRequired[int | None]
     max_seq_len: NotRequired[int | None]

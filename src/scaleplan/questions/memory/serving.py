@@ -155,6 +155,7 @@ def result_of(solved: Solved) -> dict[str, Any]:
         "pass_width": int(pass_width(solved.bill, solved.layout)),
         "bits_per_weight": solved.served.weights.bits_per_weight,
         "cache_precision": solved.served.cache.name,
+        "attention": plain_attention(solved),
     }
     if device is not None:
         result |= {
@@ -197,16 +198,24 @@ def weights_lines(solved: Solved) -> list[Line]:
     return [*counts, served_line(solved.bill, stored, "weights_bytes", "weights", value)]
 
 
+def plain_attention(solved: Solved) -> dict[str, int] | None:
+    """Layers, KV heads and their width, where all layers keep the keys and values of the same attention on one device; else None."""
+    blocks = [layer for layer in solved.bill.layers if layer.block is not None]
+    if len(blocks) != 1 or not is_whole(solved.layout) or blocks[0].block is None or not caches_of(blocks[0]):
+        return None
+    mixer = blocks[0].block.mixer
+    if not isinstance(mixer, Attention) or mixer.d_value != mixer.d_head or mixer.share_keys_values is not None or blocks[0].block.cross:
+        return None
+    return {"n_layers": int(blocks[0].runs), "n_kv_heads": int(mixer.n_kv_heads), "d_head": int(mixer.d_head)}
+
+
 def per_token_line(solved: Solved) -> Line:
     """Keys and values of a token; a formula where all layers have the same attention."""
     key, label, value = "kv_cache_bytes_per_token", "KV cache of a token", int(solved.memory.kv_cache_bytes_per_token)
-    blocks = [layer for layer in solved.bill.layers if layer.block is not None]
-    mixer = blocks[0].block.mixer if len(blocks) == 1 and blocks[0].block is not None else None
-    plain = isinstance(mixer, Attention) and mixer.d_value == mixer.d_head and mixer.share_keys_values is None and caches_of(blocks[0])
-    if not plain or not isinstance(mixer, Attention) or not is_whole(solved.layout) or blocks[0].block is None or blocks[0].block.cross:
+    attention = plain_attention(solved)
+    if attention is None:
         return line(key, label, value, "bytes", sources=("ainslie2023",))
-    inputs: dict[str, Any] = {"n_layers": blocks[0].runs, "n_kv_heads": mixer.n_kv_heads, "d_head": mixer.d_head}
-    inputs |= {"bytes_per_element": solved.served.cache.compute_bytes}
+    inputs: dict[str, Any] = {**attention, "bytes_per_element": solved.served.cache.compute_bytes}
     formula = "2 * n_layers * n_kv_heads * d_head * bytes_per_element"
     return line(key, label, value, "bytes", formula, sources=("ainslie2023",), **inputs)
 
