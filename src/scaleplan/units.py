@@ -163,7 +163,9 @@ def _named(hints: Mapping[str, str], text: str) -> dict[str, str]:
 
 def seconds(text: str) -> int | float:
     """A duration with its unit: `30d`, `12h`, `90s`, `5min`, `120ms`."""
-    return positive(quantity(text, SECONDS, "a duration"), text, "a duration above zero")
+    return positive(
+        quantity(text, SECONDS, "a duration", ambiguous={"": "say the unit: `30d`, `12h` or `90s`"}), text, "a duration above zero"
+    )
 
 
 def device_hours(text: str) -> int | float:
@@ -184,6 +186,11 @@ def usd(text: str) -> int | float:
 def watts(text: str) -> int | float:
     """Power with its unit: `400W`, `0.4kW`."""
     return positive(quantity(text, WATTS, "a power"), text, "a power above zero")
+
+
+def watts_or_tdp(text: str) -> int | float | str:
+    """Power with its unit, or the word `tdp` for the rated power of a device."""
+    return "tdp" if text.strip().lower() == "tdp" else watts(text)
 
 
 def watt_hours(text: str) -> int | float:

@@ -31,16 +31,23 @@ class Run(NamedTuple):
     bytes_per_token: float | None = None
     flops_convention: str | None = None
     n_devices: int | None = None
+    deadline: float | None = None
     mfu: float | None = None
+    mfu_of: str | None = None
     flops_per_s_per_device: float | None = None
     flops_kind: str | None = None
     recompute: str | None = None
     goodput: float | None = None
     usd_per_device_hour: float | None = None
-    device_power: str | None = None
+    provider: str | None = None
+    price_term: str | None = None
+    device_power: float | str | None = None
+    system_power: float | str | None = None
     pue: float | None = None
     region: str | None = None
     grid_intensity: float | None = None
+    carbon_scope: str | None = None
+    device_lifetime: float | None = None
     published_kgco2e: float | None = None
 
     def check(self) -> None:
@@ -86,11 +93,17 @@ class DeviceHours(NamedTuple):
     device_hours: float
     hardware: str
     n_devices: int | None = None
+    deadline: float | None = None
     usd_per_device_hour: float | None = None
-    device_power: str | None = None
+    provider: str | None = None
+    price_term: str | None = None
+    device_power: float | str | None = None
+    system_power: float | str | None = None
     pue: float | None = None
     region: str | None = None
     grid_intensity: float | None = None
+    carbon_scope: str | None = None
+    device_lifetime: float | None = None
     published_kgco2e: float | None = None
 
 
@@ -101,11 +114,14 @@ class Energy(NamedTuple):
     pue: float | None = None
     region: str | None = None
     grid_intensity: float | None = None
+    carbon_scope: str | None = None
 
 
 SUBJECTS = ("model", "n_params", "compute")
 INSTEAD = ("device_hours", "energy")
 GRID = (("region", "grid_intensity"),)
+SITE = (*GRID, ("usd_per_device_hour", "provider"), ("usd_per_device_hour", "price_term"), ("n_devices", "deadline"))
+RATE = ("mfu", "flops_per_s_per_device")
 QUESTION = Question(
     name="cost",
     asks=asks("cost"),
@@ -114,12 +130,13 @@ QUESTION = Question(
         "Most used": ("tokens", "hardware", "n_devices", "mfu", "n_params"),
         "Run": ("n_active_params", "compute", "seq_len", "n_steps", "batch_size_tokens", "batch_size_seqs", "text", "bytes_per_token",
                 "decoder_seq_len", "flops_convention"),
-        "Rate": ("flops_per_s_per_device", "flops_kind", "recompute", "goodput"),
+        "Rate and time": ("mfu_of", "flops_per_s_per_device", "flops_kind", "recompute", "goodput", "deadline"),
         "Instead of a run": ("device_hours", "energy"),
-        "Price, energy and carbon": ("usd_per_device_hour", "device_power", "pue", "region", "grid_intensity", "published_kgco2e"),
+        "Price, energy and carbon": ("usd_per_device_hour", "provider", "price_term", "device_power", "system_power", "pue", "region",
+                                     "grid_intensity", "carbon_scope", "device_lifetime", "published_kgco2e"),
     },
     shapes=(
-        Shape("device_hours", DeviceHours, "given device-hours", "cost.of_hours", "cost.results:HoursCost", ("device_hours",), GRID),
+        Shape("device_hours", DeviceHours, "given device-hours", "cost.of_hours", "cost.results:HoursCost", ("device_hours",), SITE),
         Shape("energy", Energy, "metered energy", "cost.of_energy", "cost.results:EnergyCost", ("energy",), GRID),
         Shape(
             "run",
@@ -130,9 +147,9 @@ QUESTION = Question(
             together=(
                 ("compute", "tokens", "n_steps", "text"),
                 ("batch_size_tokens", "batch_size_seqs"),
-                ("mfu", "flops_per_s_per_device"),
+                RATE,
                 ("flops_convention", "recompute"),
-                *GRID,
+                *SITE,
             ),
             needs={
                 "n_active_params": ("n_params",),
@@ -141,6 +158,8 @@ QUESTION = Question(
                 "n_steps": ("batch_size_tokens", "batch_size_seqs"),
                 "batch_size_tokens": ("n_steps",),
                 "batch_size_seqs": ("n_steps",),
+                "mfu_of": RATE,
+                "goodput": RATE,
                 "flops_per_s_per_device": ("flops_kind",),
                 "flops_kind": ("flops_per_s_per_device",),
             },

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from scaleplan import library
-from scaleplan.answer import Answer, Line
-from scaleplan.chain import cost as steps
-from scaleplan.chain.assumptions import site_of
-from scaleplan.questions.cost.footprint import answer_of, carbon_lines, said
+from scaleplan.answer import Answer
+from scaleplan.chain.cost_inputs import site_inputs
+from scaleplan.chain.run_cost import CostInputs, Input, run_cost
+from scaleplan.questions.cost.footprint import Costed, answer_of, on_site
 
 if TYPE_CHECKING:
     from scaleplan.questions.cost import Energy
 
 
-class Metered(NamedTuple):
-    """The energy and its carbon, and what is to be said of the site."""
-
-    lines: list[Line]
-    notes: list[str]
-
-
-def solve(asked: Energy) -> Metered:
-    """Energy of the facility, and carbon."""
-    site, notes = site_of(asked.pue, asked.region, asked.grid_intensity, library.defaults())
-    lines = steps.metered_lines(asked.energy, site)
-    return Metered(lines + carbon_lines(lines, site), notes)
+def solve(asked: Energy) -> Costed:
+    """Energy of the facility, carbon and water; the energy may be an array."""
+    site = site_inputs(asked.pue, asked.region, asked.grid_intensity, library.defaults())
+    inputs = on_site(CostInputs(energy_it_wh=Input(asked.energy)), site, asked.carbon_scope)
+    return Costed(inputs, run_cost(inputs), None, None, site)
 
 
-def explain(asked: Energy, solved: Metered) -> Answer:
+def explain(asked: Energy, solved: Costed) -> Answer:
     """The answer for the energy."""
-    return answer_of(said(asked), {}, solved.lines, solved.notes)
+    return answer_of(asked, solved, [], {})

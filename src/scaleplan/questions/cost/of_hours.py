@@ -5,20 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scaleplan import library
-from scaleplan.answer import Answer, line
-from scaleplan.questions.cost.footprint import Site, answer_of, lines_after_hours, said, site_of_device
+from scaleplan.answer import Answer
+from scaleplan.chain.run_cost import CostInputs, Input
+from scaleplan.questions.cost.footprint import Costed, answer_of, costed
 
 if TYPE_CHECKING:
     from scaleplan.questions.cost import DeviceHours
 
 
-def solve(asked: DeviceHours) -> Site:
-    """Price, power and grid of the device-hours."""
-    return site_of_device(asked, library.load("hardware", asked.hardware), library.defaults())
+def solve(asked: DeviceHours) -> Costed:
+    """The cost of the device-hours; they may be an array."""
+    return costed(asked, CostInputs(device_hours=Input(asked.device_hours)), library.load("hardware", asked.hardware))
 
 
-def explain(asked: DeviceHours, solved: Site) -> Answer:
+def explain(asked: DeviceHours, solved: Costed) -> Answer:
     """The answer for the device-hours."""
-    hours = line("device_hours", "device-hours", asked.device_hours, "h", standing="given")
-    lines = lines_after_hours(hours, asked.n_devices, solved, asked.published_kgco2e)
-    return answer_of(said(asked), {}, lines, solved.notes)
+    return answer_of(asked, solved, [], {})

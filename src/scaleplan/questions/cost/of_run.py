@@ -6,55 +6,139 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan import library
-from scaleplan.answer import Answer, Caution, Line
-from scaleplan.chain import cost as steps
-from scaleplan.chain.assumptions import rate_of, whole_run_remark
+from scaleplan.answer import Answer, Caution, Interval, Line, line
+from scaleplan.chain.cost_inputs import goodput_input, mfu_input, peak_input
 from scaleplan.chain.lengths import chosen_length, length_cautions
+from scaleplan.chain.run_cost import CostInputs, Input
+from scaleplan.errors import InputError
 from scaleplan.machine.run_time import likely_hardware_rate
-from scaleplan.questions.cost.footprint import Site, answer_of, lines_after_hours, said, site_of_device
-from scaleplan.questions.cost.work import Work, work_lines, work_of
+from scaleplan.numeric import is_number
+from scaleplan.questions.cost.footprint import Costed, answer_of, costed
+from scaleplan.questions.cost.work import Work, passed_params, work_lines, work_of
+from scaleplan.units import show_si
 from scaleplan.wording import field
 
 if TYPE_CHECKING:
     from scaleplan.questions.cost import Run
 
 
-class Costed(NamedTuple):
-    """The compute of the run, the rate of a device, the device-hours, and what they cost."""
+class Solved(NamedTuple):
+    """The compute of the run, and what it costs."""
 
     work: Work
-    rate: steps.Rate
-    hours: Line
-    at: Site
+    costed: Costed
 
 
-def solve(asked: Run) -> Costed:
+def solve(asked: Run) -> Solved:
     """The cost of a run; its tokens, its rate and the number of devices may be arrays."""
-    defaults = library.defaults()
-    device = library.load("hardware", asked.hardware)
-    work = work_of(asked)
-    rate = rate_of(device, asked.mfu, asked.flops_per_s_per_device, asked.flops_kind, asked.recompute, asked.goodput, defaults)
-    if rate.standing == "given":
-        rate = rate._replace(standing="estimate")  # a rate that is hoped for: what follows is a forecast
-    return Costed(work, rate, hours_line(work, rate), site_of_device(asked, device, defaults))
+    device, work = library.load("hardware", asked.hardware), work_of(asked)
+    peak = peak_input(device)
+    by_hardware = asked.flops_kind == "hardware" and work.hardware_flops is not None
+    inputs = CostInputs(
+        training_flops=Input(work.training_flops, "given" if asked.compute is not None else "exact"),
+        hardware_flops=Input(work.hardware_flops, "exact") if by_hardware else None,
+        peak_flops_per_s=peak,
+        mfu=mfu_of(asked, work, peak.value),
+        goodput=goodput_of(asked),
+    )
+    return Solved(work, costed(asked, inputs, device))
 
 
-def hours_line(work: Work, rate: steps.Rate) -> Line:
-    """Device-hours of the FLOP that the rate counts."""
-    key = "training_flops" if rate.flops_kind == "model" or work.hardware_flops is None else "hardware_flops"
-    found = steps.device_hours_line(getattr(work, key), rate._replace(flops_kind="model"))
-    inputs = {key if name == "training_flops" else name: value for name, value in (found.inputs or {}).items()}
-    return found._replace(formula=(found.formula or "").replace("training_flops", key), inputs=inputs)
+def mfu_of(asked: Run, work: Work, peak_flops_per_s: float) -> Input:
+    """The share of the peak that a device delivers: hoped for where it is given, else that of whole published runs.
+
+    Raises InputError for a rate above the peak.
+    """
+    if asked.mfu is not None:
+        return Input(asked.mfu, "estimate")  # what follows from a rate that is hoped for is a forecast
+    rate = asked.flops_per_s_per_device
+    if rate is None:
+        return mfu_input(library.defaults(), active_params(asked, work), work.convention)
+    if is_number(rate) and rate > peak_flops_per_s:
+        shown = f"`{show_si(rate, 'FLOP/s')}` is more than the device's dense peak of {show_si(peak_flops_per_s, 'FLOP/s')}"
+        raise InputError(f"{field('flops_per_s_per_device')}: {shown}", hint="vendors' headlines often count sparsity")
+    return Input(rate / peak_flops_per_s, "estimate")
 
 
-def explain(asked: Run, solved: Costed) -> Answer:
+def active_params(asked: Run, work: Work) -> Any:
+    """The parameters that a token passes; None where only the compute is known."""
+    return passed_params(asked) if work.compute is None else work.compute.params.n_active_params
+
+
+def goodput_of(asked: Run) -> Input:
+    """The share of the time in which the run advances: in the usual MFU and in a rate of the whole run it is 1."""
+    if asked.goodput is not None:
+        return Input(asked.goodput, "estimate")
+    return goodput_input(library.defaults()) if asked.mfu_of == "step" else Input(1.0, "exact")
+
+
+def explain(asked: Run, solved: Solved) -> Answer:
     """The answer of one run."""
-    work, rate, at = solved.work, solved.rate, solved.at
-    lines = [*work_lines(asked, work), *lines_after_hours(solved.hours, asked.n_devices, at, asked.published_kgco2e)]
-    first = {"training_flops": work.training_flops, "flops_convention": work.convention, "hardware_flops": work.hardware_flops}
-    notes = [*length_notes(asked), *whole_run_remark(rate), *at.notes]
-    inputs = said(asked) | ({} if work.compute is None else {"seq_len": work.compute.seq_len})
-    return answer_of(inputs, first, lines, notes, [*model_cautions(asked), *hfu_warning(rate, library.defaults())])
+    work, inputs = solved.work, solved.costed.inputs
+    first = [*work_lines(asked, work), *rate_lines(asked, inputs)]
+    keys = {
+        "training_flops": work.training_flops,
+        "flops_convention": work.convention,
+        "hardware_flops": work.hardware_flops,
+        "mfu": None if inputs.mfu is None else inputs.mfu.value,
+        "goodput": inputs.goodput.value,
+    }
+    length = None if work.compute is None else work.compute.seq_len
+    notes = [*length_notes(asked), *rate_notes(asked, solved)]
+    answer = answer_of(asked, solved.costed, first, keys, notes=notes, seq_len=length)
+    return answer._replace(warnings=[*model_cautions(asked), *hfu_warning(asked, inputs, library.defaults()), *answer.warnings])
+
+
+def rate_lines(asked: Run, inputs: CostInputs) -> list[Line]:
+    """The utilisation, and the goodput of a step's rate."""
+    if inputs.mfu is None or inputs.peak_flops_per_s is None:
+        return []
+    label = "HFU" if asked.flops_kind == "hardware" else "MFU"
+    interval = spread_of(inputs.mfu)
+    if asked.flops_per_s_per_device is None:
+        lines = [
+            line(
+                "mfu",
+                label,
+                inputs.mfu.value,
+                "fraction",
+                standing=said(asked.mfu, inputs.mfu),
+                sources=inputs.mfu.sources,
+                interval=interval,
+            )
+        ]
+    else:
+        peak = inputs.peak_flops_per_s
+        rate = {"flops_per_s_per_device": asked.flops_per_s_per_device, "peak_flops_per_s": peak.value}
+        formula = "flops_per_s_per_device / peak_flops_per_s"
+        lines = [line("mfu", label, inputs.mfu.value, "fraction", formula, sources=peak.sources, standing="estimate", **rate)]
+    if asked.mfu_of == "step":
+        goodput = inputs.goodput
+        spread = spread_of(goodput)
+        standing = said(asked.goodput, goodput)
+        lines.append(line("goodput", "goodput", goodput.value, "fraction", standing=standing, sources=goodput.sources, interval=spread))
+    return lines
+
+
+def said(given: Any, used: Input) -> str:
+    """The standing of an input itself, which is given where it was."""
+    return used.standing if given is None else "given"
+
+
+def spread_of(found: Input) -> Interval | None:
+    """The 80 % interval of an input that is spread about its value."""
+    return None if found.spread is None else Interval(found.value * found.spread.p10, found.value, found.value * found.spread.p90)
+
+
+def rate_notes(asked: Run, solved: Solved) -> list[str]:
+    """That the rate is the usual one of whole runs, if it is."""
+    mfu = solved.costed.inputs.mfu
+    if asked.mfu is not None or asked.flops_per_s_per_device is not None or mfu is None:
+        return []
+    spread = spread_of(mfu)
+    between = f" (80 % interval {spread.p10:.2g} to {spread.p90:.2g})" if spread else ""
+    counted = "6 N D" if solved.work.convention == "six_n" else f"the {solved.work.convention} count"
+    return [f"No {field('mfu')}: using {mfu.value:.2g} of {counted}, the median of published end-to-end runs{between}."]
 
 
 def length_notes(asked: Run) -> list[str]:
@@ -72,10 +156,11 @@ def model_cautions(asked: Run) -> list[Caution]:
     return [*asked.model.cautions, *length_cautions(asked.model, chosen_length(asked.model, asked.seq_len)[0])]
 
 
-def hfu_warning(rate: steps.Rate, defaults: Mapping[str, Any]) -> list[Caution]:
+def hfu_warning(asked: Run, inputs: CostInputs, defaults: Mapping[str, Any]) -> list[Caution]:
     """A model rate that only a hardware rate is likely to reach."""
-    mfu = rate.flops_per_s / rate.peak_flops_per_s
-    if rate.mfu or rate.flops_kind != "model" or not likely_hardware_rate(mfu, rate.recompute, defaults["whole_run_mfu"]["p90"]):
+    is_given = asked.mfu is not None or asked.flops_kind == "model"
+    mfu = 0.0 if inputs.mfu is None else inputs.mfu.value
+    if not is_given or not likely_hardware_rate(mfu, asked.recompute or "none", defaults["whole_run_mfu"]["p90"]):
         return []
     model_mfu = mfu * 6 / 8
     message = (

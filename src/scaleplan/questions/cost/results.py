@@ -18,6 +18,7 @@ class Percentiles(TypedDict):
 class Priced(TypedDict):
     """What every shape has; null where it is not known."""
 
+    n_devices: int | None
     device_hours: float | None
     device_days: float | None
     wall_s: float | None
@@ -26,17 +27,22 @@ class Priced(TypedDict):
     energy_it_wh: float | None
     energy_wh: float | None
     kgco2e: float | None
+    carbon_scope: Literal["devices", "it", "facility"]
+    embodied_kgco2e: float | None
+    water_l: float | None
     implied_kgco2e_per_kwh: float | None
     intervals: dict[str, Percentiles] | None
 
 
 class RunCost(Priced):
-    """The cost of a run; FLOP are those of its convention."""
+    """The cost of a run; FLOP are those of its convention, and the MFU is of them (an HFU of a hardware rate)."""
 
     kind: Literal["run"]
     training_flops: float
     flops_convention: str
     hardware_flops: float | None
+    mfu: float
+    goodput: float
 
 
 class HoursCost(Priced):
