@@ -105,7 +105,6 @@ def test_steps_at_a_batch_as_fewest_steps_and_least_compute(batch: int):
         (BatchQuestion(2.5, 1e9, 2e10, 1e6), UsageError),
         (BatchQuestion(loss_nats=12.0), InputError),
         (BatchQuestion(loss_nats=2.0, n_params=1e8), InputError),
-        (BatchQuestion(loss_nats=2.5, n_params=1e9, n_tokens=1e9), InputError),
     ],
 )
 def test_too_little_too_much_and_the_impossible_are_refused(asked: BatchQuestion, error: type[Exception]):
@@ -117,3 +116,13 @@ def test_nats_per_byte_tell_no_critical_batch():
     """B_crit follows from nats per token."""
     with pytest.raises(NotSupported, match="nats per byte"):
         batch_answer(BatchQuestion(n_params=1e9, n_tokens=2e10), load_law("minicpm2024"))
+
+
+@pytest.mark.parametrize("loss", [2.3, 2.5])
+def test_a_run_better_than_the_law_lies_on_a_curve_of_its_own(loss: float):
+    """1e9 parameters on 2e10 tokens at a loss that Kaplan's L(N, S) does not reach: B_crit of the loss, E_min = D / 2 at that batch."""
+    found = batch_answer(BatchQuestion(loss_nats=loss, n_params=1e9, n_tokens=2e10))
+
+    assert (found.batch_basis, found.min_compute_flops) == ("assumed", None)
+    assert found.curve.critical_batch == pytest.approx(2.1e8 / loss ** (1 / 0.21))
+    assert found.curve.min_tokens == pytest.approx(1e10)

@@ -169,8 +169,10 @@ def of_loss(asked: BatchQuestion) -> BatchAnswer:
     check_guessing(law, loss)
     best = along.params_at_loss(loss)
     n_params = best if asked.n_params is None else asked.n_params
-    check_size(along, n_params, loss)
     critical = catalogue.critical_batch().at(loss_nats=loss)
+    if outdoes_law(asked, along, critical):
+        return of_given_run(asked, critical)
+    check_size(along, n_params, loss)
     curve = from_steps(along.min_steps(n_params, loss), critical)
     batch, basis = loss_batch(asked, curve)
     tokens = asked.n_tokens if asked.n_tokens is not None or batch is None else curve.tokens(batch)
@@ -180,18 +182,30 @@ def of_loss(asked: BatchQuestion) -> BatchAnswer:
     return BatchAnswer(loss, "given", None, n_params, size, tokens, batch, basis, curve, least_compute(loss), None, outside)
 
 
+def outdoes_law(asked: BatchQuestion, along: StepLoss, critical: Any) -> bool:
+    """Whether a run of N on D reached its loss with fewer parameters or tokens than L(N, S_min) allows at any batch."""
+    if not is_number(asked.loss_nats, asked.n_params, asked.n_tokens):
+        return False
+    return bool(
+        asked.loss_nats <= along.converged(asked.n_params) or asked.n_tokens <= critical * along.min_steps(asked.n_params, asked.loss_nats)
+    )
+
+
+def of_given_run(asked: BatchQuestion, critical: Any) -> BatchAnswer:
+    """The curve through a run of known loss that the law of steps does not reach: B_crit follows from the loss, the batch is B_crit."""
+    law, run = catalogue.critical_batch_law(), Run(asked.n_params, asked.n_tokens, asked.loss_nats)
+    curve, outside = from_run(asked.n_tokens, critical, critical), beyond(law.limits, run)
+    return BatchAnswer(
+        asked.loss_nats, "given", None, asked.n_params, "given", asked.n_tokens, critical, "assumed", curve, None, None, outside
+    )
+
+
 def loss_batch(asked: BatchQuestion, curve: Tradeoff) -> tuple[Any, BatchBasis | None]:
     """The batch given, or that with which D tokens reach the loss."""
     if asked.batch_tokens is not None:
         return asked.batch_tokens, "given"
     if asked.n_tokens is None:
         return None, None
-    if is_number(asked.n_tokens, curve.min_tokens) and not asked.n_tokens > curve.min_tokens:
-        raise InputError(
-            f"{asked.n_tokens:.4g} tokens never reach a loss of {asked.loss_nats:.4g} nats with {asked.n_params:.4g} parameters: "
-            f"the smallest batches take {curve.min_tokens:.4g}",
-            hint=f"more {field('tokens')}, a larger {field('n_params')} or a higher {field('loss')}",
-        )
     return curve.critical_batch * (asked.n_tokens / curve.min_tokens - 1), "solved"
 
 

@@ -81,7 +81,7 @@ def least_lines(asked: OfLoss, found: BatchAnswer) -> Iterator[Line]:
     """E_min and S_min: through the run that was given, or from L(N, S_min)."""
     curve, labels = found.curve, {"min_tokens": "minimum tokens E_min", "min_steps": "minimum steps S_min"}
     critical = {"critical_batch_tokens": curve.critical_batch}
-    if asked.loss is None:
+    if asked.loss is None or found.batch_basis == "assumed":
         of_run = {"n_tokens": found.n_tokens, "batch_size_tokens": found.batch_tokens, **critical}
         yield curve_line(found, "min_tokens", labels["min_tokens"], curve.min_tokens, "tokens", FORMULAS["min_tokens"], **of_run)
         formula, inputs = FORMULAS["min_steps_of_tokens"], {"min_tokens": curve.min_tokens, **critical}

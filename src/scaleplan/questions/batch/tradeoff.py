@@ -211,6 +211,12 @@ def warnings_of(found: BatchAnswer, advice: Sequence[Suggestion]) -> Iterator[Ca
     """A loss beyond what B_crit was measured on or of another tokenizer, a run beyond its law, and what presets warn of themselves."""
     if found.loss_law is None:
         yield from beyond_measured(found.loss_nats)
+        if found.batch_basis == "assumed":
+            name = catalogue.critical_batch_law().name
+            message = (
+                f"by {name} no batch reaches this loss with so few parameters and tokens; the curve goes through the run at B_crit"
+            )
+            yield Caution("estimate", message, {"law": name})
     else:
         yield from extrapolation(found.loss_law.name, found.beyond)
         yield from foreign_tokenizers([found.loss_law])
