@@ -29,6 +29,10 @@ BASES: dict[str, list[dict[str, Any]]] = {
         {"device_hours": "1000", "hardware": "h100-sxm"},
         {"energy": "1MWh"},
     ],
+    "serve": [
+        {"model": "llama-3-8b", "hardware": "h100-sxm", "layout": "tp2"},
+        {"model": "llama-3-8b", "hardware": "h100-sxm", "requests_per_s": "50", "n_draft_tokens": "4", "draft_acceptance": "0.7"},
+    ],
     "presets": [{"kind": "hardware"}],
 }
 VALUES: dict[str, list[Any]] = {
@@ -45,6 +49,9 @@ VALUES: dict[str, list[Any]] = {
     "device_power": ["350W"],
     "pue": ["1.37"], "region": ["FRA"], "grid_intensity": ["123g/kWh"], "published_kgco2e": ["75t"],
     "law": ["hoffmann2022-3"], "step_s": ["1.5s"], "gradient_norm2": [["32=0.041", "512=0.0028"]], "loss": ["2.2"],
+    "n_prompt_tokens": ["777"], "n_output_tokens": ["99"], "concurrency": ["7"], "requests_per_s": ["50"], "cached_prefix": ["0.5"],
+    "n_draft_tokens": ["3"], "draft_acceptance": ["0.6"], "draft_cost": ["0.1"], "price_term": ["spot"], "provider": ["aws"],
+    "system_power": ["900W"],
     "n_kind": ["non-embedding", "total"], "unique_tokens": ["5B"], "inference_tokens": ["1T"], "tokens_per_param": ["400"],
     "where": ["n_params<=1B"], "loss_change": ["-5%"], "n_experts": ["8"], "n_experts_per_token": ["2"], "name": ["h100-sxm"],
 }  # fmt: skip

@@ -9,7 +9,7 @@ from scaleplan.machine.activations import Batch
 from scaleplan.machine.inverse import largest
 from scaleplan.machine.memory import fits
 from scaleplan.machine.serving_memory import serving_memory
-from scaleplan.machine.serving_pass import Bound, Deployment, Engine, PassTime, pass_time
+from scaleplan.machine.serving_pass import Bound, Deployment, Engine, PassTime, PassWork, network_s, pass_work, times_of
 from scaleplan.model.arch import Size
 from scaleplan.numeric import ceil_div, floats, maximum
 
@@ -63,7 +63,8 @@ class Served(NamedTuple):
     per_token_s              mean of the tokens after it
     batch_s                  first_token_s + (output - 1) per_token_s
     tokens_per_s_per_device  output tokens
-    prefill, decode          one pass of each on a replica
+    prefill, decode          seconds of one pass of each on a replica
+    prefill_work, decode_work  what such a pass has to do
     """
 
     first_token_s: Any
@@ -73,6 +74,8 @@ class Served(NamedTuple):
     prefill: PassTime
     decode: PassTime
     n_devices: Size
+    prefill_work: PassWork
+    decode_work: PassWork
 
     def bound(self) -> Bound:
         """What binds the part of the batch that takes longer."""
@@ -92,12 +95,15 @@ def serve(on: Deployment, load: Load) -> Served:
     seqs = maximum(1, ceil_div(load.concurrency, groups))
     prompt, output = load.n_prompt_tokens, load.n_output_tokens
     fresh = maximum(1, prompt - floats(prompt * load.prefix_share) // 1)
-    prefill = pass_time(on, seqs, fresh, prompt)
+    reading = pass_work(on, seqs, fresh, prompt)
+    prefill = times_of(on, reading, network_s(on, floats(seqs * fresh)))
     ahead = 1 if load.speculation is None else load.speculation.n_draft + 1
     context = maximum(prompt + maximum(1, output // 2), ahead)
-    decode = pass_time(on, seqs, ahead, context, logits=ahead)
+    writing = pass_work(on, seqs, ahead, context, logits=ahead)
+    network = network_s(on, floats(seqs * ahead))
     if load.chunked_prefill:
-        decode = beside(decode, prefill, output)
+        writing, network = beside(writing, reading, output), network + prefill.network_s / output
+    decode = times_of(on, writing, network)
     per_token = speculated(decode.total_s + hops_s(on), load.speculation)
     stages = layout.pp
     first = prefill.total_s * (2 * stages - 1) / stages + hops_s(on)
@@ -105,7 +111,7 @@ def serve(on: Deployment, load: Load) -> Served:
         first = per_token * maximum(1.0, output / load.concurrency)
     batch = first + (output - 1) * per_token
     rate = load.concurrency * output / batch / layout.n_devices
-    return Served(first, per_token, batch, rate, prefill, decode, layout.n_devices)
+    return Served(first, per_token, batch, rate, prefill, decode, layout.n_devices, reading, writing)
 
 
 def hops_s(on: Deployment) -> Any:
@@ -113,11 +119,10 @@ def hops_s(on: Deployment) -> Any:
     return (on.layout.pp - 1) * on.engine.collective_s
 
 
-def beside(decode: PassTime, prefill: PassTime, n_passes: Size) -> PassTime:
+def beside(writing: PassWork, reading: PassWork, n_passes: Size) -> PassWork:
     """A pass that writes tokens and reads its share of the prompts: the weights are read once (agrawal2024)."""
-    shared = {"weights_s": decode.weights_s, "launch_s": decode.launch_s, "step_s": decode.step_s}
-    added = {name: getattr(decode, name) + getattr(prefill, name) / n_passes for name in PassTime._fields if name not in shared}
-    return PassTime(**shared, **added)
+    added = {name: getattr(writing, name) + getattr(reading, name) / n_passes for name in PassWork._fields if name != "weight_bytes"}
+    return writing._replace(**added)
 
 
 def speculated(pass_s: Any, speculation: Speculation | None) -> Any:

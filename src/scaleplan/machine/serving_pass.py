@@ -128,27 +128,58 @@ class Deployment(NamedTuple):
         return self.device.peak_flops_per_s("bf16")
 
 
+class PassWork(NamedTuple):
+    """What one device has to do in a pass: arithmetic, and bytes to read and write.
+
+    product_flops    of the products with weights, on all tensor parallel ranks together
+    attention_flops  likewise, of scores and weighted sums
+    """
+
+    product_flops: Any
+    weight_bytes: Any
+    attention_flops: Any
+    cache_bytes: Any
+    traffic_bytes: Any
+
+
+def pass_work(on: Deployment, n_seqs: Size, new_tokens: Size, context: Size, *, logits: Size = 1) -> PassWork:
+    """The work of one pass in which `n_seqs` sequences of a replica take `new_tokens` each, having seen `context` at its end.
+
+    logits  positions of a sequence whose logits are computed
+    """
+    tokens = floats(n_seqs * new_tokens)
+    return PassWork(
+        product_flops=linear_flops(on.bill, tokens, floats(n_seqs * logits)),
+        weight_bytes=weights_read(on, tokens),
+        attention_flops=attention_flops(on.bill, n_seqs, new_tokens, context),
+        cache_bytes=cache_read(on, n_seqs, context),
+        traffic_bytes=tokens * traffic_per_token(on.bill, on.layout.tp),
+    )
+
+
 def pass_time(on: Deployment, n_seqs: Size, new_tokens: Size, context: Size, *, logits: Size = 1) -> PassTime:
-    """All layers of one pass in which `n_seqs` sequences of a replica take `new_tokens` each, having seen `context` at its end.
+    """All layers of one pass, as in `pass_work`.
 
         products   2 weights tokens / (tp peak share)        weights    bytes read / (bandwidth share)
         attention  pairs / (tp peak share)                   cache      bytes read / (bandwidth share)
         network    all-reduces (latency + 2 (t - 1) / t bytes / (link share))
 
-    logits  positions of a sequence whose logits are computed
     Source: layout formulas of inference in scaling-book; kwon2023 (paged caches).
     """
-    engine, tp = on.engine, on.layout.tp
-    tokens = floats(n_seqs * new_tokens)
-    flops = linear_flops(on.bill, tokens, floats(n_seqs * logits))
-    bandwidth = on.device.memory_bytes_per_s
+    work = pass_work(on, n_seqs, new_tokens, context, logits=logits)
+    return times_of(on, work, network_s(on, floats(n_seqs * new_tokens)))
+
+
+def times_of(on: Deployment, work: PassWork, network: Any) -> PassTime:
+    """Seconds of a pass's work."""
+    engine, tp, bandwidth = on.engine, on.layout.tp, on.device.memory_bytes_per_s
     return PassTime(
-        product_s=flops / (tp * on.product_flops_per_s),
-        weights_s=weights_read(on, tokens) / (bandwidth * engine.memory),
-        attention_s=attention_flops(on.bill, n_seqs, new_tokens, context) / (tp * on.wide_flops_per_s * engine.attention),
-        cache_s=cache_read(on, n_seqs, context) / (bandwidth * engine.cache),
-        traffic_s=tokens * traffic_per_token(on.bill, tp) / bandwidth,
-        network_s=network_s(on, tokens),
+        product_s=work.product_flops / (tp * on.product_flops_per_s),
+        weights_s=work.weight_bytes / (bandwidth * engine.memory),
+        attention_s=work.attention_flops / (tp * on.wide_flops_per_s * engine.attention),
+        cache_s=work.cache_bytes / (bandwidth * engine.cache),
+        traffic_s=work.traffic_bytes / bandwidth,
+        network_s=network,
         launch_s=engine.layer_s * n_layers(on.bill),
         step_s=engine.step_s,
     )

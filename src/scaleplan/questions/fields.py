@@ -198,6 +198,11 @@ ROWS = (
     counted("n_prompt_tokens", "Tokens of a prompt.", key="serving.n_prompt_tokens"),
     counted("n_output_tokens", "Tokens written after it.", key="serving.n_output_tokens"),
     counted("concurrency", "Sequences served at once.", key="serving.concurrency"),
+    amount("cached_prefix", "Share of each prompt whose keys and values are in the cache already: 0.8.", "SHARE", "units:fraction"),
+    switch("chunked_prefill", "Read prompts in the passes that write tokens."),
+    counted("n_draft_tokens", "Speculative decoding: tokens that a draft proposes for each pass."),
+    amount("draft_acceptance", "Share of drafted tokens that are accepted: 0.8.", "SHARE", "units:fraction"),
+    amount("draft_cost", "Time of one draft step over one of the model: 0.05; not counted unless given.", "X"),
     amount("requests_per_s", "Load to be served, for the size of a fleet.", "R", key="serving.requests_per_s"),
     # Plans.
     Field("plan_file", "A plan file (TOML), or - for standard input.", metavar="PLAN"),

@@ -14,7 +14,8 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "Runs": {
         "plan": "What does the whole run take: size, days, dollars, energy and carbon, from either end?",
-        "layout": "Does each given layout fit, and how much memory does it need?",
+        "layout": "Which parallel layout is fastest on these devices, does it fit, and why do others not?",
+        "serve": "How fast is a model served, what fits, and what does a million tokens cost?",
         "cost": "How many device-days, days, dollars, kWh and kg of CO2e does training take?",
         "check": "Is it within the limits?",
         "diff": "What changed between two plans or answers, and why?",
