@@ -66,7 +66,7 @@ QUESTION = Question(
         "scaleplan serve llama-3-8b --hardware h100-sxm",
         "scaleplan serve llama-2-70b --hardware h100-sxm --layout tp8 --n-prompt-tokens 2048",
         "scaleplan serve llama-3-70b --hardware h100-sxm --precision fp8 --requests-per-s 20",
-        "scaleplan serve llama-3-8b --hardware l40s --n-draft-tokens 4 --draft-acceptance 0.8 --draft-cost 0.05",
+        "scaleplan serve llama-3-8b --hardware l40s --n-draft-tokens 4 --draft-acceptance 0.8",
     ),
     takes_shape=True,
 )
