@@ -47,6 +47,8 @@ class Model(NamedTuple):
 
 def read_model(text: str) -> Model:
     """A model by preset name or alias, path of a TOML or JSON file, folder that holds a config.json, or `-` for standard input."""
+    if isinstance(text, library.Text):
+        return read_file(text, "the answer")
     if text == "-":
         return read_file("-", "standard input")
     path = Path(text)

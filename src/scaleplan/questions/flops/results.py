@@ -19,6 +19,7 @@ class Batch(TypedDict):
     scan_flops: int
     frozen_flops: int
     recomputed_flops: int | None
+    flops_per_pair: int | None
     groups: dict[str, int]
 
 
@@ -56,6 +57,7 @@ class ModelFlops(TypedDict):
     hardware_flops_per_token: float | None
     hardware_flops: float | None
     conventions: list[Convention]
+    convention_inputs: dict[str, float]
     from_six_n: list[Term]
     attention_share_of_dense: float | None
     serving: Serving
