@@ -1,4 +1,4 @@
-"""`scaleplan memory` and `scaleplan layout --table` as they are typed."""
+"""`memory` by precision, under a layout and while serving, and `layout --table`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+import scaleplan as sp
+from scaleplan.answer import Drifted, checked
 
 GPT2 = 124_439_808
 GIB = 2**30
@@ -191,3 +194,86 @@ def test_a_table_without_a_column_is_refused(run, tmp_path: Path):
     table.write_text("tp,pp\n1,1\n")
     outcome = run("layout", "--table", table)
     assert outcome.code == 2 and "d_model" in outcome.stderr
+
+
+# ------------------------------------------------------------------------------------------------------------------- lines
+
+CASES = [
+    ("llama-3-8b", {}),
+    ("mixtral-8x7b", {"precision": "fp8", "stack": "mbridge", "optimizer": "muon"}),
+    ("llama-2-7b", {"lora": "rank=16", "frozen_format": "nf4", "layout": "dp4,zero3"}),
+    ("mixtral-8x7b", {"layout": "tp2,dp4,ep4,zero2", "hardware": "h100-sxm", "recompute": "selective"}),
+    ("gpt3-175b", {"layout": "tp8,pp8,dp2,vpp2,sp,zero1", "stack": "megatron22", "micro_batch_size_seqs": 2}),
+    ("gpt2", {"layout": "pp2,dp2", "recompute": "full", "recompute_every": 2, "pipeline_schedule": "gpipe", "offload": "optimizer"}),
+    ("t5-small", {"layout": "dp2,zero3", "stack": "titan-eager", "precision": "bf16-autocast"}),
+    ("llama-2-70b", {"inference": True, "precision": "int4-g32", "batch_size_seqs": 8, "cache_block_tokens": 48}),
+    ("mixtral-8x7b", {"inference": True, "layout": "tp2", "precision": "q4_k_m", "capacity": "80GiB", "largest": "seq-len"}),
+]
+
+
+@pytest.mark.parametrize(("model", "given"), CASES)
+def test_a_number_that_is_not_its_formula_is_found_out(model: str, given: dict[str, Any]):
+    """Every line is its formula; a tripled value of any of them is a mistake that shows."""
+    lines = sp.memory(model, **given).lines
+    computed = [line for line in checked(lines) if line.formula and line.value]
+
+    assert len(computed) >= (
+        2 if given.get("inference") and "layout" in given else 0.6 * len(lines)
+    )  # shares of tensors are rounded one by one
+    for line in computed:
+        with pytest.raises(Drifted):
+            checked([line._replace(value=3 * line.value)])
+
+
+def test_a_total_is_no_surer_than_its_least_sure_part():
+    """Weights are exact, activations an estimate, and so are their sum and the peak."""
+    by_precision = {line.key: line.standing for line in sp.memory("gpt2").lines}
+    by_layout = {line.key: line.standing for line in sp.memory("gpt2", layout="tp2,dp2").lines}
+
+    assert (by_precision["precisions.0.weights_bytes"], by_precision["precisions.0.total_bytes"]) == ("exact", "estimate")
+    assert (by_layout["phases.0.weights_bytes"], by_layout["peak_bytes"]) == ("exact", "estimate")
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"offload": "optimizer"}, "offload"),
+        ({"pipeline_schedule": "gpipe"}, "pipeline_schedule"),
+        ({"pipeline_schedule": "gpipe", "layout": "tp2"}, "pipeline_schedule"),
+        ({"cache_precision": "fp8"}, "cache_precision"),
+        ({"frozen_format": "int4"}, "frozen_format"),
+        ({"recompute_every": 2}, "recompute_every"),
+        ({"inference": True, "optimizer": "sgd"}, "optimizer"),
+        ({"inference": True, "recompute": "full"}, "recompute"),
+        ({"layout": "dp2", "cache_block_tokens": 16}, "cache_block_tokens"),
+    ],
+)
+def test_what_a_shape_does_not_know_is_refused_by_name(given: dict[str, Any], named: str):
+    """Nothing that was given is ignored."""
+    with pytest.raises(sp.ScaleplanError, match=named):
+        sp.memory("gpt2", **given)
+
+
+@pytest.mark.parametrize("quantity", ["micro-batch-size-seqs", "seq-len"])
+def test_the_largest_that_fits_while_serving(quantity: str):
+    """The value that is found fits, and one more does not, unless it is the longest that the model takes."""
+    question: dict[str, Any] = {"inference": True, "precision": "int8", "capacity": "16GiB", "seq_len": 4096}
+    found = sp.memory("llama-3-8b", **question, largest=quantity).result["inverse"]
+    field = {"seq-len": "seq_len", "micro-batch-size-seqs": "batch_size_seqs"}[quantity]
+    fits = [sp.memory("llama-3-8b", **{**question, field: found["value"] + more}).result["fits"] for more in (0, 1)]
+
+    assert fits[0] and (not fits[1] or found["value"] == 8192)
+
+
+def test_arrays_of_lengths_are_solved_like_numbers():
+    """`solve` of serving takes an array of sequence lengths."""
+    import numpy as np
+
+    from scaleplan.questions.asking import requested
+    from scaleplan.questions.registry import question_named
+
+    shape, request = requested(question_named("memory"), {"model": "llama-3-8b", "inference": True, "precision": "int8"})
+    lengths = [1000, 2000, 8192]
+    each = [int(shape.solve(request._replace(seq_len=length)).memory.total_bytes) for length in lengths]
+
+    assert shape.solve(request._replace(seq_len=np.array(lengths))).memory.total_bytes.tolist() == each

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scaleplan import library
 from scaleplan.answer import Answer, Caution, Column, Line, Table, quantities
-from scaleplan.chain.assumptions import price_of, rate_of, whole_run_remark
-from scaleplan.chain.cost import device_hours_line, money_line
 from scaleplan.chain.law_file import SOURCE
 from scaleplan.errors import ScaleplanError
 from scaleplan.laws.fitting.design import RATIOS, Ladder, next_runs
 from scaleplan.laws.fitting.fit import Fit
+from scaleplan.questions.cost import Run, of_run
+from scaleplan.questions.cost.footprint import cost_lines as cost_lines_of
+from scaleplan.questions.cost.footprint import price_notes
 from scaleplan.questions.fit.table import Runs, fit_runs, inputs_of, largest_compute, runs_of, target_of
 
 if TYPE_CHECKING:
@@ -111,11 +111,10 @@ def cost_lines(asked: OfDesign) -> tuple[list[Line], list[str]]:
     """Device-hours and dollars of the whole ladder, where a device is given."""
     if asked.hardware is None:
         return [], []
-    device, defaults = library.load("hardware", asked.hardware), library.defaults()
-    rate = rate_of(device, asked.mfu, None, None, None, None, defaults)
-    hours = device_hours_line(asked.design, rate)
-    price, remarks = price_of(device, asked.usd_per_device_hour, defaults)
-    return [hours, *([money_line(hours, price)] if price else [])], whole_run_remark(rate) + remarks
+    run = Run(asked.hardware, compute=asked.design, mfu=asked.mfu, usd_per_device_hour=asked.usd_per_device_hour)
+    solved = of_run.solve(run)
+    lines = [one for one in cost_lines_of(solved.costed) if one.key in PRICED]
+    return lines, [*of_run.rate_notes(run, solved), *price_notes(run, solved.costed)]
 
 
 def far_warnings(ladder: Ladder, largest_flops: float) -> list[Caution]:
