@@ -213,9 +213,7 @@ def warnings_of(found: BatchAnswer, advice: Sequence[Suggestion]) -> Iterator[Ca
         yield from beyond_measured(found.loss_nats)
         if found.batch_basis == "assumed":
             name = catalogue.critical_batch_law().name
-            message = (
-                f"by {name} no batch reaches this loss with so few parameters and tokens; the curve goes through the run at B_crit"
-            )
+            message = f"by {name} no batch reaches this loss with so few parameters and tokens; the curve goes through the run at B_crit"
             yield Caution("estimate", message, {"law": name})
     else:
         yield from extrapolation(found.loss_law.name, found.beyond)

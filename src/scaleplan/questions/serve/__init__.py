@@ -8,6 +8,7 @@ from scaleplan.questions.asking import Question, Shape
 from scaleplan.questions.registry import asks
 
 if TYPE_CHECKING:
+    from scaleplan.chain.cost_inputs import Watts
     from scaleplan.machine.layout import Layout
     from scaleplan.model_files import Model
 
@@ -34,8 +35,8 @@ class OfLoad(NamedTuple):
     usd_per_device_hour: float | None = None
     price_term: str | None = None
     provider: str | None = None
-    device_power: str | None = None
-    system_power: str | None = None
+    device_power: Watts = None
+    system_power: Watts = None
     pue: float | None = None
 
 

@@ -85,7 +85,7 @@ def money_of(asked: OfLoad) -> Money:
         price = None if found is None else price_input(found)
     else:
         price = Input(asked.usd_per_device_hour)
-    power = power_inputs(device, watts(asked.device_power), watts(asked.system_power), defaults)
+    power = power_inputs(device, asked.device_power, asked.system_power, defaults)
     pue = site_inputs(asked.pue, None, None, defaults).pue
     return Money(price, power if is_known(power) else None, pue, None if found is None else len(found.votes))
 
@@ -93,13 +93,6 @@ def money_of(asked: OfLoad) -> Money:
 def is_known(power: PowerInputs) -> bool:
     """Whether the power of a device with its host is known."""
     return power.system_power_w is not None or (power.device_power_w is not None and power.host_power_w is not None)
-
-
-def watts(text: str | None) -> Any:
-    """A power as it is given: watts, or the word for the rated power."""
-    from scaleplan.units import watts as read
-
-    return text if text in (None, "tdp") else read(text)
 
 
 # ---------------------------------------------------------------------------------------------------------------- the answer
