@@ -238,8 +238,10 @@ def draws() -> dict[str, list[float]]:
 def read_bytes(path: Path | str) -> bytes:
     """A file, or standard input for `-`; InputError says what is wrong with it."""
     if str(path) == "-":
-        data = sys.stdin.buffer.read(LARGEST_FILE_BYTES + 1)
         name = "standard input"
+        if sys.stdin is None:
+            raise InputError("standard input is closed", hint="give the name of a file, or pipe something in")
+        data = sys.stdin.buffer.read(LARGEST_FILE_BYTES + 1)
     else:
         name = str(path)
         try:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 OPEN, CLOSE = "\ue000", "\ue001"
 ASK, END = "\ue002", "\ue003"
+MARKS = (OPEN, CLOSE, ASK, END)
 FIELD = re.compile(f"{OPEN}([a-z0-9_]+){CLOSE}")
 QUESTION = re.compile(f"{ASK}([^{END}]*){END}")
 
@@ -68,11 +69,21 @@ def spelled(text: str, spell: Callable[[str], str]) -> str:
     return FIELD.sub(lambda found: spell(found[1]), text) if OPEN in text else text
 
 
+def visible(text: str) -> str:
+    """A text without control characters, which are shown and not sent: what comes from files must not steer a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in MARKS else repr(c)[1:-1] for c in text)
+
+
 def shown(mark: str, spell: Callable[[str], str]) -> str:
-    """A question as it is asked in Python or in a shell."""
+    """A question as it is asked in Python or in a shell; what is no mark of ours, as it stands."""
     import json
 
-    command, subject, given = json.loads(mark)
+    try:
+        command, subject, given = json.loads(mark)
+    except ValueError:
+        return mark
     if spell is keyword:
         values = [json.dumps(word) for word in subject]
         values += [f"{name}={value if isinstance(value, bool) else json.dumps(value)}" for name, value in given.items()]

@@ -18,7 +18,8 @@ from typer._click.formatting import HelpFormatter
 from typer.core import TyperGroup, TyperOption
 
 from scaleplan import __version__
-from scaleplan.errors import ScaleplanError
+from scaleplan.cli.streams import forget_stdout, make_lenient, tell
+from scaleplan.errors import ScaleplanError, clipped
 from scaleplan.wording import flag
 
 EXIT_REFUSED = 2
@@ -106,6 +107,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line; exit 0 answered, 1 a limit is broken, 2 no answer, 130 interrupted."""
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader that has gone ends us quietly, like any other filter
+    make_lenient()
     arguments = list(sys.argv[1:] if args is None else args)
     try:
         sys.exit(run(arguments))
@@ -114,7 +116,14 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     except ClickException as error:
         refuse(usage_report(error))
     except (KeyboardInterrupt, Abort):
+        tell("interrupted")
         sys.exit(EXIT_INTERRUPTED)
+    except OSError as error:  # what the system refuses is no bug of ours: a disk that is full, a folder that went away
+        if "--debug" in arguments:
+            raise
+        if error.filename is None:
+            forget_stdout()
+        refuse(f"error: {clipped(error.filename or 'standard output', 200)}: {error.strerror or clipped(error)}")
     except Exception as error:  # whatever we did not foresee is our bug, and a user gets a sentence for it
         if "--debug" in arguments:
             raise
@@ -141,5 +150,6 @@ def usage_report(error: ClickException) -> str:
 
 
 def refuse(report: str) -> NoReturn:
-    print(report, file=sys.stderr)
+    """Say why there is no answer, and end."""
+    tell(report)
     sys.exit(EXIT_REFUSED)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from scaleplan.errors import InputError, UnknownName, UsageError
+from scaleplan.cli.files import append, format_of, output_path, write_by, write_files, write_whole
+from scaleplan.cli.streams import is_terminal, put, tell
+from scaleplan.errors import UnknownName, UsageError
 from scaleplan.render import FORMATS_OF_EVERY_COMMAND, Style, render
 from scaleplan.wording import flag, spelled
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 PICTURES = (".svg", ".png", ".pdf", ".html")
 HERE = "-"  # --plot without a file: in the terminal, below the tables
-NAMED_FORMATS = (".json", ".csv", ".md")
+INTERRUPTED = 130
 
 
 class Shown(NamedTuple):
@@ -40,10 +41,17 @@ def shown(question: Question, wanted: Shown, ask: Callable[[], Answer]) -> int:
     if wanted.as_json and wanted.view not in (None, "json"):
         raise UsageError(f"--json and --format {wanted.view} contradict each other", hint="give one of them")
     output = output_path(wanted.output, "-o") if wanted.output is not None else None
+    named = format_of(output, "json" if wanted.as_json else wanted.view, formats)
     picture = picture_path(wanted.plot, charts=question.charts)
     answer = ask()
-    form = "json" if wanted.as_json else wanted.view or format_of(output) or formats[0]
-    show(answer, form, output, wanted)
+    form = "json" if wanted.as_json else wanted.view or named or formats[0]
+    write_beside(answer, picture)
+    show(answer, form, kept_apart(output) if output and answer.exit_code == INTERRUPTED else output, wanted)
+    return answer.exit_code
+
+
+def write_beside(answer: Answer, picture: Path | None) -> None:
+    """Everything that is written beside the answer itself, before it: what cannot be written leaves standard output empty."""
     for name, text in answer.folder.items():
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         write_whole(Path(name), text)
@@ -52,25 +60,15 @@ def shown(question: Question, wanted: Shown, ask: Callable[[], Answer]) -> int:
     if picture:
         from scaleplan.render.picture import write_picture
 
-        write_picture(charts_of(answer), picture)
-    return answer.exit_code
+        charts = charts_of(answer)
+        write_by(picture, lambda draft: write_picture(charts, draft))
 
 
-def output_path(text: str, given: str) -> Path:
-    """A file that can be written."""
-    path = Path(text)
-    if path.is_dir():
-        raise InputError(f"{given}: `{text}` is a folder, not a file")
-    if not path.parent.is_dir():
-        raise InputError(f"{given}: there is no folder `{path.parent}`")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise InputError(f"{given}: `{text}` cannot be written")
-    return path
-
-
-def format_of(output: Path | None) -> str | None:
-    """The format that the name of a file asks for; None where it asks for none."""
-    return output.suffix.removeprefix(".") if output and output.suffix in NAMED_FORMATS else None
+def kept_apart(output: Path) -> Path:
+    """Where the answer of interrupted work goes: beside the file that was named, which stays as it was."""
+    apart = output.with_name(f"{output.stem}.partial{output.suffix}")
+    tell(f"interrupted: what was done is in `{apart}`; `{output}` is as it was")
+    return apart
 
 
 def picture_path(plot: str | None, *, charts: bool) -> Path | None:
@@ -97,7 +95,7 @@ def charts_of(answer: Answer) -> Sequence[Chart]:
 
 def show(answer: Answer, form: str, output: Path | None, wanted: Shown) -> None:
     """Print the answer, or write it whole or not at all; warnings go to stderr."""
-    terminal = output is None and sys.stdout.isatty()
+    terminal = output is None and is_terminal()
     style = Style(
         width=terminal_width() if terminal else None,
         colour=terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
@@ -111,22 +109,12 @@ def show(answer: Answer, form: str, output: Path | None, wanted: Shown) -> None:
     else:
         text = render(answer, form, style) + (drawings(answer, form, style.width) if wanted.plot == HERE else "")
         if output is None:
-            sys.stdout.write(text)
-            sys.stdout.flush()
+            put(text)
         else:
             write_whole(output, text)
     if not wanted.quiet:
         for warning in answer.warnings:
-            print(f"warning: {spelled(warning.message, flag)}", file=sys.stderr)
-
-
-def append(path: Path, text: str) -> None:
-    """Add to the end of a file."""
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise InputError(f"cannot write `{path}`: {error.strerror}") from None
+            tell(f"warning: {spelled(warning.message, flag)}")
 
 
 def drawings(answer: Answer, form: str, width: int | None) -> str:
@@ -143,27 +131,3 @@ def terminal_width() -> int:
     import shutil
 
     return shutil.get_terminal_size().columns
-
-
-def write_files(path: Path, texts: Mapping[str, str | None]) -> None:
-    """Write files that belong together, named alike but for their endings."""
-    for ending, text in texts.items():
-        beside = path.with_name(path.stem + ending)
-        if text is None:
-            beside.unlink(missing_ok=True)
-        else:
-            write_whole(beside, text)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is never seen half written; a device such as /dev/null is written to directly."""
-    if path.exists() and not path.is_file():
-        path.write_text(text, encoding="utf-8")
-        return
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise InputError(f"-o: cannot write `{path}`: {error.strerror}") from None

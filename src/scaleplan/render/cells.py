@@ -7,10 +7,9 @@ from typing import Any
 
 from scaleplan import units
 from scaleplan.answer import Column, Interval, Row
-from scaleplan.wording import ASK, CLOSE, END, OPEN
+from scaleplan.wording import visible
 
 UNKNOWN = "-"
-MARKS = (OPEN, CLOSE, ASK, END)
 
 
 def plain(value: float) -> str:
@@ -77,10 +76,3 @@ def shown_range(low: str, high: str) -> str:
     """`927 kWh to 3.01 MWh`, but `1,770 to 5,760 h`: a unit that both share is said once."""
     number, _, unit = low.partition(" ")
     return f"{number} to {high}" if unit and high.endswith(f" {unit}") else f"{low} to {high}"
-
-
-def visible(text: str) -> str:
-    """A text without control characters, which are shown and not sent: what comes from files must not steer a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c in MARKS else repr(c)[1:-1] for c in text)

@@ -5,18 +5,24 @@ from __future__ import annotations
 from scaleplan.answer import Answer, Line, Table
 from scaleplan.render import Style
 from scaleplan.render.cells import show_value
-from scaleplan.wording import flag, spelled
+from scaleplan.wording import flag, spelled, visible
 
 
 def tables_of(answer: Answer, style: Style) -> list[Table]:
     """The tables to show: those of details only where numbers are explained."""
-    return [table for table in answer.tables if style.verbose or not table.detail]
+    return [shown_as_text(table) for table in answer.tables if style.verbose or not table.detail]
+
+
+def shown_as_text(table: Table) -> Table:
+    """The table with title and headings, which may be names from files, that do not steer a terminal."""
+    columns = [column._replace(label=visible(column.label)) for column in table.columns]
+    return table._replace(title=visible(table.title), columns=columns)
 
 
 def notes_of(answer: Answer, style: Style) -> list[str]:
     """What is to be said under the tables."""
     said = [*(note for table in tables_of(answer, style) for note in table.notes), *answer.notes] if style.notes else []
-    return [spelled(note, flag) for note in said]
+    return [visible(spelled(note, flag)) for note in said]
 
 
 def explained(line: Line) -> str:
@@ -31,7 +37,7 @@ def explained(line: Line) -> str:
     if line.inputs:
         parts.append("  " + ", ".join(f"{name} = {short(value)}" for name, value in line.inputs.items()))
     parts.append(f"  {line.standing}" + (f"; source: {', '.join(line.sources)}" if line.sources else ""))
-    return "\n".join(parts)
+    return "\n".join(map(visible, parts))
 
 
 def short(value: object) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from scaleplan import __version__
 from scaleplan.answer import Answer, Line, checked
 from scaleplan.render import Style
+
+UNSTEADY = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 
 
 def as_json(answer: Answer, style: Style) -> str:
@@ -26,7 +29,12 @@ def as_json(answer: Answer, style: Style) -> str:
         document["presets"] = dict(answer.presets)
     if style.verbose:
         document["lines"] = [line_object(line) for line in checked(answer.lines)]
-    return json.dumps(bare(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return steady(json.dumps(bare(document), indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
+
+
+def steady(text: str) -> str:
+    """JSON with the characters that steer a terminal or that UTF-8 lacks as escapes, which read back the same."""
+    return UNSTEADY.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def line_object(line: Line) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from scaleplan.answer import Axis, Chart, Mark
 from scaleplan.errors import InputError
+from scaleplan.wording import visible
 
 KINDS = (".svg", ".png", ".pdf", ".html")
 SIZE = {"width": 560, "height": 340}
@@ -23,12 +24,13 @@ PALETTE = (  # ten colours that can be told apart, then lighter ones of them
     *("#4c78a8", "#f58518", "#e45756", "#72b7b2", "#54a24b", "#eeca3b", "#b279a2", "#ff9da6", "#9d755d", "#79706e"),
     *("#9ecae9", "#ffbf79", "#fcbfd2", "#439894", "#88d27a", "#b79a20", "#d6a5c9", "#d67195", "#d8b5a5", "#bab0ac"),
 )
+LESS, WRITTEN_LESS = "\uf8ff", "\\uf8ff"  # a mark for `<` in a name, and how JSON writes it
 COUNTS = ("params", "tokens", "steps", "seqs", "devices")
 IN_BILLIONS = 'replace(datum.label, "G", "B")'  # as parameters and tokens are counted
 
 
 def write_picture(charts: Sequence[Chart], path: Path) -> None:
-    """Draw all charts of an answer below each other into a file, whose ending says in which form."""
+    """Draw all charts of an answer below each other into a new file, whose ending says in which form."""
     try:
         import altair
         import vl_convert  # noqa: F401 - altair needs it to write anything but JSON, and says so less clearly
@@ -36,16 +38,29 @@ def write_picture(charts: Sequence[Chart], path: Path) -> None:
         raise InputError(
             "drawing files needs the extra `plot`", hint="install it: pip install 'scaleplan[plot]'; --plot alone draws in the terminal"
         ) from None
+    charts = [harmless(chart, as_text if path.suffix == ".html" else visible) for chart in charts]
     colours = colours_of(charts)
     drawn = altair.vconcat(*(layers(altair, chart, colours) for chart in charts)).resolve_scale(color="independent")
     picture = drawn.configure_view(stroke=None).configure_title(anchor="start")
-    draft = path.with_name(f".{path.stem}.part{path.suffix}")
-    options: dict[str, Any] = {"inline": True} if path.suffix == ".html" else {"scale_factor": 2} if path.suffix == ".png" else {}
-    try:
-        picture.save(str(draft), **options)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    if path.suffix == ".html":
+        # names stand inside a script there, where `</script>` would end it
+        path.write_text(picture.to_html(inline=True).replace(WRITTEN_LESS, "\\u003c"), encoding="utf-8", newline="")
+    else:
+        picture.save(str(path), **({"scale_factor": 2} if path.suffix == ".png" else {}))
+
+
+def harmless(chart: Chart, clean: Callable[[str], str]) -> Chart:
+    """The chart with names, which may come from files, that steer neither a page nor a reader of XML."""
+    return chart._replace(
+        title=clean(chart.title),
+        series=[one._replace(name=clean(one.name)) for one in chart.series],
+        marks=[one._replace(name=clean(one.name)) for one in chart.marks],
+    )
+
+
+def as_text(name: str) -> str:
+    """A name without control characters, and with a mark for each `<`."""
+    return visible(name).replace("<", LESS)
 
 
 def colours_of(charts: Sequence[Chart]) -> dict[str, str]:

@@ -6,6 +6,7 @@ Columns keep their numbers whole and wrap their words; where a terminal is too n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import zip_longest
 from textwrap import wrap
@@ -16,6 +17,9 @@ from scaleplan.render.cells import numeric, show_cell
 from scaleplan.render.explained import explained, notes_of, tables_of
 
 GAP = 2  # blanks between columns
+SIGNS = re.compile(r"[\\|`<>*\[\]~]|&(?=#?\w+;)|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")  # `six_n`, `80 %` and `1e-3` stay as they are
+ESCAPED = r"\\\g<0>"
+TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
 def as_plain(answer: Answer, style: Style) -> str:
@@ -50,7 +54,7 @@ def as_markdown(answer: Answer, style: Style) -> str:
     """Pipe tables under headings."""
     blocks = [markdown_table(table) for table in tables_of(answer, style)]
     notes = [*notes_of(answer, style), *(explained(one) for one in checked(answer.lines if style.verbose else ()))]
-    blocks += ["\n".join(f"- {' '.join(note.split())}" for note in notes)] if notes else []
+    blocks += ["\n".join(f"- {TAG.sub(ESCAPED, ' '.join(note.split()))}" for note in notes)] if notes else []
     return "\n\n".join(blocks) + "\n"
 
 
@@ -142,6 +146,4 @@ def markdown_table(table: Table) -> str:
 
 def escaped(text: str) -> str:
     """A cell that ends no cell and starts no markup."""
-    for sign in ("\\", "|", "`", "<", ">", "*", "["):
-        text = text.replace(sign, "\\" + sign)
-    return " ".join(text.split())
+    return SIGNS.sub(ESCAPED, " ".join(text.split()))
