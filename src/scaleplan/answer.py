@@ -115,6 +115,10 @@ class Caution(NamedTuple):
     details: Mapping[str, Any] = {}
 
 
+INTERRUPTED = 130
+"""The exit code of work that the user stopped."""
+
+
 class Answer(NamedTuple):
     """The whole answer of one command.
 
@@ -124,7 +128,7 @@ class Answer(NamedTuple):
     tables     views of it; the first one is what CSV shows
     lines      one for each number worth explaining
     charts     as they are, or how to make them where only a wish to see them is worth the work
-    exit_code  1 only where `check` or `diff` found a limit broken
+    exit_code  1 only where `check` or `diff` found a limit broken; INTERRUPTED where the user stopped the work and it holds what was done
     files      what `-o NAME.SUFFIX` writes instead of a view, by suffix: ending of each file -> its text, or None for a file
                that must not be left over from before
     presets    name -> digest of the preset files behind the numbers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import tomllib
@@ -176,8 +177,8 @@ def test_a_question_without_a_meaning_is_refused(run, runs, more, said):
     assert said in outcome.stderr
 
 
-def test_an_interrupted_bootstrap_is_reported_as_such(runs, run, monkeypatch):
-    """Ctrl-C after the second part: its resamples are kept, and a warning says how many there are."""
+def test_an_interrupted_bootstrap_is_reported_as_such(runs, run, monkeypatch, tmp_path):
+    """Ctrl-C after the second part: exit 130; its resamples are kept, apart from a law that is there, and counted in a warning."""
     from scaleplan.laws.fitting import bootstrap
 
     whole = bootstrap.part
@@ -188,10 +189,18 @@ def test_an_interrupted_bootstrap_is_reported_as_such(runs, run, monkeypatch):
         return whole(problem, theta, seed, number, size)
 
     monkeypatch.setattr(bootstrap, "part", stopped)
-    document = run("fit", runs, "--bootstrap", "1000", "--json").document
+    outcome = run("fit", runs, "--bootstrap", "1000", "--json")
+    document = json.loads(outcome.stdout)
 
+    assert outcome.code == 130
     assert document["result"]["bootstrap"] == {"n_asked": 1000, "n_done": 500, "n_settled": 500, "seed": 0}
     assert [warning["kind"] for warning in document["warnings"]] == ["partial"]
+    (tmp_path / "law.toml").write_text("old")
+    outcome = run("fit", runs, "--bootstrap", "1000", "-o", tmp_path / "law.toml")
+    assert outcome.code == 130
+    assert "law.partial.toml" in outcome.stderr
+    assert (tmp_path / "law.toml").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.glob("*.toml")) == ["law.partial.toml", "law.toml"]
 
 
 def test_lines_explain_the_optimum(run, runs):

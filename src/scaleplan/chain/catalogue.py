@@ -87,12 +87,22 @@ def meant(name: str) -> Sequence[str]:
     return index().aliases.get(name.lower(), (name,))
 
 
-@cache
 def load_law(name: str) -> Law:
     """A law and its draws: the table that its preset names, or the one beside it (`NAME.draws.csv`).
 
     Of several laws that share an alias, the last: the one with a loss of N and D, where the article has one.
     """
+    return read_law(name) if name.endswith(".toml") or "/" in name else named_law(name)
+
+
+@cache
+def named_law(name: str) -> Law:
+    """A law of the catalogue, read once; a file of the user's may change between two questions."""
+    return read_law(name)
+
+
+def read_law(name: str) -> Law:
+    """A law and its draws, read now."""
     preset = preset_of(name)
     table = preset.path.with_name(str(preset.data.get("draws", f"{preset.path.stem}.draws.csv")))
     draws = library.read_draws(table) if "draws" in preset.data or table.is_file() else None
@@ -149,9 +159,9 @@ def laws_with(*blocks: str) -> list[Law]:
     return [load_law(preset.name) for preset in library.all_of("laws") if any(block in preset.data for block in blocks)]
 
 
-def remarks_on(names: Sequence[str]) -> list[str]:
+def remarks_on(laws: Iterable[Law]) -> list[str]:
     """What the laws' files say of them beside others: why they differ."""
-    return [f"{name} {load_law(name).data['remark']}." for name in names if "remark" in load_law(name).data]
+    return [f"{law.name} {law.data['remark']}." for law in laws if "remark" in law.data]
 
 
 def with_hint(error: ScaleplanError) -> ScaleplanError:

@@ -18,12 +18,12 @@ from typer._click.formatting import HelpFormatter
 from typer.core import TyperGroup, TyperOption
 
 from scaleplan import __version__
+from scaleplan.answer import INTERRUPTED
 from scaleplan.cli.streams import forget_stdout, make_lenient, tell
 from scaleplan.errors import ScaleplanError, clipped
 from scaleplan.wording import flag
 
 EXIT_REFUSED = 2
-EXIT_INTERRUPTED = 130
 EXAMPLES = ("scaleplan optimal --compute 1e21", "scaleplan params gpt2", "scaleplan COMMAND -h")
 
 
@@ -117,7 +117,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         refuse(usage_report(error))
     except (KeyboardInterrupt, Abort):
         tell("interrupted")
-        sys.exit(EXIT_INTERRUPTED)
+        sys.exit(INTERRUPTED)
     except OSError as error:  # what the system refuses is no bug of ours: a disk that is full, a folder that went away
         if "--debug" in arguments:
             raise

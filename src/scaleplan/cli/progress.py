@@ -9,7 +9,7 @@ from typing import Any
 
 def bar(what: str, items: Iterable[Any], sizes: Sequence[int]) -> Iterator[Any]:
     """The items as they come; on a terminal a bar shows how far the work is."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield from items
         return
     from rich.console import Console

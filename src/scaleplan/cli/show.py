@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from scaleplan.answer import INTERRUPTED
 from scaleplan.cli.files import append, format_of, output_path, write_by, write_files, write_whole
 from scaleplan.cli.streams import is_terminal, put, tell
 from scaleplan.errors import UnknownName, UsageError
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 PICTURES = (".svg", ".png", ".pdf", ".html")
 HERE = "-"  # --plot without a file: in the terminal, below the tables
-INTERRUPTED = 130
 
 
 class Shown(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scaleplan.answer import Answer
+from scaleplan.answer import INTERRUPTED, Answer
 from scaleplan.chain.law_file import SOURCE
 from scaleplan.errors import UsageError
 from scaleplan.laws.fitting.bootstrap import bootstrap, parts, rounded, summary
@@ -103,6 +103,7 @@ def explain(asked: OfLaw, solved: Solved) -> Answer:
         notes=[*solved.runs.remarks, *how_sure(asked, solved)],
         more_sources=[SOURCE, fitted.shape.source],
         files={".toml": files_of(solved.runs, fitted, draws)} if law_block(fitted) else {},
+        exit_code=INTERRUPTED if solved.interrupted else 0,
     )
 
 

@@ -73,7 +73,7 @@ def remarks_of(asked: OfDense, solved: Solved) -> list[str]:
     """Which law to follow, why they differ, and who had no answer."""
     names = [advice.law.name for advice in solved.advices]
     said = [f"Recommended: {solved.recommended}."] if solved.recommended in names and len(names) > 1 else []
-    said += catalogue.remarks_on(names) if len(names) > 1 else []
+    said += catalogue.remarks_on(advice.law for advice in solved.advices) if len(names) > 1 else []
     if asked.n_kind:
         said.append("N is converted by N_total = N + 47491 N^(1/3) (pearce2024), an estimate.")
     return said + silences(solved.unanswered)
