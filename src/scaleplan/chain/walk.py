@@ -122,9 +122,9 @@ def walk(given: Given, costs: Callable[[Any, Any], dict[str, Any]] | None = None
     batch_tokens = batch_of(given, seq_len) if given.get("batch_size_tokens") != CRITICAL else critical_batch(loss)
     n_steps = None if batch_tokens is None else ceil_div(size.tokens, batch_tokens)
     inputs, assumed = cost_inputs(given, device, size, convention, flops, defaults)
-    inputs = with_devices(given, inputs)
+    inputs = with_devices(given, device, inputs)
     if inputs.n_devices is not None and given.get("n_devices") is None and given.get("deadline") is None:
-        assumed = [*assumed, f"No {fields('n_devices', 'deadline', joined=' or ')}: the fewest devices that finish in 30 days."]
+        assumed = [*assumed, f"No {fields('n_devices', 'deadline', joined=' or ')}: the fewest whole nodes that finish in 30 days."]
     cost = run_cost(inputs)
     return Walk(
         size, convention, flops, seq_len, batch_tokens, n_steps, law, loss, interval, device, inputs.n_devices, None, None, inputs, cost,
@@ -411,16 +411,23 @@ def assumptions(inputs: CostInputs) -> list[tuple[str, str]]:
     return [*found, ("grid_intensity", f"Grid: {1000 * grid.value:.0f} g/kWh.")]
 
 
-def with_devices(given: Given, inputs: CostInputs) -> CostInputs:
-    """The inputs with the fewest devices that finish in time, where a deadline is given and no number of devices."""
+def with_devices(given: Given, device: library.Preset, inputs: CostInputs) -> CostInputs:
+    """The inputs with the fewest devices that finish in time, where a deadline is given and no number of devices.
+
+    A plan from a budget that names neither gets the fewest whole nodes that finish in 30 days.
+    """
     from scaleplan.machine.run_time import fewest_devices
 
-    budget = any(given.get(name) is not None for name in (*BUDGETS, "loss"))
-    deadline = given.get("deadline") or (USUAL_DEADLINE_S if budget else None)
     hours = run_cost(inputs).device_hours
-    if deadline is None or given.get("n_devices") is not None or not is_number(hours):
+    if given.get("n_devices") is not None or not is_number(hours):
         return inputs
-    return inputs._replace(n_devices=fewest_devices(hours, deadline))
+    if given.get("deadline") is not None:
+        return inputs._replace(n_devices=fewest_devices(hours, given["deadline"]))
+    if not any(given.get(name) is not None for name in (*BUDGETS, "loss")):
+        return inputs
+    n_devices = fewest_devices(hours, USUAL_DEADLINE_S)
+    node = int(device.data.get("intranode", {}).get("n_devices_per_node") or 1)
+    return inputs._replace(n_devices=n_devices if n_devices < node else ceil_div(n_devices, node) * node)
 
 
 USUAL_DEADLINE_S = 30 * 86_400  # of a plan that starts from a budget and names neither devices nor time
@@ -437,7 +444,7 @@ def walk_stages(given: Given, flops: list[Any], costs: Callable[[Any, Any], dict
     size = Size(model, n_params, n_active, None, "given")
     total = Input(sum(flops), "exact", ("kaplan2020",))
     inputs, assumed = cost_inputs(given, device, size, "six_n", total, defaults)
-    inputs = with_devices(given, inputs)
+    inputs = with_devices(given, device, inputs)
     cost = run_cost(inputs)
     return Walk(
         size, "six_n", total, None, None, None, law, None, None, device, inputs.n_devices, None, None, inputs, cost,
