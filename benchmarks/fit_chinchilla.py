@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import sys
 import time
 from pathlib import Path
 
@@ -64,12 +65,25 @@ def main() -> None:
         known = f", {points_of['sd'] / SPREAD[name] - 1:+.1%} of the converged spread" if name in SPREAD else ""
         print(f"  {name:<28} 95 % {points_of['p2_5']:.5g} to {points_of['p97_5']:.5g}, sd {points_of['sd']:.4g}{known}")
 
+    off = [name for name, points_of in summary(quantities(found.shape, theta, TARGET_FLOPS), best).items() if beyond(name, points_of["sd"])]
     every = fitted(runs)
     pull = strongest_influence(every)
     assert pull is not None, "five outliers pull a fit"
     print(
         f"with all {len(runs)}: beta {every.constants['beta']:.3f}; without {len(pull.rows)} of them {pull.parameter} is {pull.after:.3f}"
     )
+
+    if off or abs(found.objective / OBJECTIVE - 1) > OBJECTIVE_TOLERANCE:
+        sys.exit(f"missed: {', '.join(off) or 'the objective'}")
+
+
+OBJECTIVE_TOLERANCE = 1e-6
+SPREAD_TOLERANCE = 0.04  # of the converged standard deviation
+
+
+def beyond(name: str, sd: float) -> bool:
+    """Whether a spread is farther from the converged one than the bar."""
+    return name in SPREAD and abs(sd / SPREAD[name] - 1) > SPREAD_TOLERANCE
 
 
 if __name__ == "__main__":
