@@ -5,29 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scaleplan.answer import Answer, Caution, Column, Interval, Line, Table
-from scaleplan.chain.run_cost import CostInputs, RunCost, formula_of, inputs_of, intervals_of, run_cost, sources_of, standing_of
+from scaleplan.answer import Answer, Caution
+from scaleplan.chain.run_cost import CostInputs, RunCost, intervals_of, run_cost, standing_of
 from scaleplan.chain.walk import Walk, walk, walk_stages
 from scaleplan.errors import ScaleplanError, UsageError
 from scaleplan.limits import judge
 from scaleplan.questions.plan.case import Case, Stage, case_of, usd_of
+from scaleplan.questions.plan.links import COST_PATHS, cost_numbers, count_standing, layout_links, number
+from scaleplan.questions.plan.views import SWUNG, lines_of, tables_of
 from scaleplan.questions.plan_file import key_named
 from scaleplan.wording import field
 
 if TYPE_CHECKING:
     from scaleplan.questions.plan import OfPlan
-
-Number = dict[str, Any]
-COST_PATHS = {
-    "run": ("wall_s", "device_hours", "device_days"),
-    "money": ("usd",),
-    "energy": ("energy_wh", "energy_it_wh", "energy_devices_wh"),
-    "carbon": ("kgco2e", "embodied_kgco2e"),
-    "water": ("water_l",),
-}
-"""Link -> quantities of the cost that are its numbers."""
-SHORT = {"energy_wh": "wh", "energy_it_wh": "it_wh", "energy_devices_wh": "devices_wh"}
-"""Quantities whose key in a link is shorter."""
 
 
 class Solved(NamedTuple):
@@ -105,7 +95,7 @@ def explain(asked: OfPlan, solved: Solved) -> Answer:
         "plan",
         {key: value for key, value in inputs.items() if value is not None} | given_inputs(case, whole),
         result,
-        tables_of(solved, result),
+        tables_of(solved.case.title, result),
         lines=lines_of(whole),
         warnings=[*(whole.size.model.cautions if whole.size.model else ()), *cautions(whole)],
         notes=list(whole.assumed),
@@ -149,39 +139,6 @@ def links(solved: Solved) -> dict[str, Any]:
     }
     cost["carbon"]["carbon_scope"] = whole.inputs.carbon_scope
     return found | cost | {"serving": None}
-
-
-def layout_links(whole: Walk) -> dict[str, Any]:
-    """Layout, memory and step; their numbers are unknown without a layout."""
-    step = whole.step
-    keys = {"memory": ("peak_bytes", "capacity_bytes"), "step": ("step_s", "mfu", "hfu", "tokens_per_s_per_device")}
-    if step is None:
-        return {"layout": None} | {link: {key: number(None, None, "estimate") for key in names} for link, names in keys.items()}
-    found = step.numbers()
-    return {"layout": step.layout_text} | {
-        link: {key: number(*found[key]) for key in names} | ({"verdict": step.verdict} if link == "memory" else {})
-        for link, names in keys.items()
-    }
-
-
-def count_standing(standing: str) -> str:
-    """A count of what was given is exact."""
-    return "exact" if standing == "given" else standing
-
-
-def number(value: Any, interval: Interval | None, standing: str) -> Number:
-    """A number of a plan; percentiles are null where it has no spread."""
-    p10, p50, p90 = interval or (None, None, None)
-    return {"value": value, "p10": p10, "p50": p50, "p90": p90, "standing": standing}
-
-
-def cost_numbers(inputs: CostInputs, cost: RunCost, keys: Sequence[str], spread: Mapping[str, Interval]) -> dict[str, Any]:
-    """The numbers of one link of the cost."""
-    return {
-        SHORT.get(key, key): number(value, spread.get(key), standing_of(key, inputs) if value is not None else "estimate")
-        for key in keys
-        for value in (getattr(cost, key),)
-    }
 
 
 def stage_rows(solved: Solved) -> list[dict[str, Any]]:
@@ -241,126 +198,6 @@ def given_inputs(case: Case, whole: Walk) -> dict[str, Any]:
     from scaleplan.model_files import model_document
 
     return plain | {"model": whole.size.model.label, "model_shape": model_document(whole.size.model)}
-
-
-# ----------------------------------------------------------------------------------------------------------------- views
-
-LABELS = (
-    ("model.n_params", "parameters", "params"),
-    ("run.n_tokens", "tokens", "tokens"),
-    ("compute.training_flops", "training compute", "FLOP"),
-    ("law.loss_nats", "loss", "nats"),
-    ("memory.peak_bytes", "peak memory", "bytes"),
-    ("step.step_s", "step time", "s"),
-    ("step.mfu", "MFU of a step", "fraction"),
-    ("run.n_steps", "optimizer steps", "int"),
-    ("run.n_devices", "devices", "int"),
-    ("run.wall_s", "wall time", "s"),
-    ("run.device_hours", "device-hours", "h"),
-    ("money.usd", "cost", "usd"),
-    ("energy.wh", "energy", "Wh"),
-    ("carbon.kgco2e", "CO2e", "kgCO2e"),
-    ("carbon.embodied_kgco2e", "embodied CO2e", "kgCO2e"),
-    ("water.water_l", "water", "l"),
-)
-"""Dotted path, label and unit of the numbers that people see."""
-
-
-def tables_of(solved: Solved, result: Mapping[str, Any]) -> list[Table]:
-    """The plan as one table; stages, the search and what moves it below."""
-    rows = []
-    for path, label, unit in LABELS:
-        group, _, key = path.partition(".")
-        found = result[group][key]
-        if found["value"] is not None:
-            interval = None if found["p10"] is None else Interval(found["p10"], found["p50"], found["p90"])
-            rows.append(
-                {"key": path, "quantity": label, "value": found["value"], "unit": unit, "interval": interval, "standing": found["standing"]}
-            )
-    columns = [
-        Column("key", "", "hidden"),
-        Column("quantity", ""),
-        Column("value", "value", "own"),
-        Column("interval", "80 % interval", "own"),
-    ]
-    title = solved.case.title or ""
-    tables = [Table(title, [*columns, Column("standing", "standing")], rows)]
-    if solved.stages:
-        tables.append(stage_table(result["stages"]))
-    if solved.search:
-        tables.append(search_table(result["search"]))
-    if result["tornado"]:
-        columns = [Column("quantity", "quantity"), Column("input", "input"), Column("low", "low", "own"), Column("high", "high", "own")]
-        swings = [{**row, "unit": SWUNG[row["quantity"]]} for row in result["tornado"]]
-        tables.append(Table("What moves it most", columns, swings, detail=True))
-    return tables
-
-
-SWUNG = {"money.usd": "usd", "carbon.kgco2e": "kgCO2e"}
-
-
-def stage_table(stages: Sequence[Mapping[str, Any]]) -> Table:
-    """The stages beside each other."""
-    rows = [
-        {
-            "name": row["name"],
-            "training_flops": row["compute"]["training_flops"]["value"],
-            "device_hours": row["run"]["device_hours"]["value"],
-            "usd": row["money"]["usd"]["value"],
-            "kgco2e": row["carbon"]["kgco2e"]["value"],
-        }
-        for row in stages
-    ]
-    columns = [Column("training_flops", "compute", "FLOP"), Column("device_hours", "device-hours", "h"), Column("usd", "cost", "usd")]
-    return Table("Stages", [Column("name", "stage"), *columns, Column("kgco2e", "CO2e", "kgCO2e")], rows)
-
-
-def search_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """The points of a search beside each other."""
-    units = {
-        "run.wall_s": "s",
-        "run.device_hours": "h",
-        "money.usd": "usd",
-        "energy.wh": "Wh",
-        "carbon.kgco2e": "kgCO2e",
-        "law.loss_nats": "nats",
-    }
-    columns = [Column(key, key.rpartition(".")[2].replace("_", " "), units.get(key, "text")) for key in rows[0] if key != "chosen"]
-    return Table("Points of the search", [*columns, Column("chosen", "chosen")], rows)
-
-
-def lines_of(whole: Walk) -> list[Line]:
-    """The numbers of the cost with their formulas."""
-    lines = []
-    spread = intervals_of(whole.inputs, whole.cost)
-    for group, keys in COST_PATHS.items():
-        for key in keys:
-            value = getattr(whole.cost, key)
-            if value is None:
-                continue
-            name = "money.devices_usd" if key == "usd" else f"{group}.{SHORT.get(key, key)}"
-            standing, cited = standing_of(key, whole.inputs), sources_of(key, whole.inputs)
-            given = inputs_of(key, whole.inputs, whole.cost)
-            label = key.replace("_", " ")
-            lines.append(Line(name, label, value, UNITS[key], formula_of(key, whole.inputs), given, cited, standing, spread.get(key)))
-    if whole.other_usd:
-        inputs = {"devices_usd": whole.cost.usd, "other_usd": list(whole.other_usd.values())}
-        lines.append(Line("money.usd", "cost", whole.usd, "usd", "devices_usd + sum(other_usd)", inputs, (), "estimate"))
-    return lines
-
-
-UNITS = {
-    "wall_s": "s",
-    "device_hours": "h",
-    "device_days": "d",
-    "usd": "usd",
-    "energy_wh": "Wh",
-    "energy_it_wh": "Wh",
-    "energy_devices_wh": "Wh",
-    "kgco2e": "kgCO2e",
-    "embodied_kgco2e": "kgCO2e",
-    "water_l": "l",
-}
 
 
 def cautions(whole: Walk) -> list[Caution]:
