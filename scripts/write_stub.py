@@ -16,10 +16,11 @@ from scaleplan.api import docstring_of, signature_of
 from scaleplan.questions.registry import question_named
 
 STUB = Path(__file__).parents[1] / "src" / "scaleplan" / "__init__.pyi"
+MANY = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 HEAD = """# Written by scripts/write_stub.py from the fields of the questions; edit those instead.
 from collections.abc import Sequence
 from os import PathLike
-from typing import Literal
+from typing import Any, Literal
 
 """
 
@@ -38,6 +39,10 @@ def function_stub(name: str) -> str:
     lines = []
     keyword_only = False
     for parameter in signature.parameters.values():
+        if parameter.kind in MANY:
+            keyword_only = True
+            lines.append(f"    {MANY[parameter.kind]}{parameter.name}: {parameter.annotation},")
+            continue
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY and not keyword_only:
             keyword_only = True
             lines.append("    *,")

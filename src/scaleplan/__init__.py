@@ -17,7 +17,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-QUESTIONS = ("params", "flops", "memory", "optimal", "batch", "cost", "layout", "serve", "plan", "fit", "check", "diff", "presets")
+QUESTIONS = ("params", "flops", "memory", "optimal", "batch", "cost", "layout", "serve", "plan", "fit", "check", "diff", "sweep", "presets")
 CORE = {
     "Answer": "scaleplan.api",
     "ScaleplanError": "scaleplan.errors",

@@ -1,7 +1,7 @@
 # Written by scripts/write_stub.py from the fields of the questions; edit those instead.
 from collections.abc import Sequence
 from os import PathLike
-from typing import Literal
+from typing import Any, Literal
 
 from scaleplan.api import Answer as Answer
 from scaleplan.chain.catalogue import load_law as load_law
@@ -440,6 +440,18 @@ def diff(
     head_file: str | PathLike[str] | None = None,
 ) -> Answer:
     """What changed between two plans or answers, and why?"""
+
+def sweep(
+    swept: str | PathLike[str] | None = None,
+    *subject: Any,
+    over: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
+    set: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
+    part: str | PathLike[str] | None = None,
+    engine: Literal["local", "dask"] | None = None,
+    scheduler: str | PathLike[str] | None = None,
+    **given: Any,
+) -> Answer:
+    """What are the numbers over a grid of values, a row a point?"""
 
 def presets(
     kind: str | PathLike[str] | None = None,

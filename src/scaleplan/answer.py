@@ -6,7 +6,7 @@ each number comes from, and warnings. The renderers in `render/` know answers an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 Row = Mapping[str, Any]
@@ -119,6 +119,27 @@ INTERRUPTED = 130
 """The exit code of work that the user stopped."""
 
 
+class Stream(NamedTuple):
+    """The rows of an answer that is too long to be held, as text.
+
+    forms     the formats in which it can be written so
+    n_rows    how many rows there are
+    header    form -> what stands before the first row
+    texts     form and number of rows to pass over -> text of whole rows, block by block, each with its number of rows
+    identity  of all that the rows depend on: a file that was begun is continued only by the same rows
+    """
+
+    forms: Sequence[str]
+    n_rows: int
+    header: Callable[[str], str]
+    texts: Callable[[str, int], Iterator[tuple[str, int]]]
+    identity: Callable[[], str]
+
+    def text(self, form: str) -> str:
+        """All of it."""
+        return self.header(form) + "".join(text for text, _ in self.texts(form, 0))
+
+
 class Answer(NamedTuple):
     """The whole answer of one command.
 
@@ -135,6 +156,7 @@ class Answer(NamedTuple):
     appended   file -> format in which the answer is appended to it
     folder     file in a folder that is to be made -> its text
     text       what people see instead of tables, where the answer is a file itself
+    stream     rows that are written as they are computed; `result` computes them when it is read
     """
 
     command: str
@@ -152,6 +174,7 @@ class Answer(NamedTuple):
     text: str | None = None
     presets: Mapping[str, str] = {}
     appended: Mapping[str, str] = {}
+    stream: Stream | None = None
     folder: Mapping[str, str] = {}
 
     @property

@@ -18,7 +18,7 @@ from scaleplan import answer as answers
 from scaleplan.errors import UsageError, near_names
 from scaleplan.questions.asking import Question, ask
 from scaleplan.questions.fields import Field
-from scaleplan.questions.registry import question_named
+from scaleplan.questions.registry import NAMES, question_named
 from scaleplan.wording import keyword
 
 
@@ -89,12 +89,13 @@ def function_of(name: str) -> Callable[..., Answer]:
     question = question_named(name)
 
     def asked(*subject: Any, **given: Any) -> Answer:
-        if len(subject) > len(question.subject):
-            raise TypeError(f"{name}() takes at most {len(question.subject)} positional arguments ({len(subject)} given)")
+        names = subjects_of(question, subject)
+        if len(subject) > len(names):
+            raise TypeError(f"{name}() takes at most {len(names)} positional arguments ({len(subject)} given)")
         unknown = [key for key in given if key not in asked.__signature__.parameters]  # type: ignore[attr-defined]  # set below
-        if unknown:
+        if unknown and not question.borrows:
             raise unknown_keyword(question, unknown[0])
-        values = dict(zip(question.subject, subject, strict=False)) | given
+        values = dict(zip(names, subject, strict=False)) | given
         return Answer(*ask(question, {key: as_given(value) for key, value in values.items()}))
 
     asked.__signature__ = signature_of(question)  # type: ignore[attr-defined]  # every function takes one
@@ -102,6 +103,13 @@ def function_of(name: str) -> Callable[..., Answer]:
     asked.__doc__ = docstring_of(question)
     asked.__module__ = "scaleplan"
     return asked
+
+
+def subjects_of(question: Question, subject: tuple[Any, ...]) -> tuple[str, ...]:
+    """The fields given by position: those of the question, and of the question that its subject names."""
+    if question.borrows and subject and subject[0] in NAMES:
+        return (*question.subject, *question_named(subject[0]).subject)
+    return question.subject
 
 
 def as_given(value: Any) -> Any:
@@ -136,6 +144,11 @@ def signature_of(question: Question) -> inspect.Signature:
         )
         for one in question.every_field()
     ]
+    if question.borrows:
+        own = len(question.subject)
+        more = inspect.Parameter("subject", inspect.Parameter.VAR_POSITIONAL, annotation="Any")
+        others = inspect.Parameter("given", inspect.Parameter.VAR_KEYWORD, annotation="Any")
+        parameters = [*parameters[:own], more, *parameters[own:], others]
     return inspect.Signature(parameters, return_annotation="Answer")
 
 

@@ -58,3 +58,12 @@ def doublings(low: int, high: int) -> list[int]:
     while found[-1] * 2 <= high:
         found.append(found[-1] * 2)
     return found if found[-1] == high else [*found, high]
+
+
+def part(text: str) -> tuple[int, int]:
+    """`K/N`: part K of N, counted from 1."""
+    first, slash, second = text.partition("/")
+    k, n = (count(first), count(second)) if slash else (0, 0)
+    if not 1 <= k <= n:
+        raise InputError(f"`{clipped(text)}` is not a part", hint="write 3/16 for the third of sixteen")
+    return k, n

@@ -42,6 +42,8 @@ SUBJECTS = {
     "kind": "KIND",
     "name": "NAME",
     "plan_file": "PLAN",
+    "swept": "PLAN",
+    "command": "COMMAND",
     "base_file": "BASE",
     "head_file": "HEAD",
 }

@@ -18,6 +18,7 @@ from scaleplan.footprint.energy import training_power
 from scaleplan.footprint.price import Quote, Term, quote
 from scaleplan.machine.goodput import best_checkpoint_interval_s, device_mtbf_hours, goodput, job_mtbf_s, losses
 from scaleplan.machine.run_time import peak_of, whole_run_mfu
+from scaleplan.numeric import is_number
 from scaleplan.wording import field
 
 Defaults = Mapping[str, Any]
@@ -141,10 +142,10 @@ def cited_in(*tables: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(unique(key for table in tables for key in library.citations(table)))
 
 
-def site_inputs(pue: float | None, region: str | None, grid_intensity: float | None, defaults: Defaults) -> SiteInputs:
+def site_inputs(pue: Any | None, region: str | None, grid_intensity: Any | None, defaults: Defaults) -> SiteInputs:
     """PUE, grid and water of the site: as given, else of the region, else the usual ones."""
-    if pue is not None and pue < 1:
-        raise InputError(f"`{pue:g}` is not a PUE", hint="a facility cannot use less than its computers: 1.0 is the least")
+    if pue is not None and least(pue) < 1:
+        raise InputError(f"`{least(pue):g}` is not a PUE", hint="a facility cannot use less than its computers: 1.0 is the least")
     if region is not None and grid_intensity is not None:
         raise InputError(f"{field('region')} and {field('grid_intensity')} contradict each other", hint="give one of them")
     zone = find_zone(library.rows("grid"), region or defaults["grid"]["zone"])
@@ -157,6 +158,11 @@ def site_inputs(pue: float | None, region: str | None, grid_intensity: float | N
         water_input(zone, "plant_water_l_per_kwh", defaults),
         None if grid_intensity is not None else zone,
     )
+
+
+def least(value: Any) -> Any:
+    """A number itself, or the least of an array."""
+    return value if is_number(value) else value.min()
 
 
 def pue_input(zone: Zone, defaults: Defaults) -> Input:

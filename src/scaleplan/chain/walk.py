@@ -32,7 +32,7 @@ from scaleplan.laws.allocation import Question, allocate
 from scaleplan.laws.convention import training_flops
 from scaleplan.model.bill import bill_of
 from scaleplan.model.params import count_params
-from scaleplan.numeric import ceil_div, is_number
+from scaleplan.numeric import ceil_div, floats, is_number
 from scaleplan.wording import field, fields
 
 if TYPE_CHECKING:
@@ -213,8 +213,9 @@ def built_near(given: Given, n_params: float) -> Model:
 
 def tokens_of(given: Given) -> Any:
     """Training tokens as given; None where they are left to the law."""
-    if given.get("tokens") not in (None, OPTIMAL):
-        return given["tokens"]
+    told = given.get("tokens")
+    if told is not None and not isinstance(told, str):
+        return told
     if given.get("n_steps") is not None:
         batch = batch_of(given, given.get("seq_len"))
         if batch is None:
@@ -290,10 +291,12 @@ def compute(given: Given, size: Size, seq_len: Any) -> tuple[str, Input]:
         if named not in (None, "six_n"):
             raise UsageError(f"{field('flops_convention')} `{named}` counts an architecture", hint=f"give {field('model')}")
         return "six_n", Input(
-            training_flops(size.n_active_params, size.tokens), "exact" if size.standing == "given" else "fitted", ("kaplan2020",)
+            training_flops(size.n_active_params, floats(size.tokens)), "exact" if size.standing == "given" else "fitted", ("kaplan2020",)
         )
     found = compute_of(bill_of(size.model.arch), seq_len, convention=named)
-    return named or EXACT, Input(found.flops_per_token * size.tokens, "exact" if size.standing == "given" else "fitted", size.model.sources)
+    return named or EXACT, Input(
+        found.flops_per_token * floats(size.tokens), "exact" if size.standing == "given" else "fitted", size.model.sources
+    )
 
 
 def batch_of(given: Given, seq_len: Any) -> Any:
@@ -395,20 +398,22 @@ def cost_inputs(
         site_l_per_kwh=site.site_l_per_kwh,
         plant_l_per_kwh=site.plant_l_per_kwh,
     )
-    return inputs, [text for name, text in assumptions(inputs) if given.get(name) is None]
+    return inputs, [text() for name, text in assumptions(inputs) if given.get(name) is None]
 
 
 SECONDS_PER_YEAR = 365.25 * 86_400
 
 
-def assumptions(inputs: CostInputs) -> list[tuple[str, str]]:
-    """Field -> what is assumed where it is not given."""
+def assumptions(inputs: CostInputs) -> list[tuple[str, Callable[[], str]]]:
+    """Field -> what is assumed where it is not given; put into words only then."""
     mfu, price, grid = inputs.mfu, inputs.usd_per_device_hour, inputs.kgco2e_per_kwh
-    found = [("mfu", f"No {field('mfu')}: {mfu.value:.2g}, the median of published whole runs.")] if mfu else []
+    found: list[tuple[str, Callable[[], str]]] = []
+    if mfu is not None:
+        found.append(("mfu", lambda: f"No {field('mfu')}: {mfu.value:.2g}, the median of published whole runs."))
     if price is not None:
-        found.append(("usd_per_device_hour", f"No {field('usd_per_device_hour')}: ${price.value:.3g}, the median of providers."))
-    found.append(("pue", f"No {field('pue')}: {inputs.pue.value:g}."))
-    return [*found, ("grid_intensity", f"Grid: {1000 * grid.value:.0f} g/kWh.")]
+        found.append(("usd_per_device_hour", lambda: f"No {field('usd_per_device_hour')}: ${price.value:.3g}, the median of providers."))
+    found.append(("pue", lambda: f"No {field('pue')}: {inputs.pue.value:g}."))
+    return [*found, ("grid_intensity", lambda: f"Grid: {1000 * grid.value:.0f} g/kWh.")]
 
 
 def with_devices(given: Given, device: library.Preset, inputs: CostInputs) -> CostInputs:

@@ -18,6 +18,7 @@ from scaleplan.cli.progress import bar
 from scaleplan.cli.show import HERE, PICTURES, Shown, shown
 from scaleplan.questions.asking import WATCH, Question, ask
 from scaleplan.questions.fields import SHAPE_WORDS, Field, field_named, meant
+from scaleplan.questions.registry import NAMES, question_named
 from scaleplan.render import FORMATS_OF_EVERY_COMMAND
 from scaleplan.wording import flag
 
@@ -52,7 +53,20 @@ class QuestionCommand(TyperCommand):
         present = {name: None if value == () else value for name, value in given.items()}
         return shown(self.question, Shown(**wanted), lambda: ask(self.question, present))
 
+    def borrow(self, args: list[str]) -> None:
+        """Take on the flags of the question that the subject names."""
+        name = next((arg for place, arg in enumerate(args) if arg in NAMES and not is_flag(args, place - 1)), None)
+        if name is None or not self.question.borrows:
+            return
+        other = question_named(name)
+        own = {one.name for one in self.params}
+        named = [argument_of(field_named(one)) for one in other.subject]
+        words = [field_named(word) for word in SHAPE_WORDS if other.takes_shape]
+        flags = [option_of(one) for one in (*other.own_fields(), *words)]
+        self.params += [one for one in (*named, *{flag.name: flag for flag in flags}.values()) if one.name not in own]
+
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        self.borrow(args)
         try:
             return super().parse_args(ctx, [given for place, arg in enumerate(args) for given in spelled_out(arg, args[place + 1 :])])
         except NoSuchOption as error:
@@ -96,6 +110,11 @@ def help_settings() -> dict[str, Any]:
     """Help is as wide as the terminal, at most `WIDTH`; a pipe has no width of its own."""
     settings: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}
     return settings if sys.stdout is not None and sys.stdout.isatty() else settings | {"terminal_width": WIDTH}
+
+
+def is_flag(args: list[str], place: int) -> bool:
+    """Whether a flag stands at a place, whose value then follows."""
+    return place >= 0 and args[place].startswith("-")
 
 
 def write_section(formatter: HelpFormatter, heading: str, records: list[Any]) -> None:
@@ -180,7 +199,7 @@ KNOWN_WORDS: dict[str, Callable[[], list[str]]] = {"kind": kinds, "precision": p
 
 def output_options(question: Question) -> list[TyperOption]:
     """The flags that every command has."""
-    formats = (*question.formats, *FORMATS_OF_EVERY_COMMAND)
+    formats = tuple(dict.fromkeys((*question.formats, *FORMATS_OF_EVERY_COMMAND)))
     plot = TyperOption(
         param_decls=["--plot", "plot"],
         type=TEXT,

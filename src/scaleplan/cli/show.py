@@ -35,7 +35,7 @@ class Shown(NamedTuple):
 
 def shown(question: Question, wanted: Shown, ask: Callable[[], Answer]) -> int:
     """Ask and show; the exit code. What cannot be written is found out before any work is done."""
-    formats = (*question.formats, *FORMATS_OF_EVERY_COMMAND)
+    formats = tuple(dict.fromkeys((*question.formats, *FORMATS_OF_EVERY_COMMAND)))
     if wanted.view is not None and wanted.view not in formats:
         raise UnknownName("format", wanted.view, formats)
     if wanted.as_json and wanted.view not in (None, "json"):
@@ -102,6 +102,11 @@ def show(answer: Answer, form: str, output: Path | None, wanted: Shown) -> None:
         verbose=wanted.verbose,
         notes=not wanted.quiet,
     )
+    if answer.stream is not None and form in answer.stream.forms:
+        from scaleplan.cli.stream import write_stream
+
+        write_stream(answer.stream, form, output, quiet=wanted.quiet)
+        return
     if output is not None and output.suffix == ".toml" and ".toml" not in answer.files:
         raise UsageError(f"-o: this answer is not a preset, which `{output.name}` would be", hint="name the file .txt, .json or .csv")
     if output is not None and output.suffix in answer.files:

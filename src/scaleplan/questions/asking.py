@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from scaleplan.model_files import Model
 
 
+ASKED = "asked"
+"""The fields of another question, not yet read, in the request of a question that borrows them."""
+
+
 class Shape(NamedTuple):
     """One shape of a question.
 
@@ -75,6 +79,7 @@ class Question(NamedTuple):
     formats     those it has beside the usual ones; the first is then its default
     charts      whether its answers hold charts
     takes_shape whether the words that describe a model are fields of it
+    borrows     `module:function` that gives the fields of another question, which the subject names, their place; empty: it has none
     """
 
     name: str
@@ -88,6 +93,14 @@ class Question(NamedTuple):
     formats: tuple[str, ...] = ()
     charts: bool = False
     takes_shape: bool = False
+    borrows: str = ""
+
+    def given_to(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What was given, with the fields of another question in their place."""
+        if not self.borrows:
+            return given
+        module, _, function = self.borrows.partition(":")
+        return getattr(import_module(f"scaleplan.questions.{module}"), function)(given)  # type: ignore[no-any-return]  # loaded by name
 
     def own_fields(self) -> list[Field]:
         """Its fields but for the subject and the words of a shape, in the order of the help."""
@@ -153,13 +166,14 @@ def requested(question: Question, given: Mapping[str, Any]) -> tuple[Shape, Any]
 
     Raises UsageError for a field that the shape does not know, that contradicts another, or that lacks another.
     """
+    given = question.given_to(given)
     present = {name: value for name, value in given.items() if value is not None and not (value is False and is_plain_switch(name))}
     shape = chosen(question, present)
     known = set(shape.request._fields)
     words = {name: present.pop(name) for name in list(present) if question.takes_shape and name in SHAPE_WORDS and name not in known}
     refuse_unknown(question, shape, present, words)
     refuse_contradictions(shape, present)
-    values = {name: read(field_named(name), value) if name != "model" else value for name, value in present.items()}
+    values = {name: value if name in ("model", ASKED) else read(field_named(name), value) for name, value in present.items()}
     read_words = {name: read(field_named(name), value) for name, value in words.items()}
     if "model" in known and ("model" in present or words):
         values["model"] = ModelGiven(present.get("model"), read_words).model()

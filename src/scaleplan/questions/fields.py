@@ -209,6 +209,11 @@ ROWS = (
     several("set", "Change a key of the plan for this call: training.tokens=2T; may be repeated.", "KEY=VALUE"),
     Field("write_front", "Write the points of a search that no other beats as plan files into this folder.", metavar="DIR"),
     several("over", "Sweep a key over values: tokens=1e11:1e13:log:50 or n_devices=64,128; may be repeated.", "KEY=RANGE"),
+    Field("swept", "A plan file, or a command whose fields follow.", metavar="PLAN|COMMAND"),
+    Field("command", "The question that is swept.", metavar="COMMAND"),
+    Field("part", "Compute one of several parts of equal size: 3/16; the parts joined are the whole.", "ranges:part", "K/N"),
+    word("engine", "Where the points are computed: here, or on a Dask cluster.", "local", "dask"),
+    Field("scheduler", "Address of the scheduler of a Dask cluster: tcp://host:8786.", metavar="ADDRESS"),
     # Fits.
     several("column", "The column that holds a quantity: n_params=params_m.", "NAME=HEADING"),
     several("unit", "The unit of a column: n_params=1e6.", "NAME=FACTOR"),

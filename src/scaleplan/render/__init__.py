@@ -48,6 +48,8 @@ def render(answer: Answer, form: str, style: Style) -> str:
         return answer.text
     if form == "table" and style.width is None:  # a pipe: the same table, without waiting for the library that colours it
         form = "ruled"
+    if answer.stream is not None and form in answer.stream.forms:
+        return answer.stream.text(form)
     module, name = FORMATS[form]
     function: Callable[[Answer, Style], str] = getattr(import_module(module), name)
     return spelled(function(answer, style), flag)

@@ -108,9 +108,13 @@ def explain(asked: OfPlan, solved: Solved) -> Answer:
 
 def links(solved: Solved) -> dict[str, Any]:
     """One object a link, each number as {value, p10, p50, p90, standing}."""
+    return linked(solved, solved.walk.intervals(), intervals_of(solved.walk.inputs, solved.walk.cost).get("usd"))
+
+
+def linked(solved: Solved, spread: Mapping[str, Interval], devices_usd: Interval | None = None) -> dict[str, Any]:
+    """The links with the intervals that are handed in: none, where the numbers are arrays."""
     whole = solved.walk
     size = whole.size
-    spread = whole.intervals()
     found: dict[str, Any] = {
         "title": solved.case.title,
         "compute": {
@@ -134,11 +138,24 @@ def links(solved: Solved) -> dict[str, Any]:
     }
     cost["money"] = {
         "usd": number(whole.usd, spread.get("usd"), standing_of("usd", whole.inputs) if whole.usd is not None else "estimate"),
-        "devices_usd": number(whole.cost.usd, intervals_of(whole.inputs, whole.cost).get("usd"), "estimate"),
+        "devices_usd": number(whole.cost.usd, devices_usd, "estimate"),
         "other_usd": dict(whole.other_usd),
     }
     cost["carbon"]["carbon_scope"] = whole.inputs.carbon_scope
     return found | cost | {"serving": None}
+
+
+def numbers(solved: Solved) -> dict[str, Any]:
+    """The links as the rows of a sweep have them: without intervals, and without what is no number of the plan."""
+    found = linked(solved, {})
+    del found["title"], found["serving"]
+    for link, key in NO_NUMBERS.items():
+        del found[link][key]
+    return found
+
+
+NO_NUMBERS = {"compute": "flops_convention", "law": "law", "model": "model", "money": "other_usd", "carbon": "carbon_scope"}
+"""Link -> its key that a row of a sweep leaves out."""
 
 
 def stage_rows(solved: Solved) -> list[dict[str, Any]]:
