@@ -50,7 +50,7 @@ QUESTION = Question(
     examples=(
         "scaleplan sweep optimal --over compute=1e18:1e26:log:9 --law hoffmann2022-3",
         "scaleplan sweep cost llama-3-8b --tokens 1T --hardware h100-sxm --over n_devices=64,128,256",
-        "scaleplan sweep plan.toml --over tokens=1e11:1e13:log:1000 --over n_devices=8:8000:lin:1000 -o grid.csv",
+        "scaleplan sweep plan.toml --over tokens=1e11:1e13:log:1000 --over n_devices=8,16,32 -o grid.csv",
         "scaleplan sweep plan.toml --over tokens=1e11:1e13:log:50 --part 3/16 -o part-3.csv",
     ),
     more="The subject is a plan file, or a command, whose own flags follow it. The last grid given varies fastest. An "
