@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scaleplan.answer import Answer, Caution
+from scaleplan.answer import Answer, Caution, Interval
 from scaleplan.chain.run_cost import CostInputs, RunCost, intervals_of, run_cost, standing_of
 from scaleplan.chain.walk import Walk, walk, walk_stages
 from scaleplan.errors import ScaleplanError, UsageError
