@@ -27,7 +27,7 @@ def test_the_stub_is_that_of_the_fields():
     [
         ('scaleplan.flops("gpt2", tokens="300B", seq_len=1024)', ""),
         ('scaleplan.flops("gpt2", seq_length=1024)', "seq_length"),
-        ('scaleplan.flops("gpt2", recompute="ful")', "recompute"),
+        ('scaleplan.memory("gpt2", attention="flsh")', "attention"),
     ],
 )
 def test_a_type_checker_refuses_a_misspelt_keyword(tmp_path, code, says):

@@ -30,6 +30,7 @@ class Model(NamedTuple):
     sources   citation keys
     training  the preset's `[training]`: year, n_tokens, compute_flops, seq_len, ... as far as published
     cautions  what was not counted, or counted on an assumption
+    quantization  the `quantization_config` of its checkpoint: in which format the weights are stored
     """
 
     arch: Arch
@@ -38,6 +39,7 @@ class Model(NamedTuple):
     sources: tuple[str, ...] = ()
     training: Mapping[str, Any] = {}
     cautions: tuple[Caution, ...] = ()
+    quantization: Mapping[str, Any] = {}
 
     def but(self, **changed: Any) -> Model:
         """The same model with some words changed or added."""
@@ -108,7 +110,7 @@ def model_of_toml(data: Mapping[str, Any], label: str) -> Model:
     return model_of_document(data, str(data.get("name", label)))
 
 
-ABOUT_FILE = ("source", "date", "note", "name", "title", "training", "aliases")
+ABOUT_FILE = ("source", "date", "note", "name", "title", "training", "aliases", "quantization")
 """Keys of a model file that describe the file and not the model."""
 
 
@@ -123,8 +125,11 @@ def model_of_document(data: Mapping[str, Any], name: str) -> Model:
         raise InputError(f"`training` is `{clipped(training)}`; it is a table")
     if not isinstance(missed, list):
         raise InputError(f"`not_counted` is `{clipped(missed)}`; it is a list")
+    stored = data.get("quantization", {})
+    if not isinstance(stored, Mapping):
+        raise InputError(f"`quantization` is `{clipped(stored)}`; it is a table")
     cautions = tuple(Caution("not-counted", clipped(message, 400)) for message in missed)
-    return Model(arch_of_shape(words, name), name, words, tuple(dict.fromkeys(library.cited(data))), training, cautions)
+    return Model(arch_of_shape(words, name), name, words, tuple(dict.fromkeys(library.cited(data))), training, cautions, stored)
 
 
 def arch_of_preset(data: Mapping[str, Any]) -> Arch:
@@ -177,6 +182,8 @@ def model_document(model: Model) -> dict[str, Any]:
     document: dict[str, Any] = {"name": model.label, "architecture": architecture}
     if model.training:
         document["training"] = dict(model.training)
+    if model.quantization:
+        document["quantization"] = dict(model.quantization)
     if model.cautions:
         document["not_counted"] = [caution.message for caution in model.cautions]
     return document
@@ -228,7 +235,15 @@ def model_of_config(config: Any, label: str) -> Model:
 
     reading = read_config(config, label)
     cautions = tuple(Caution("not-counted", message) for message in reading.not_counted)
-    return Model(reading.arch, label, reading.words, ("huggingface-transformers",), {}, cautions)
+    stored = said_of(config.get("quantization_config") or config.get("compression_config"))
+    return Model(reading.arch, label, reading.words, ("huggingface-transformers",), {}, cautions, stored)
+
+
+def said_of(table: Any) -> dict[str, Any]:
+    """A table without the keys that say nothing, which TOML has no word for; empty where it is none."""
+    if not isinstance(table, Mapping):
+        return {}
+    return {str(key): said_of(value) if isinstance(value, Mapping) else value for key, value in table.items() if value not in (None, [])}
 
 
 def parse_json(text: str) -> Any:

@@ -22,7 +22,7 @@ from scaleplan.machine.step_time import Step
 from scaleplan.machine.training_run import Machine, Row, Run, explained
 from scaleplan.model.flops import count_flops
 from scaleplan.model.items import Bill
-from scaleplan.wording import field
+from scaleplan.wording import field, question
 
 
 class Asked(NamedTuple):
@@ -47,6 +47,7 @@ def run_of(asked: Asked) -> Run:
     attention = asked.attention or stack.attention
     batch = asked.global_batch_size_seqs or usual_batch_seqs(asked.seq_len)
     check_imbalance(asked)
+    check_recomputation(asked)
     machine = Machine(
         kernels=kernels_of(device, efficiency_of(device, stack.name), asked.precision, attention),
         stack=stack,
@@ -67,6 +68,14 @@ def passes_of(asked: Asked, attention: str) -> Callable[[str], Any]:
         return pass_of(wishes, stack)._replace(one_sequence=False)
 
     return passes
+
+
+def check_recomputation(asked: Asked) -> None:
+    """Chosen modules have bytes and no seconds."""
+    strange = [name for name in asked.recompute if name not in LEAST_FIRST]
+    if strange:
+        problem = f"{field('recompute')} `{clipped(strange[0])}`: step times know {', '.join(LEAST_FIRST)} only"
+        raise UsageError(problem, hint=f"for its memory ask {question('memory', 'MODEL', recompute=clipped(strange[0]))}")
 
 
 def check_imbalance(asked: Asked) -> None:

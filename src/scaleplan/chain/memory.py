@@ -16,7 +16,7 @@ from scaleplan.machine.recipe import Precision, device_lacks, optimizer_named
 from scaleplan.machine.serving_formats import serving_format
 from scaleplan.machine.stack import Stack, stack_of
 from scaleplan.model.items import Bill
-from scaleplan.model.passes import MODULES, RECOMPUTATIONS, Pass, recomputed_modules
+from scaleplan.model.passes import Pass, recomputation
 from scaleplan.numeric import ceil_div
 from scaleplan.wording import field
 
@@ -119,8 +119,6 @@ def pass_of(wishes: Wishes, stack: Stack) -> Pass:
     attention = wishes.attention or stack.attention
     if attention not in ATTENTION_KERNELS:
         raise UnknownName("attention kernel", attention, ATTENTION_KERNELS)
-    if wishes.recompute not in RECOMPUTATIONS and recomputed_modules(wishes.recompute) is None:
-        raise UnknownName("recomputation", wishes.recompute, [*RECOMPUTATIONS, *MODULES])
     precision = stack.precision(wishes.precision)
     dropout = stack.dropout if wishes.dropout is None else wishes.dropout
     return Pass(
@@ -129,7 +127,7 @@ def pass_of(wishes: Wishes, stack: Stack) -> Pass:
         autocast=precision.autocast,
         narrow=precision.compute_bytes < 4,
         dropout=dropout > 0,
-        recompute=wishes.recompute,
+        recompute=recomputation(wishes.recompute),
         one_sequence=wishes.micro_batch_size_seqs == 1,
         narrow_inputs=precision.input_bits is not None,
         narrow_gate=precision.gate_narrow,
@@ -154,7 +152,8 @@ def format_missing(device: Mapping[str, Any], precision: Precision) -> str | Non
     lacking = device_lacks(precision, peaks) if peaks else None
     if lacking is None:
         return None
-    return f"{device.get('name', 'the device')} has no {lacking} arithmetic: no {lacking} rate is in its preset (it has {', '.join(peaks)})"
+    formats = ", ".join(name for name, rate in peaks.items() if isinstance(rate, int | float))
+    return f"{device.get('name', 'the device')} has no {lacking} arithmetic: no {lacking} rate is in its preset (it has {formats})"
 
 
 def capacity_of(device: dict[str, Any], name: str) -> int:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from scaleplan.chain.memory import Setup, Wishes, training_setup
+from scaleplan.chain.every_layout import every_layout, most_over_layouts
+from scaleplan.chain.memory import Setup, Wishes, stack_named, training_setup
 from scaleplan.errors import NotSupported
 from scaleplan.machine.inverse import best_of, divisors, largest, smallest
 from scaleplan.machine.layout import Layout
-from scaleplan.machine.memory import fits
+from scaleplan.machine.memory import Room
+from scaleplan.model.adapters import Lora, adapted_bill
 from scaleplan.model.arch import Arch
-from scaleplan.model.bill import bill_of
 from scaleplan.model.items import Bill
 from scaleplan.wording import field
 
@@ -29,12 +30,36 @@ class Found(NamedTuple):
     peak_bytes: int | None
 
 
-def find(quantity: str, bill: Bill, layout: Layout, wishes: Wishes, capacity_bytes: int) -> Found:
+class Question(NamedTuple):
+    """A model with its adapters, the step of training that is asked for, and the device that should hold it."""
+
+    bill: Bill
+    wishes: Wishes
+    room: Room
+    lora: Lora | None = None
+
+    def deeper(self, n_layers: int) -> Bill:
+        """The same model with so many layers."""
+        return adapted_bill(with_layers(self.bill.arch, n_layers), self.lora)
+
+    def at(self, found: Found) -> Question:
+        """The question at the value that was found."""
+        if found.value is None or found.quantity == "n-devices":
+            return self
+        if found.quantity == "n-layers":
+            return self._replace(bill=self.deeper(found.value))
+        if found.quantity == "seq-len":
+            return self._replace(wishes=self.wishes._replace(seq_len=found.value))
+        return self._replace(wishes=self.wishes._replace(micro_batch_size_seqs=found.value))
+
+
+def find(quantity: str, asked: Question, layout: Layout) -> Found:
     """The largest (or for `n-devices` the smallest) value with which a device holds the run."""
-    make = makers(bill, layout, wishes)[quantity]
+    room, wishes = asked.room, asked.wishes
+    make = makers(asked, layout)[quantity]
 
     def holds(value: int) -> bool:
-        return bool(fits(make(value).peak_bytes(), capacity_bytes))
+        return bool(room.holds(make(value).peak_bytes()))
 
     value = search(quantity, layout, wishes, holds)
     peak = None if value is None else make(value).peak_bytes()
@@ -57,12 +82,27 @@ def search(quantity: str, layout: Layout, wishes: Wishes, holds: Callable[[int],
     return largest(holds, step=int(layout.cp) if quantity == "seq-len" else 1)
 
 
-def makers(bill: Bill, layout: Layout, wishes: Wishes) -> dict[str, Callable[[int], Setup]]:
+def find_over_layouts(quantity: str, asked: Question, n_devices: int) -> int | None:
+    """The largest value with which some layout of so many devices fits."""
+    stack = stack_named(asked.wishes.stack)
+    if quantity != "n-layers":
+        return most_over_layouts(quantity, asked.bill, n_devices, asked.wishes, asked.room, stack)
+
+    def holds(n_layers: int, stages: int) -> bool:
+        every = every_layout(asked.deeper(n_layers), n_devices, asked.wishes, stack)
+        return bool((asked.room.holds(every.peak_bytes) & (every.some.pp == stages)).any())
+
+    found = [largest(lambda n, pp=stages: holds(n, pp), step=stages, most=MOST_LAYERS) for stages in divisors(n_devices)]  # type: ignore[misc]  # bound
+    return max((n for n in found if n is not None), default=None)
+
+
+def makers(asked: Question, layout: Layout) -> dict[str, Callable[[int], Setup]]:
     """Quantity -> the setup with another value of it."""
+    bill, wishes = asked.bill, asked.wishes
     return {
         "micro-batch-size-seqs": lambda n: training_setup(bill, layout, wishes._replace(micro_batch_size_seqs=n)),
         "seq-len": lambda n: training_setup(bill, layout, wishes._replace(seq_len=n)),
-        "n-layers": lambda n: training_setup(bill_of(with_layers(bill.arch, n)), layout, wishes),
+        "n-layers": lambda n: training_setup(asked.deeper(n), layout, wishes),
         "n-devices": lambda n: training_setup(bill, layout._replace(dp=n), wishes),
     }
 

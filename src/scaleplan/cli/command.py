@@ -189,12 +189,20 @@ def kinds() -> list[str]:
 
 def precisions() -> list[str]:
     """Names of precisions."""
-    from scaleplan.machine.recipe import ALIASES, OPEN_RECIPE, PRECISIONS
+    from scaleplan.machine.recipe import ALIASES, NARROW, OPEN_RECIPE, PRECISIONS
+    from scaleplan.machine.serving_formats import SERVING_FORMATS
 
-    return [*PRECISIONS, *OPEN_RECIPE, *ALIASES]
+    return list(dict.fromkeys([*PRECISIONS, *OPEN_RECIPE, *NARROW, *ALIASES, *SERVING_FORMATS]))
 
 
-KNOWN_WORDS: dict[str, Callable[[], list[str]]] = {"kind": kinds, "precision": precisions}
+def recomputations() -> list[str]:
+    """What may be recomputed."""
+    from scaleplan.model.passes import MODULES, RECOMPUTATIONS
+
+    return [*RECOMPUTATIONS, *MODULES]
+
+
+KNOWN_WORDS: dict[str, Callable[[], list[str]]] = {"kind": kinds, "precision": precisions, "recompute": recomputations}
 
 
 def output_options(question: Question) -> list[TyperOption]:

@@ -179,6 +179,22 @@ def fits(peak: Size, capacity_bytes: Any, usable_share: Any = USABLE_SHARE) -> A
     return peak <= usable_share * capacity_bytes
 
 
+class Room(NamedTuple):
+    """Memory of one device, and the share of it that may be used; the rest is the allocator's reserve."""
+
+    capacity_bytes: int
+    usable_share: float = USABLE_SHARE
+
+    @property
+    def usable_bytes(self) -> int:
+        """What a peak may be at most."""
+        return int(self.usable_share * self.capacity_bytes)
+
+    def holds(self, peak: Size) -> Any:
+        """Whether a peak fits."""
+        return fits(peak, self.capacity_bytes, self.usable_share)
+
+
 def offloaded_bytes(bill: Bill, layout: Layout, run: Training) -> Size:
     """Bytes that the host keeps for one device, at the stage that leaves most to it."""
     if run.offload == "none":

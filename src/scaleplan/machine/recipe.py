@@ -101,6 +101,13 @@ PRECISIONS: dict[str, Precision] = {
 RECIPES = (12, 16, 18, 20)
 USUAL_RECIPE = 16
 ALIASES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16", "half": "fp16", "amp_bf16": "bf16-autocast"}
+RECIPE_USERS = {
+    12: "LLM Foundry with 16-bit weights alone",
+    16: "PyTorch FSDP and DeepSpeed",
+    18: "Megatron-LM and Megatron Core",
+    20: "nanotron",
+}
+"""Whose mixed precision keeps so many bytes a parameter."""
 OPEN_RECIPE = ("bf16-mixed", "fp16-mixed")
 """Names that leave the bytes of a parameter to the software stack."""
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from scaleplan.errors import NotSupported, UnknownName
 from scaleplan.model.items import Bill, Layer, Weight, total
 from scaleplan.numeric import ceil_div
+from scaleplan.wording import field
 
 
 class Format(NamedTuple):
@@ -89,6 +90,7 @@ FORMAT_ALIASES = {
     "q4_k_s": "q4_k", "q5_k_s": "q5_k", "q3_k_s": "q3_k",
 }  # fmt: skip
 MOST_GROUP = 2**20
+NAME_IT = f"name the format: {field('precision')} int4"
 
 
 def serving_format(name: str) -> Format:
@@ -177,13 +179,13 @@ def checkpoint_format(config: Mapping[str, Any]) -> Format | None:
         return SERVING_FORMATS["mxfp4"]
     if method in ("compressed-tensors", "compressed_tensors"):
         return of_compressed_tensors(found)
-    raise NotSupported(f"`quantization_config` has the method `{method or '?'}`, which is not known", hint="name a precision")
+    raise NotSupported(f"`quantization_config` has the method `{method or '?'}`, which is not known", hint=NAME_IT)
 
 
 def of_bits(bits: Any, group: Any, method: str) -> Format:
     """Whole-number formats with a scale and a zero a group."""
     if bits not in (2, 3, 4, 8):
-        raise NotSupported(f"`quantization_config` has {bits} bits under `{method}`", hint="name a precision")
+        raise NotSupported(f"`quantization_config` has {bits} bits under `{method}`", hint=NAME_IT)
     size = int(group) if isinstance(group, int) and group > 0 else 2**20  # -1: one group a column
     return Format(f"{method}-{bits}bit", int(bits), size, 16 + int(bits), source="frantar2022")
 
@@ -201,7 +203,7 @@ def of_compressed_tensors(found: Mapping[str, Any]) -> Format:
     first: Any = next(iter(groups.values()), {}) if isinstance(groups, Mapping) else {}
     weights = first.get("weights") if isinstance(first, Mapping) else None
     if not isinstance(weights, Mapping):
-        raise NotSupported("`quantization_config` lists no group of weights", hint="name a precision")
+        raise NotSupported("`quantization_config` lists no group of weights", hint=NAME_IT)
     bits, group = weights.get("num_bits"), weights.get("group_size")
     if weights.get("type") == "float":
         return SERVING_FORMATS["nvfp4" if bits == 4 else "fp8"]

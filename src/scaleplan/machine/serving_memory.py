@@ -141,6 +141,7 @@ class Pool(NamedTuple):
     n_tokens    tokens in these blocks
     """
 
+    block_tokens: Size
     pool_bytes: Size
     block_bytes: Size
     n_blocks: Size
@@ -158,4 +159,4 @@ def cache_pool(memory: ServingMemory, capacity_bytes: Size, share: Any = USUAL_P
     pool = maximum(0, usable - memory.weights_bytes - memory.workspace_bytes - memory.context_bytes)
     block = block_tokens * memory.kv_cache_bytes_per_token
     n_blocks = floor_div(pool, maximum(block, 1)) if not (isinstance(block, int) and block == 0) else 0
-    return Pool(pool, block, n_blocks, n_blocks * block_tokens)
+    return Pool(block_tokens, pool, block, n_blocks, n_blocks * block_tokens)

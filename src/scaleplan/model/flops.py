@@ -11,6 +11,7 @@ from typing import NamedTuple
 from scaleplan.model.arch import DECODER, ENCODER, SEQUENCE, Size, Span
 from scaleplan.model.items import Bill, Layer, Operation, Weight, pruned_elements, total
 from scaleplan.model.mixers import dense_pair_flops
+from scaleplan.model.passes import recomputation, recomputed_modules
 from scaleplan.numeric import ceil_div, floats, minimum
 
 
@@ -48,6 +49,10 @@ class Lengths(NamedTuple):
         return Lengths(floats(self.decoder), floats(self.encoder))
 
 
+EXPANSIONS = ("Q up", "KV up")
+"""Matrices that expand latents to heads."""
+
+
 class FlopCount(NamedTuple):
     """FLOP of one batch.
 
@@ -57,6 +62,7 @@ class FlopCount(NamedTuple):
     input_gradients_flops   gradients of what products read, backward: once for a weight, twice for scores and scans
     weight_gradients_flops  gradients of the weights that are trained, backward
     groups                  linear FLOP by group of weights
+    expansion_flops         products that expand latents to heads (deepseek2024-v2), forward
     """
 
     batch_size_seqs: Size
@@ -67,6 +73,7 @@ class FlopCount(NamedTuple):
     input_gradients_flops: Size
     weight_gradients_flops: Size
     groups: dict[str, Size]
+    expansion_flops: Size = 0
 
     @property
     def forward_flops(self) -> Size:
@@ -104,6 +111,7 @@ def count_flops(
         input_gradients_flops=forward + 2 * other,
         weight_gradients_flops=forward - frozen,
         groups={group: total(flops for w, flops in linear if w.group == group) for group in used},
+        expansion_flops=total(flops for w, flops in linear if w.name in EXPANSIONS),
     )
 
 
@@ -169,11 +177,25 @@ def recomputed_flops(count: FlopCount, recompute: str) -> Size:
     selective  scores and weighted sums of attention only (korthikanti2022)
     per-op     attention and every second product, as selective activation checkpointing by operator does
     none       nothing
+    modules    the products of each: attention core, expansion of latents, dense or routed feed-forward; norms and activations have none
     """
     layers = count.forward_flops - count.groups.get("head_matrix", 0) - count.groups.get("head_transform", 0)
     again = {"full": layers, "selective": count.attention_flops, "none": 0}
     again["per-op"] = count.attention_flops + (layers - count.attention_flops) // 2
-    return again[recompute]
+    return again[recompute] if recompute in again else total(module_flops(count, name) for name in modules_named(recompute))
+
+
+def modules_named(recompute: str) -> frozenset[str]:
+    """The modules of a recomputation; raises UnknownName for a word that is none."""
+    recomputation(recompute)
+    return recomputed_modules(recompute) or frozenset()
+
+
+def module_flops(count: FlopCount, module: str) -> Size:
+    """Forward FLOP of one module that can be recomputed alone."""
+    groups = {"mlp": ("mlp_dense",), "moe": ("router", "experts_routed", "experts_shared")}.get(module, ())
+    other = {"core_attn": count.attention_flops, "mla_up_proj": count.expansion_flops}.get(module, 0)
+    return other + total(count.groups.get(group, 0) for group in groups)
 
 
 def share_of_dense(bill: Bill, lengths: Lengths) -> float | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from scaleplan.errors import UnknownName
 from scaleplan.model.arch import Size
 from scaleplan.model.items import Kept, Layer
 
@@ -57,6 +58,14 @@ RECOMPUTATIONS = ("none", "selective", "per-op", "full")
 MODULES = ("core_attn", "layernorm", "mla_up_proj", "mlp_act", "moe_act", "mlp", "moe")
 """Modules that can be recomputed alone, by Megatron Core's names: the attention core, norms, the expansion of latents, the activation of
 dense and of routed feed-forwards, and the two whole."""
+
+
+def recomputation(text: str) -> str:
+    """A recomputation by name: one of the four words, or modules joined by `+`; raises UnknownName."""
+    if text in RECOMPUTATIONS or recomputed_modules(text) is not None:
+        return text
+    wrong = next((name for name in text.split("+") if name not in MODULES), text) if "+" in text else text
+    raise UnknownName("recomputation", wrong, [*RECOMPUTATIONS, *MODULES])
 
 
 def recomputed_modules(recompute: str) -> frozenset[str] | None:

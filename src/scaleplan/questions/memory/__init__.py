@@ -33,10 +33,12 @@ class ByPrecision(NamedTuple):
     frozen_format: str | None = None
     hardware: str | None = None
     capacity: float | None = None
+    usable_share: float | None = None
 
     def check(self) -> None:
         """Groups of layers exist only where all of a layer is recomputed; raises UsageError."""
         check_groups(self.recompute, self.recompute_every)
+        check_frozen(self)
 
 
 class ByLayout(NamedTuple):
@@ -62,18 +64,18 @@ class ByLayout(NamedTuple):
     frozen_format: str | None = None
     hardware: str | None = None
     capacity: float | None = None
+    usable_share: float | None = None
     largest: str | None = None
     fewest: str | None = None
 
     def check(self) -> None:
         """A pipeline schedule needs a pipeline, groups of layers full recomputation; raises UsageError."""
         check_groups(self.recompute, self.recompute_every)
+        check_frozen(self)
         if self.pipeline_schedule is not None and (self.layout is None or self.layout.pp == 1):
             raise UsageError(f"{field('pipeline_schedule')} needs a pipeline", hint=f"give {field('layout')} with pp2 or more")
         if self.fewest is not None and self.n_devices is not None:
-            raise UsageError(
-                f"{fields('fewest', 'n_devices')} contradict each other", hint=f"the number of devices is what {field('fewest')} finds"
-            )
+            check_fewest()
 
 
 class Serving(NamedTuple):
@@ -90,10 +92,34 @@ class Serving(NamedTuple):
     lora: Lora | None = None
     hardware: str | None = None
     capacity: float | None = None
+    usable_share: float | None = None
     layout: Layout | None = None
     n_devices: int | None = None
     largest: str | None = None
     fewest: str | None = None
+
+    def check(self) -> None:
+        """Raises UsageError where the adapter and the field name different formats of the weights."""
+        base = None if self.lora is None else self.lora.base
+        if base is not None and self.precision not in (None, base):
+            problem = f"{field('lora')} keeps frozen weights in {base}, {field('precision')} says {self.precision}"
+            raise UsageError(problem, hint=f"leave out {field('precision')}, or give {field('lora')} without base")
+        if self.fewest is not None and self.n_devices is not None:
+            check_fewest()
+
+
+def check_fewest() -> None:
+    """Raises UsageError for a number of devices beside the question for the fewest."""
+    problem = f"{fields('fewest', 'n_devices')} contradict each other"
+    raise UsageError(problem, hint=f"the number of devices is what {field('fewest')} finds")
+
+
+def check_frozen(asked: ByPrecision | ByLayout) -> None:
+    """Raises UsageError where the adapter and the field name different formats of the frozen weights."""
+    base = None if asked.lora is None else asked.lora.base
+    if base is not None and asked.frozen_format not in (None, base):
+        problem = f"{field('lora')} keeps frozen weights in {base}, {field('frozen_format')} says {asked.frozen_format}"
+        raise UsageError(problem, hint=f"leave out {field('frozen_format')}, or give {field('lora')} with base={asked.frozen_format}")
 
 
 def check_groups(recompute: str | None, every: int | None) -> None:
@@ -105,13 +131,14 @@ def check_groups(recompute: str | None, every: int | None) -> None:
 BATCHES = ("batch_size_seqs", "micro_batch_size_seqs")
 ROOM = ("hardware", "capacity")
 INVERSE = {"largest": ROOM, "fewest": ROOM}
+SHARE = {"usable_share": ROOM}
 QUESTION = Question(
     name="memory",
     asks=asks("memory"),
     subject=("model",),
     headings={
         "Most used": ("hardware", "layout", "precision", "seq_len", "batch_size_seqs", "inference"),
-        "Hardware and layout": ("n_devices", "capacity", "stack", "pipeline_schedule", "offload"),
+        "Hardware and layout": ("n_devices", "capacity", "usable_share", "stack", "pipeline_schedule", "offload"),
         "Training step": (
             "micro_batch_size_seqs", "global_batch_size_seqs", "optimizer", "recompute",
             "recompute_every", "attention", "dropout", "lora", "frozen_format",
@@ -128,7 +155,7 @@ QUESTION = Question(
             "memory.results:ServingMemory",
             ("inference",),
             together=(("largest", "fewest"),),
-            needs=INVERSE,
+            needs=INVERSE | SHARE,
         ),
         Shape(
             "layout",
@@ -138,7 +165,7 @@ QUESTION = Question(
             "memory.results:LayoutMemory",
             ("layout", "n_devices", "largest", "fewest"),
             together=(BATCHES, ("largest", "fewest")),
-            needs={**INVERSE, "frozen_format": ("lora",)},
+            needs={**INVERSE, **SHARE, "frozen_format": ("lora",)},
         ),
         Shape(
             "precisions",
@@ -147,7 +174,7 @@ QUESTION = Question(
             "memory.by_precision",
             "memory.results:PrecisionsMemory",
             together=(BATCHES,),
-            needs={"frozen_format": ("lora",)},
+            needs={**SHARE, "frozen_format": ("lora",)},
         ),
     ),
     examples=(

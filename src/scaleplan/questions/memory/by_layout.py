@@ -8,10 +8,10 @@ from scaleplan.answer import Answer, Caution, Column, Table
 from scaleplan.chain.default_layout import Choice, fewest_for_training, training_layout
 from scaleplan.chain.levers import levers
 from scaleplan.chain.memory import Setup, Wishes, layout_on, training_setup
-from scaleplan.chain.memory_inverse import Found, find
+from scaleplan.chain.memory_inverse import Found, Question, find, find_over_layouts
 from scaleplan.machine.activations import Split, block_layers, layer_bytes
 from scaleplan.machine.layout import Layout
-from scaleplan.machine.memory import USABLE_SHARE, Phase, Stage, fits
+from scaleplan.machine.memory import Phase, Stage, offloaded_bytes
 from scaleplan.machine.peak_interval import PeakInterval
 from scaleplan.machine.peak_interval import verdict as verdict_of
 from scaleplan.machine.pipeline import places
@@ -30,6 +30,7 @@ from scaleplan.questions.memory.setup import (
     inputs_of,
     inverse_tables,
     options_of,
+    recipe_note,
 )
 from scaleplan.units import counted, show_bytes
 from scaleplan.wording import field
@@ -57,35 +58,61 @@ class Solved(NamedTuple):
     choice: Choice | None
 
 
+class Placed(NamedTuple):
+    """What is priced: model, step and layout, at the answer of an inverse question where one was asked."""
+
+    bill: Bill
+    options: Wishes
+    layout: Layout
+    choice: Choice | None = None
+    inverse: Found | None = None
+
+
 def solve(asked: ByLayout) -> Solved:
     """Bytes by phase under a layout; the degrees of the layout, the sequence length and the batch may be arrays."""
     options, bill = options_of(asked), adapted_bill(asked.model.arch, asked.lora)
-    device = device_of(asked.hardware, asked.capacity)
-    layout, choice, inverse = placed(asked, bill, options, device)
-    run = training_setup(bill, layout, options)
+    device = device_of(asked)
+    there = placed(asked, bill, options, device)
+    run = training_setup(there.bill, there.layout, there.options)
     stages = run.stages()
     peak: Any = 0
     for stage in stages:
         peak = maximum(peak, stage.peak_bytes)
-    quantity = asked.largest or asked.fewest
-    if quantity and device and inverse is None:
-        inverse = find(quantity, bill, layout, options, device.capacity_bytes)
-    return Solved(options, run, stages, peak, run.peak_interval(), device, inverse, choice)
+    return Solved(there.options, run, stages, peak, run.peak_interval(), device, there.inverse, there.choice)
 
 
-def placed(asked: ByLayout, bill: Bill, options: Wishes, device: Device | None) -> tuple[Layout, Choice | None, Found | None]:
-    """The layout that was given; else the simplest that fits on so many devices, or on the fewest."""
-    if asked.layout is not None or device is None:
-        return layout_on(asked.layout, asked.n_devices), None, None
+def placed(asked: ByLayout, bill: Bill, options: Wishes, device: Device | None) -> Placed:
+    """The layout that was given; else the fastest that fits on so many devices, or the fewest; at the answer of an inverse question."""
+    if device is None:
+        return Placed(bill, options, layout_on(asked.layout, asked.n_devices))
+    question = Question(bill, options, device.room, asked.lora)
+    if asked.layout is not None or (asked.n_devices is None and asked.fewest is None):
+        return on_given(asked, question)
+    node = (device.n_per_node, device.name, device.data)
     if asked.fewest is not None:
-        found = fewest_for_training(bill, options, device.capacity_bytes, device.n_per_node)
+        found = fewest_for_training(bill, options, device.room, *node)
         if found is None:
-            return Layout(), None, Found(asked.fewest, None, None)
-        return found[1].layout, found[1], Found(asked.fewest, found[0], found[1].peak_bytes)
-    if asked.n_devices is not None:
-        choice = training_layout(bill, asked.n_devices, options, device.capacity_bytes, device.n_per_node)
-        return choice.layout, choice, None
-    return Layout(), None, None
+            return Placed(bill, options, Layout(), inverse=Found(asked.fewest, None, None))
+        return Placed(bill, options, found[1].layout, found[1], Found(asked.fewest, found[0], found[1].peak_bytes))
+    n = asked.n_devices or 1
+    value = None if asked.largest is None else find_over_layouts(asked.largest, question, n)
+    there = question if value is None or asked.largest is None else question.at(Found(asked.largest, value, None))
+    choice = training_layout(there.bill, n, there.wishes, device.room, *node)
+    inverse = None if asked.largest is None else Found(asked.largest, value, None if value is None else choice.peak_bytes)
+    return Placed(there.bill, there.wishes, choice.layout, choice, inverse)
+
+
+def on_given(asked: ByLayout, question: Question) -> Placed:
+    """The layout that was given, or one device; with as many copies as the answer has, where the fewest devices are asked for."""
+    layout = layout_on(asked.layout, asked.n_devices)
+    quantity = asked.largest or asked.fewest
+    if quantity is None:
+        return Placed(question.bill, question.wishes, layout)
+    inverse = find(quantity, question, layout)
+    if inverse.value is not None and quantity == "n-devices":
+        layout = layout._replace(dp=inverse.value // int(layout.tp * layout.pp * layout.cp))
+    there = question.at(inverse)
+    return Placed(there.bill, there.wishes, layout, inverse=inverse)
 
 
 def explain(asked: ByLayout, solved: Solved) -> Answer:
@@ -106,7 +133,12 @@ def explain(asked: ByLayout, solved: Solved) -> Answer:
         tables,
         phase_lines(run, worst, result),
         warnings=[*schedule_cautions(run), *beyond_the_model(run.bill, solved.inverse)],
-        notes=[*choice_notes(solved.choice), *verdict_notes(result, solved.device)],
+        notes=[
+            *choice_notes(solved.choice),
+            *verdict_notes(result, solved.device),
+            *step_notes(solved),
+            *recipe_note(solved.options, run.run.precision),
+        ],
         more_sources=[*FORMULA_SOURCES, *run.run.stack.sources],
     )
     return completed(answer, asked, format_cautions(solved.device, run.run.precision))
@@ -115,20 +147,22 @@ def explain(asked: ByLayout, solved: Solved) -> Answer:
 def result_of(solved: Solved, worst: Stage) -> dict[str, Any]:
     """The keys that other programs read."""
     run, peak = solved.run, int(solved.peak_bytes)
-    capacity = None if solved.device is None else solved.device.capacity_bytes
+    room = None if solved.device is None else solved.device.room
     rows = [phase_row(one) for one in worst.phases]
     result = {
         "layout": run.layout.spelled(),
         "simpler": [] if solved.choice is None else [{**one._asdict(), "layout": one.layout.spelled()} for one in solved.choice.simpler],
         "n_devices": int(run.layout.n_devices),
         "global_batch_size_seqs": run.global_batch_size_seqs,
+        "micro_batch_size_seqs": int(run.run.batch.n_seqs),
+        "n_accumulation_steps": int(run.run.n_micro_batches),
         "peak_bytes": peak,
         "peak_stage": worst.name,
         "peak_phase": worst.peak_phase.phase,
-        "capacity_bytes": capacity,
-        "fits": None if capacity is None else bool(fits(peak, capacity)),
-        "verdict": None if capacity is None else verdict_of(solved.interval, capacity),
-        "left_bytes": None if capacity is None else int(USABLE_SHARE * capacity) - peak,
+        "capacity_bytes": None if room is None else room.capacity_bytes,
+        "fits": None if room is None else bool(room.holds(peak)),
+        "verdict": None if room is None else verdict_of(solved.interval, room.capacity_bytes, room.usable_share),
+        "left_bytes": None if room is None else room.usable_bytes - peak,
         "intervals": {"peak_bytes": solved.interval._asdict()},
         "phases": rows,
         "stages": [
@@ -136,6 +170,7 @@ def result_of(solved: Solved, worst: Stage) -> dict[str, Any]:
         ],
         "stage": parts_of(run, worst),
         "optimizer_bytes": rows[0]["optimizer_bytes"],
+        "host_bytes": int(offloaded_bytes(run.bill, run.layout, run.run)),
         "activations": activations_of(run, solved.stages),
         "levers": [one._asdict() for one in levers(run, solved.options)],
     }
@@ -221,24 +256,41 @@ def choice_notes(choice: Choice | None) -> list[str]:
         return []
     nearest = [choice.simpler[0], *choice.simpler[1:][-2:]] if choice.simpler else []  # the simplest, and those that lack least
     lacks = "; ".join(f"{one.layout.spelled()} needs {show_bytes(one.lacks_bytes)} more" for one in nearest)
-    return [f"No {field('layout')}: using {choice.layout.spelled()}" + (f". {lacks}." if lacks else ", the simplest.")]
+    why = "which lacks least" if not choice.fits else "the simplest that fits" if choice.step_s is None else "the fastest that fits"
+    time = "" if choice.step_s is None else f" ({choice.step_s:.3g} s a step)"
+    return [f"No {field('layout')}: using {choice.layout.spelled()}, {why}{time}." + (f" Simpler: {lacks}." if lacks else "")]
+
+
+def step_notes(solved: Solved) -> list[str]:
+    """What a step consists of, and what the host keeps."""
+    run, options = solved.run, solved.options
+    replicas, micro, rounds = int(run.layout.dp), int(run.run.batch.n_seqs), int(run.run.n_micro_batches)
+    assumed = "" if options.global_batch_size_seqs is not None else f" (assumed; override with {field('global_batch_size_seqs')})"
+    parts = f"{counted(replicas, 'replica')} x {micro:,} a micro-batch x {counted(rounds, 'accumulation step')}"
+    notes = [f"Step: {counted(run.global_batch_size_seqs, 'sequence')} = {parts}{assumed}."]
+    if options.offload != "none":
+        host = int(offloaded_bytes(run.bill, run.layout, run.run))
+        notes.append(f"Host memory: {show_bytes(host)} for each device ({field('offload')} {options.offload}).")
+    return notes
 
 
 def verdict_notes(result: dict[str, Any], device: Device | None) -> list[str]:
-    """Where the peak is, and whether it fits."""
+    """Where the peak is, how sure it is, and whether it fits."""
     stage = f", on the {result['peak_stage']} pipeline stage" if len(result["stages"]) > 1 else ""
     where = f"{NAMES[result['peak_phase']]}{stage}"
-    peak = show_bytes(result["peak_bytes"])
-    notes = [f"Peak memory: {peak} per device, {where} ({counted(result['n_devices'], 'device')})."]
-    if device is None:
-        return notes
-    left, most = result["left_bytes"], show_bytes(int(USABLE_SHARE * device.capacity_bytes))
-    usable = f"{peak} of {most} usable ({USABLE_SHARE:.0%} of {show_bytes(device.capacity_bytes)})"
-    if result["fits"]:
-        notes.append(f"Fits {device.shown}: {usable}, {show_bytes(left)} headroom.")
-    else:
-        notes.append(f"Does not fit {device.shown}: {usable}, {show_bytes(-left)} too much.")
-    return notes
+    peak, interval = show_bytes(result["peak_bytes"]), result["intervals"]["peak_bytes"]
+    spread = f"{show_bytes(int(interval['p10']))} to {show_bytes(int(interval['p90']))}, 80 % of measured peaks"
+    notes = [f"Peak memory: {peak} per device ({spread}), {where} ({counted(result['n_devices'], 'device')})."]
+    return notes if device is None else [*notes, verdict_note(result, device)]
+
+
+def verdict_note(result: dict[str, Any], device: Device) -> str:
+    """The verdict in a sentence."""
+    left = result["left_bytes"]
+    room = f"{show_bytes(left)} headroom" if left >= 0 else f"{show_bytes(-left)} too much"
+    median = "" if result["verdict"] != "unsure" else f"; the median {'fits' if result['fits'] else 'does not fit'}"
+    word = {"fits": "Fits", "unsure": "Unsure whether it fits", "does not fit": "Does not fit"}[result["verdict"]]
+    return f"{word} {device.shown}: {show_bytes(result['peak_bytes'])} of {device.usable}, {room}{median}."
 
 
 def beyond_the_model(bill: Bill, inverse: Found | None) -> list[Caution]:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan import library
 from scaleplan.answer import Answer, Column, Line, Table, line
-from scaleplan.chain.memory import Setup, Wishes, capacity_of, stack_named, training_setup
+from scaleplan.chain.memory import Setup, Wishes, capacity_of, format_missing, stack_named, training_setup
 from scaleplan.machine.activations import block_layers, layer_bytes
 from scaleplan.machine.layout import Layout
-from scaleplan.machine.memory import USABLE_SHARE, Stage, fits, peak_activations
+from scaleplan.machine.memory import USABLE_SHARE, Stage, peak_activations
+from scaleplan.machine.peak_interval import verdict
 from scaleplan.machine.recipe import optimizer_bytes
 from scaleplan.machine.serving_formats import SERVING_FORMATS, served_weights_bytes
 from scaleplan.model.adapters import adapted_bill
@@ -26,6 +27,7 @@ from scaleplan.questions.memory.setup import (
     format_cautions,
     inputs_of,
     options_of,
+    recipe_note,
 )
 from scaleplan.units import show_bytes
 from scaleplan.wording import field
@@ -100,17 +102,17 @@ def one_device(bill: Bill, options: Wishes) -> OneDevice:
 
 def explain(asked: ByPrecision, solved: Solved) -> Answer:
     """The answer for one model."""
-    device, options, bill = device_of(asked.hardware, asked.capacity), solved.options, solved.usual.run.bill
+    device, options, bill = device_of(asked), solved.options, solved.usual.run.bill
     stack = stack_named(options.stack)
     names = SIDE_BY_SIDE if asked.precision is None else (asked.precision,)
     rows = [row_of(name, one) for name, one in zip(names, solved.precisions, strict=True)]
     if device is not None:
-        rows = [row | {"fits": bool(fits(row["total_bytes"] + stack.context_bytes, device.capacity_bytes))} for row in rows]
+        rows = [row | judged(one, device) for row, one in zip(rows, solved.precisions, strict=True)]
     served = [
         {"format": name, "bits_per_weight": SERVING_FORMATS[name].bits_per_weight, "weights_bytes": int(size)}
         for name, size in solved.served.items()
     ]
-    devices = devices_that_hold(rows, served, stack.context_bytes, device)
+    devices = devices_that_hold(names, solved, served, device)
     kept = activations_of(solved)
     result = {
         "precisions": rows,
@@ -125,19 +127,35 @@ def explain(asked: ByPrecision, solved: Solved) -> Answer:
         result,
         [precision_table(rows, options), activations_table(kept), serving_table(served), devices_table(devices, names)],
         [*precisions_lines(bill, names, solved), *served_lines(bill, served)],
-        notes=notes_of(options, stack.context_bytes),
+        notes=[*notes_of(options, stack.context_bytes, device), *recipe_note(options, solved.usual.run.run.precision)],
         more_sources=[*FORMULA_SOURCES, *stack.sources],
     )
-    return completed(answer, asked, format_cautions(device, solved.usual.run.run.precision))
+    return completed(answer, asked, format_cautions(device, *(one.run.run.precision for one in solved.precisions)))
 
 
-def notes_of(options: Wishes, context_bytes: int) -> list[str]:
+def judged(one: OneDevice, device: Device) -> dict[str, Any]:
+    """Whether a device holds a precision: by the peak with all that the device itself takes, and by its interval.
+
+    Unknown where the device has no arithmetic in it.
+    """
+    interval = one.run.peak_interval()
+    if format_missing(device.data, one.run.run.precision) is not None:
+        return {"fits": None, "verdict": None, "intervals": {"peak_bytes": interval._asdict()}}
+    return {
+        "fits": bool(device.room.holds(interval.p50)),
+        "verdict": verdict(interval, device.capacity_bytes, device.usable_share),
+        "intervals": {"peak_bytes": interval._asdict()},
+    }
+
+
+def notes_of(options: Wishes, context_bytes: int, device: Device | None) -> list[str]:
     """What the activations are of, and what fits."""
     step = f"batch of {options.micro_batch_size_seqs:,} x {options.seq_len:,} tokens, stack `{options.stack}`"
+    share = USABLE_SHARE if device is None else device.usable_share
     others = ", ".join(field(name) for name in ("batch_size_seqs", "seq_len", "stack", "recompute"))
     return [
         f"Activations: {step}, recomputation `{options.recompute}`; override with {others}.",
-        f'"Fits" means peak memory, {show_bytes(context_bytes)} of CUDA context included, is at most {USABLE_SHARE:.0%} of device memory.',
+        f'"Fits" means peak memory, {show_bytes(context_bytes)} of CUDA context included, is at most {share:.0%} of device memory.',
     ]
 
 
@@ -149,6 +167,7 @@ def row_of(name: str, one: OneDevice) -> dict[str, Any]:
         "layers_bytes": int(one.layers_bytes),
         "outside_layers_bytes": int(one.outside_layers_bytes),
         "total_bytes": int(one.total_bytes),
+        "peak_bytes": one.run.peak_bytes(),
     }
 
 
@@ -222,28 +241,29 @@ def served_lines(bill: Bill, served: Sequence[dict[str, Any]]) -> Iterator[Line]
 
 
 def devices_that_hold(
-    rows: Sequence[dict[str, Any]], served: Sequence[dict[str, Any]], context_bytes: int, device: Device | None
+    names: Sequence[str], solved: Solved, served: Sequence[dict[str, Any]], device: Device | None
 ) -> list[dict[str, Any]]:
-    """Which devices hold training in each precision, and the weights in each format of serving; smallest first."""
-    train = {row["precision"]: row["total_bytes"] + context_bytes for row in rows}
-    serve = {row["format"]: row["weights_bytes"] + context_bytes for row in served}
-    found = [(device.shown, device.capacity_bytes)] if device is not None else list(every_device())
+    """Which devices hold training in each precision that they compute in, and the weights in each format of serving; smallest first."""
+    train = {name: (one.run.run.precision, one.run.peak_bytes()) for name, one in zip(names, solved.precisions, strict=True)}
+    context = solved.usual.run.run.stack.context_bytes
+    serve = {row["format"]: row["weights_bytes"] + context for row in served}
+    found = [device] if device is not None else list(every_device())
     return [
         {
-            "device": name,
-            "capacity_bytes": capacity,
-            "training": [kind for kind, size in train.items() if fits(size, capacity)],
-            "inference": [kind for kind, size in serve.items() if fits(size, capacity)],
+            "device": one.shown,
+            "capacity_bytes": one.capacity_bytes,
+            "training": [kind for kind, (how, size) in train.items() if one.room.holds(size) and format_missing(one.data, how) is None],
+            "inference": [kind for kind, size in serve.items() if one.room.holds(size)],
         }
-        for name, capacity in sorted(found, key=lambda one: (one[1], one[0]))
+        for one in sorted(found, key=lambda one: (one.capacity_bytes, one.shown))
     ]
 
 
-def every_device() -> Iterator[tuple[str, int]]:
-    """Name and memory of every device preset."""
+def every_device() -> Iterator[Device]:
+    """Every device preset that says how much memory it has."""
     for preset in library.all_of("hardware"):
         if "memory" in preset.data:
-            yield preset.name, capacity_of(preset.data, preset.name)
+            yield Device(preset.name, capacity_of(preset.data, preset.name), preset.data)
 
 
 # -------------------------------------------------------------------------------------------------------------------- tables
@@ -253,7 +273,7 @@ def precision_table(rows: Sequence[dict[str, Any]], options: Wishes) -> Table:
     """Parts by precision, and whether they fit."""
     columns = [Column("precision", "precision"), *(Column(f"{part}_bytes", part, "bytes") for part in (*PARTS, "total"))]
     if rows and "fits" in rows[0]:
-        columns.append(Column("fits", "fits"))
+        columns += [Column("peak_bytes", "peak", "bytes"), Column("verdict", "verdict")]
     return Table(f"Training with {options.optimizer} on one device", columns, rows)
 
 

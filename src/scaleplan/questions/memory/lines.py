@@ -117,7 +117,7 @@ def group_lines(bill: Bill, stored: Format, key: str) -> list[Line]:
 
 def served_line(bill: Bill, stored: Format, key: str, label: str, value: int) -> Line:
     """Weights in a format of serving, on one device that holds them all."""
-    sources = (stored.source,) if stored.source else ("scaling-book",)
+    sources = (stored.source,) if stored.source else ()
     if not stored.group:
         return line(key, label, value, "bytes", "n_params * bits / 8", sources=sources, n_params=bill.n_params(), bits=stored.bits)
     if not is_plain(stored):

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired
+from typing import Literal, NotRequired, TypeAlias
 
 from typing_extensions import TypedDict  # pydantic reads this one on every Python
 
+Verdict: TypeAlias = Literal["fits", "unsure", "does not fit"]
+
+
+class Percentiles(TypedDict):
+    """10, 50 and 90 % points."""
+
+    p10: float
+    p50: float
+    p90: float
+
 
 class Precision(TypedDict):
-    """Training on one device in one precision; `layers_bytes` and `outside_layers_bytes` make up the activations at their peak."""
+    """Training on one device in one precision.
+
+    `layers_bytes` and `outside_layers_bytes` make up the activations at their peak; `peak_bytes` is the total with what the device,
+    its libraries and the allocator take. A device without arithmetic in the precision has no verdict.
+    """
 
     precision: str
     weights_bytes: int
@@ -18,7 +32,10 @@ class Precision(TypedDict):
     layers_bytes: int
     outside_layers_bytes: int
     total_bytes: int
-    fits: NotRequired[bool]
+    peak_bytes: int
+    fits: NotRequired[bool | None]
+    verdict: NotRequired[Verdict | None]
+    intervals: NotRequired[dict[str, Percentiles]]
 
 
 class Layers(TypedDict):
@@ -135,14 +152,6 @@ class Inverse(TypedDict):
     peak_bytes: int | None
 
 
-class Percentiles(TypedDict):
-    """10, 50 and 90 % points."""
-
-    p10: float
-    p50: float
-    p90: float
-
-
 class Tried(TypedDict):
     """A simpler layout that does not fit, and by how much."""
 
@@ -159,18 +168,21 @@ class LayoutMemory(TypedDict):
     simpler: list[Tried]
     n_devices: int
     global_batch_size_seqs: int
+    micro_batch_size_seqs: int
+    n_accumulation_steps: int
     peak_bytes: int
     peak_stage: str
     peak_phase: str
     capacity_bytes: int | None
     fits: bool | None
-    verdict: Literal["fits", "unsure", "does not fit"] | None
+    verdict: Verdict | None
     left_bytes: int | None
     intervals: dict[str, Percentiles]
     phases: list[Phase]
     stages: list[Stage]
     stage: StageParts
     optimizer_bytes: int
+    host_bytes: int
     activations: Activations
     levers: list[MemorySaving]
     inverse: NotRequired[Inverse]
@@ -182,6 +194,16 @@ class Attention(TypedDict):
     n_layers: int
     n_kv_heads: int
     d_head: int
+
+
+class CachePool(TypedDict):
+    """The KV cache that an engine reserves when it starts: what its share of the device leaves, in blocks."""
+
+    block_tokens: int
+    pool_bytes: int
+    block_bytes: int
+    n_blocks: int
+    n_tokens: int
 
 
 class ServingMemory(TypedDict):
@@ -203,5 +225,7 @@ class ServingMemory(TypedDict):
     capacity_bytes: NotRequired[int]
     max_batch_size_seqs: NotRequired[int | None]
     max_seq_len: NotRequired[int | None]
+    usable_share: NotRequired[float]
     fits: NotRequired[bool]
+    pool: NotRequired[CachePool | None]
     inverse: NotRequired[Inverse]

@@ -5,21 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.answer import Answer, Line, line, quantities
-from scaleplan.chain.default_layout import fewest_for_serving, serving_layout
+from scaleplan.chain.default_layout import fewest_for_serving, serving_candidates, serving_layout
 from scaleplan.chain.lengths import chosen_length
 from scaleplan.chain.memory import USUAL_STACK, layout_on, stack_named
 from scaleplan.chain.memory_inverse import MOST_LAYERS, Found, with_layers
 from scaleplan.errors import NotSupported
 from scaleplan.machine.activations import Batch
-from scaleplan.machine.inverse import largest
+from scaleplan.machine.inverse import LARGEST, largest
 from scaleplan.machine.layout import Layout, check_layout, fixed_sizes
-from scaleplan.machine.memory import USABLE_SHARE, fits
 from scaleplan.machine.recipe import PRECISIONS, cache_precision
-from scaleplan.machine.serving_formats import serving_format
+from scaleplan.machine.serving_formats import Format, checkpoint_format, serving_format
+from scaleplan.machine.serving_memory import USUAL_BLOCK_TOKENS, Pool, ServingMemory, cache_pool, pass_width, serving_memory
 from scaleplan.machine.serving_memory import Serving as Served
-from scaleplan.machine.serving_memory import ServingMemory, pass_width, serving_memory
-from scaleplan.model.adapters import adapted_bill
-from scaleplan.model.bill import bill_of
+from scaleplan.model.adapters import Lora, adapted_bill
 from scaleplan.model.items import Bill
 from scaleplan.model.mixers.attention import Attention
 from scaleplan.questions.memory.lines import group_lines, is_plain, served_line
@@ -42,86 +40,115 @@ class Solved(NamedTuple):
     served: Served
     memory: ServingMemory
     device: Device | None
-    max_batch_size_seqs: int | None
-    max_seq_len: int | None
-    inverse: Found | None
+    max_batch_size_seqs: int | None = None
+    max_seq_len: int | None = None
+    inverse: Found | None = None
+    pool: Pool | None = None
+
+
+class Case(NamedTuple):
+    """A model on a device, as it is served."""
+
+    bill: Bill
+    served: Served
+    context_bytes: int
+    device: Device | None
+    lora: Lora | None
+
+    def total_bytes(self, layout: Layout) -> int:
+        """Bytes of one device under a layout."""
+        return int(serving_memory(self.bill, layout, self.served, self.context_bytes).total_bytes)
+
+    def holds(self, layout: Layout) -> bool:
+        """Whether each device holds its part."""
+        return self.device is not None and bool(self.device.room.holds(self.total_bytes(layout)))
+
+    def at(self, quantity: str, value: int) -> Case:
+        """The same with another batch, length or depth."""
+        batch = self.served.batch
+        if quantity == "n-layers":
+            return self._replace(bill=adapted_bill(with_layers(self.bill.arch, value), self.lora))
+        other = Batch(batch.n_seqs, value) if quantity == "seq-len" else Batch(value, batch.seq_len)
+        return self._replace(served=self.served._replace(batch=other))
+
+    def most(self, quantity: str, layout: Layout) -> int | None:
+        """The largest batch, length or depth that fits under a layout; no longer than the sequences that the model takes."""
+        step, most = (int(layout.pp), MOST_LAYERS) if quantity == "n-layers" else (1, LARGEST)
+        found = largest(lambda n: self.at(quantity, n).holds(layout), step=step, most=most)
+        limit = self.bill.arch.max_seq_len if quantity == "seq-len" else None
+        return found if found is None or limit is None else min(found, int(limit))
 
 
 def solve(asked: Serving) -> Solved:
     """Bytes of one device; without a device, sequence length and batch may be arrays."""
     bill = adapted_bill(asked.model.arch, asked.lora)
     length, _ = chosen_length(asked.model, asked.seq_len)
-    weights = serving_format(asked.precision or USUAL_FORMAT)
+    weights, _ = chosen_format(asked)
     batch = Batch(1 if asked.batch_size_seqs is None else asked.batch_size_seqs, length)
     served = Served(batch, weights, cache_precision(asked.cache_precision, weights), asked.cache_block_tokens or 1)
-    context, device = stack_named(asked.stack or USUAL_STACK).context_bytes, device_of(asked.hardware, asked.capacity)
-    layout = placed(asked, bill, served, context, device)
-    memory = serving_memory(bill, layout, served, context)
-    case = Solved(bill, layout, served, memory, device, None, None, None)
+    context, device = stack_named(asked.stack or USUAL_STACK).context_bytes, device_of(asked)
+    case, layout, inverse = placed(asked, Case(bill, served, context, device, asked.lora))
+    memory = serving_memory(case.bill, layout, case.served, context)
+    solved = Solved(case.bill, layout, case.served, memory, device)
     if device is None:
-        return case
-    most_seqs = largest(lambda n: holds(case, Batch(n, length)))
-    longest = within_model(bill, largest(lambda n: holds(case, Batch(batch.n_seqs, n))))
-    case = case._replace(max_batch_size_seqs=most_seqs, max_seq_len=longest)
-    return case._replace(inverse=answered(asked, case))
+        return solved
+    most_seqs, longest = (case.most(quantity, layout) for quantity in ("micro-batch-size-seqs", "seq-len"))
+    pool = cache_pool(memory, device.capacity_bytes, device.usable_share, asked.cache_block_tokens or USUAL_BLOCK_TOKENS)
+    return solved._replace(max_batch_size_seqs=most_seqs, max_seq_len=longest, inverse=inverse, pool=pool)
 
 
-def placed(asked: Serving, bill: Bill, served: Served, context: int, device: Device | None) -> Layout:
-    """The layout that was given, checked; else the one that so many devices, or the fewest, are best used in."""
-    if asked.layout is None and device is not None and asked.fewest is not None:
-        found = fewest_for_serving(bill, served, device.capacity_bytes, context, device.n_per_node)
+def chosen_format(asked: Serving) -> tuple[Format, str]:
+    """The format of the weights and where it is from: as given, that of QLoRA's frozen weights, the checkpoint's own, or 16 bits."""
+    if asked.precision is not None:
+        return serving_format(asked.precision), ""
+    if asked.lora is not None and asked.lora.base is not None:
+        return serving_format(asked.lora.base), f"Weights in {asked.lora.base}, as {field('lora')} says."
+    own = checkpoint_format({"quantization_config": asked.model.quantization}) if asked.model.quantization else None
+    if own is None:
+        return serving_format(USUAL_FORMAT), ""
+    return own, f"Weights in {own.name}, the checkpoint's own `quantization_config`; override with {field('precision')}."
+
+
+def placed(asked: Serving, case: Case) -> tuple[Case, Layout, Found | None]:
+    """The layout that was given, checked; else the one for so many devices, or for the fewest; at the answer of an inverse question."""
+    if case.device is None or asked.layout is not None or (asked.n_devices is None and asked.fewest is None):
+        layout = layout_on(asked.layout, asked.n_devices)
+        check_layout(layout, fixed_sizes(case.bill.arch), int(layout.cp), 1, int(layout.dp))
+        return on_given(asked, case, layout)
+    room, node = case.device.room, case.device.n_per_node
+    if asked.fewest is not None:
+        found = fewest_for_serving(case.bill, case.served, room, case.context_bytes, node)
         if found is None:
-            problem = f"no number of devices holds this model: one layer a stage on {device.shown} is too much"
+            problem = f"no number of devices holds this model: one layer a stage on {case.device.shown} is too much"
             raise NotSupported(problem, hint=f"a narrower {field('precision')}, or a larger device")
-        return found[1].layout
-    if asked.layout is None and device is not None and asked.n_devices is not None:
-        return serving_layout(bill, asked.n_devices, served, device.capacity_bytes, context, device.n_per_node).layout
-    layout = layout_on(asked.layout, asked.n_devices)
-    check_layout(layout, fixed_sizes(bill.arch), int(layout.cp), 1, int(layout.dp))
-    return layout
+        return case, found[1].layout, Found(asked.fewest, found[0], found[1].peak_bytes)
+    n = asked.n_devices or 1
+    inverse = None
+    if asked.largest is not None:
+        quantity, candidates = asked.largest, serving_candidates(n, fixed_sizes(case.bill.arch), node)
+        value = max((most for layout in candidates if (most := case.most(quantity, layout)) is not None), default=None)
+        case = case if value is None else case.at(quantity, value)
+        inverse = Found(quantity, value, None)
+    choice = serving_layout(case.bill, n, case.served, room, case.context_bytes, node)
+    if inverse is not None and inverse.value is not None:
+        inverse = inverse._replace(peak_bytes=choice.peak_bytes)
+    return case, choice.layout, inverse
 
 
-def holds(case: Solved, batch: Batch) -> bool:
-    """Whether a device holds another batch."""
-    memory = serving_memory(case.bill, case.layout, case.served._replace(batch=batch), int(case.memory.context_bytes))
-    return case.device is not None and bool(fits(memory.total_bytes, case.device.capacity_bytes))
-
-
-def within_model(bill: Bill, n_tokens: int | None) -> int | None:
-    """No longer than the sequences that the model takes."""
-    most = bill.arch.max_seq_len
-    return n_tokens if n_tokens is None or most is None else min(n_tokens, int(most))
-
-
-def answered(asked: Serving, case: Solved) -> Found | None:
-    """The answer of an inverse question, with the memory at the value that was found."""
-    quantity, batch, layout = asked.largest or asked.fewest, case.served.batch, case.layout
+def on_given(asked: Serving, case: Case, layout: Layout) -> tuple[Case, Layout, Found | None]:
+    """An inverse question on one layout; copies of the model do not change what one device holds."""
+    quantity = asked.largest or asked.fewest
     if quantity is None or case.device is None:
-        return None
-    if quantity == "n-layers":
-        return most_layers(case)
+        return case, layout, None
     if quantity == "n-devices":
-        one = layout._replace(dp=1) if asked.layout is not None else layout  # copies of the model do not change what one device holds
-        fitting = holds(case, batch)
-        return Found(quantity, int(one.n_devices) if fitting else None, int(case.memory.total_bytes) if fitting else None)
-    value = case.max_seq_len if quantity == "seq-len" else case.max_batch_size_seqs
+        one = layout._replace(dp=1)
+        found = Found(quantity, int(one.n_devices), case.total_bytes(one)) if case.holds(one) else Found(quantity, None, None)
+        return case, one, found
+    value = case.most(quantity, layout)
     if value is None:
-        return Found(quantity, None, None)
-    found = Batch(batch.n_seqs, value) if quantity == "seq-len" else Batch(value, batch.seq_len)
-    memory = serving_memory(case.bill, layout, case.served._replace(batch=found), int(case.memory.context_bytes))
-    return Found(quantity, value, int(memory.total_bytes))
-
-
-def most_layers(case: Solved) -> Found:
-    """The most layers, all like the model's, with which a device holds it."""
-
-    def total(n_layers: int) -> int:
-        bill = bill_of(with_layers(case.bill.arch, n_layers))
-        return int(serving_memory(bill, case.layout, case.served, int(case.memory.context_bytes)).total_bytes)
-
-    capacity = 0 if case.device is None else case.device.capacity_bytes
-    value = largest(lambda n: bool(fits(total(n), capacity)), step=int(case.layout.pp), most=MOST_LAYERS)
-    return Found("n-layers", value, None if value is None else total(value))
+        return case, layout, Found(quantity, None, None)
+    there = case.at(quantity, value)
+    return there, layout, Found(quantity, value, there.total_bytes(layout))
 
 
 def explain(asked: Serving, solved: Solved) -> Answer:
@@ -132,6 +159,10 @@ def explain(asked: Serving, solved: Solved) -> Answer:
     batch = served.batch
     on = f"on each of {counted(result['n_devices'], 'device')}"
     notes = [f"{counted(batch.n_seqs, 'sequence')} of {batch.seq_len:,} tokens in the KV cache, {on}."]
+    why = chosen_format(asked)[1]
+    notes += [why] if why else []
+    if asked.layout is None and (asked.n_devices or asked.fewest) and device is not None:
+        notes.append(f"No {field('layout')}: using {result['layout']}, tensor parallelism inside a node first.")
     answer = Answer(
         "memory",
         inputs_of(asked, precision=served.weights.name, seq_len=batch.seq_len, batch_size_seqs=batch.n_seqs, layout=result["layout"]),
@@ -160,9 +191,11 @@ def result_of(solved: Solved) -> dict[str, Any]:
     if device is not None:
         result |= {
             "capacity_bytes": device.capacity_bytes,
+            "usable_share": device.usable_share,
             "max_batch_size_seqs": solved.max_batch_size_seqs,
             "max_seq_len": solved.max_seq_len,
-            "fits": bool(fits(memory.total_bytes, device.capacity_bytes)),
+            "fits": bool(device.room.holds(memory.total_bytes)),
+            "pool": None if solved.pool is None else pool_of(solved.pool),
         }
     return result | ({} if solved.inverse is None else {"inverse": solved.inverse._asdict()})
 
@@ -181,7 +214,27 @@ def lines_of(solved: Solved) -> list[Line]:
         workspace_line(solved),
         line("context_bytes", "CUDA context", memory.context_bytes, "bytes", standing="assumed"),
         line("total_bytes", "total", memory.total_bytes, "bytes", " + ".join(parts), standing="estimate", **parts),
+        *pool_lines(solved),
     ]
+
+
+def pool_lines(solved: Solved) -> list[Line]:
+    """What is left of the engine's share for the cache, and the blocks in it."""
+    memory, device, pool = solved.memory, solved.device, solved.pool
+    if device is None or pool is None:
+        return []
+    taken = {f"{part}_bytes": getattr(memory, f"{part}_bytes") for part in ("weights", "workspace", "context")}
+    formula = f"max(0, floor(usable_share * capacity_bytes) - {' - '.join(taken)})"
+    inputs = {"usable_share": device.usable_share, "capacity_bytes": device.capacity_bytes, **taken}
+    cited: dict[str, Any] = {"sources": ("kwon2023",), "standing": "estimate"}
+    lines = [line("pool.pool_bytes", "pool of the KV cache", pool.pool_bytes, "bytes", formula, **cited, **inputs)]
+    if memory.kv_cache_bytes_per_token:
+        inputs = {"pool_bytes": pool.pool_bytes, "block_tokens": pool.block_tokens}
+        inputs |= {"kv_cache_bytes_per_token": memory.kv_cache_bytes_per_token}
+        formula = "floor(pool_bytes / (block_tokens * kv_cache_bytes_per_token))"
+        label = f"blocks of {pool.block_tokens} tokens in it"
+        lines.append(line("pool.n_blocks", label, pool.n_blocks, "", formula, **cited, **inputs))
+    return lines
 
 
 def is_whole(layout: Layout) -> bool:
@@ -265,10 +318,22 @@ def workspace_line(solved: Solved) -> Line:
 
 def verdict_notes(result: dict[str, Any], device: Device, max_seq_len: Any) -> list[str]:
     """Whether it fits, and how much more would."""
-    total, usable = show_bytes(result["total_bytes"]), show_bytes(int(USABLE_SHARE * device.capacity_bytes))
+    total = show_bytes(result["total_bytes"])
     if not result["fits"]:
-        return [f"Does not fit {device.shown}: {total} of {usable} usable ({USABLE_SHARE:.0%} of {show_bytes(device.capacity_bytes)})."]
+        return [f"Does not fit {device.shown}: {total} of {device.usable}."]
     batch, length = result["max_batch_size_seqs"], result["max_seq_len"]
     many, long = ("any" if batch is None else f"{batch:,}"), ("any" if length is None else f"{length:,} tokens")
     limit = " (model limit)" if length is not None and length == max_seq_len else ""
-    return [f"Fits {device.shown}. Largest batch at this length: {many}. Longest context at this batch size: {long}{limit}."]
+    most = f"Largest batch at this length: {many}. Longest context at this batch size: {long}{limit}."
+    return [f"Fits {device.shown}. {most}", *pool_note(result["pool"])]
+
+
+def pool_of(pool: Pool) -> dict[str, int]:
+    """The cache that an engine reserves, in whole bytes and blocks."""
+    return {name: int(value) for name, value in pool._asdict().items()}
+
+
+def pool_note(pool: dict[str, int]) -> list[str]:
+    """The cache that an engine reserves when it starts, in blocks."""
+    blocks = f"{counted(pool['n_blocks'], 'block')} of {pool['block_tokens']} tokens ({pool['n_tokens']:,} tokens)"
+    return [f"KV cache pool of an engine: {show_bytes(pool['pool_bytes'])} = {blocks}; share of the device by {field('usable_share')}."]

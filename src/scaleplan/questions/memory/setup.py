@@ -10,8 +10,10 @@ from scaleplan.answer import Answer, Caution, Column, Table
 from scaleplan.chain.default_layout import USUAL_NODE
 from scaleplan.chain.lengths import chosen_length, length_cautions
 from scaleplan.chain.memory import USUAL_OPTIMIZER, USUAL_PRECISION, USUAL_STACK, Wishes, capacity_of, format_missing
-from scaleplan.machine.recipe import Precision
+from scaleplan.machine.memory import USABLE_SHARE, Room
+from scaleplan.machine.recipe import RECIPE_USERS, Precision, optimizer_named
 from scaleplan.units import show_bytes
+from scaleplan.wording import field
 
 FORMULA_SOURCES = ("korthikanti2022", "rajbhandari2020")
 PARTS = ("weights", "gradients", "optimizer", "activations")
@@ -25,6 +27,17 @@ class Device(NamedTuple):
     name: str | None
     capacity_bytes: int
     data: Mapping[str, Any]
+    usable_share: float = USABLE_SHARE
+
+    @property
+    def room(self) -> Room:
+        """Its memory and the share of it that may be used."""
+        return Room(self.capacity_bytes, self.usable_share)
+
+    @property
+    def usable(self) -> str:
+        """What may be used, in words."""
+        return f"{show_bytes(self.room.usable_bytes)} usable ({self.usable_share:.0%} of {show_bytes(self.capacity_bytes)})"
 
     @property
     def shown(self) -> str:
@@ -37,12 +50,14 @@ class Device(NamedTuple):
         return int(self.data.get("intranode", {}).get("n_devices_per_node", USUAL_NODE))
 
 
-def device_of(hardware: str | None, capacity: float | None) -> Device | None:
+def device_of(asked: Any) -> Device | None:
     """The device that was named, with the memory that was given or its own; None where neither was."""
-    if hardware is None:
-        return None if capacity is None else Device(None, int(capacity), {})
-    preset = library.load("hardware", hardware)
-    return Device(preset.name, capacity_of(preset.data, preset.name) if capacity is None else int(capacity), preset.data)
+    share = USABLE_SHARE if asked.usable_share is None else asked.usable_share
+    if asked.hardware is None:
+        return None if asked.capacity is None else Device(None, int(asked.capacity), {}, share)
+    preset = library.load("hardware", asked.hardware)
+    capacity = capacity_of(preset.data, preset.name) if asked.capacity is None else int(asked.capacity)
+    return Device(preset.name, capacity, preset.data, share)
 
 
 def options_of(asked: Any) -> Wishes:
@@ -50,7 +65,7 @@ def options_of(asked: Any) -> Wishes:
     length, _ = chosen_length(asked.model, asked.seq_len)
     micro = asked.batch_size_seqs if asked.batch_size_seqs is not None else asked.micro_batch_size_seqs
     under_layout = {"schedule": "pipeline_schedule", "offload": "offload", "global_batch_size_seqs": "global_batch_size_seqs"}
-    more = {name: value for name, field in under_layout.items() if (value := getattr(asked, field, None)) is not None}
+    more = {name: value for name, known in under_layout.items() if (value := getattr(asked, known, None)) is not None}
     return Wishes(
         stack=asked.stack or USUAL_STACK,
         precision=asked.precision or USUAL_PRECISION,
@@ -59,7 +74,7 @@ def options_of(asked: Any) -> Wishes:
         recompute=asked.recompute or "none",
         dropout=asked.dropout,
         recompute_every=1 if asked.recompute_every is None else asked.recompute_every,
-        frozen_format=asked.frozen_format,
+        frozen_format=asked.frozen_format or (None if asked.lora is None else asked.lora.base),
         seq_len=length,
         micro_batch_size_seqs=1 if micro is None else micro,
         **more,
@@ -79,10 +94,33 @@ def spelled(value: Any) -> Any:
     return value.spelled() if hasattr(value, "spelled") else value._asdict() if hasattr(value, "_asdict") else value
 
 
-def format_cautions(device: Device | None, precision: Precision | None) -> list[Caution]:
-    """A device that has no arithmetic in the format that was asked for."""
-    said = None if device is None or precision is None or not device.data else format_missing(device.data, precision)
-    return [] if said is None else [Caution("number-format", said)]
+def recipe_note(options: Wishes, precision: Precision) -> list[str]:
+    """The bytes of a parameter in words, and whose recipe that is; of the usual optimizer alone."""
+    optimizer = optimizer_named(options.optimizer)
+    if optimizer.factored or optimizer.block_states or optimizer.matrices:
+        return []
+    kept = optimizer.states * precision.moment_bytes + 4 * optimizer.wide_states + precision.master_bytes
+    parts = (precision.weight_bytes, precision.gradient_bytes, kept)
+    copies = f" + {precision.copy_bits / 256:g} narrow copies of matrices" if precision.copy_bits else ""
+    each = f"{parts[0]} weights + {parts[1]} gradients + {parts[2]} optimizer{copies}"
+    return [f"Recipe `{precision.name}`: {sum(parts)} bytes a parameter = {each} ({precision.meaning}){whose(precision, sum(parts))}."]
+
+
+def whose(precision: Precision, n_bytes: int) -> str:
+    """Which software keeps the recipe, and which keeps another."""
+    if precision.counts_steps or n_bytes not in RECIPE_USERS or not precision.name.startswith(("bf16-mixed", "fp16-mixed")):
+        return ""
+    other = 18 if n_bytes == 16 else 16
+    kind = precision.name[:4]
+    return f", as {RECIPE_USERS[n_bytes]}; {RECIPE_USERS[other]} keep {other}: {field('precision')} {kind}-mixed-{other}"
+
+
+def format_cautions(device: Device | None, *precisions: Precision | None) -> list[Caution]:
+    """Number formats that were asked for and that the device has no arithmetic in."""
+    if device is None:
+        return []
+    said = [format_missing(device.data, precision) for precision in precisions if precision is not None]
+    return [Caution("number-format", one) for one in dict.fromkeys(said) if one is not None]
 
 
 def completed(answer: Answer, asked: Any, cautions: list[Caution]) -> Answer:
