@@ -51,7 +51,7 @@ class Size(NamedTuple):
     """What is trained, and on how many tokens.
 
     model     the architecture; None where the number of parameters alone is known
-    standing  given, where a user or a preset says it; fitted, where a law chose it
+    standing  given, where a user or a preset says both; fitted, where a law chose one of them; `n_standing` is that of N alone
     """
 
     model: Model | None
@@ -59,6 +59,7 @@ class Size(NamedTuple):
     n_active_params: Any
     tokens: Any
     standing: str
+    n_standing: str = "given"
 
 
 class Walk(NamedTuple):
@@ -177,7 +178,7 @@ def size_of(given: Given, law: Law, device: library.Preset, defaults: Mapping[st
         return Size(model, n_params, n_active, run.n_tokens, "fitted")
     built = built_near(given, run.n_params)
     n = count_params(bill_of(built.arch))
-    return Size(built, n.n_params, n.n_active_params, run.n_tokens if open_d else tokens, "fitted")
+    return Size(built, n.n_params, n.n_active_params, run.n_tokens if open_d else tokens, "fitted", "fitted")
 
 
 def said(given: Given) -> list[str]:

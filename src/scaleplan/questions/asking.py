@@ -35,6 +35,7 @@ class Shape(NamedTuple):
     result      `module:name` of the TypedDict of its result, likewise; it is loaded only where a schema is asked for
     together    fields of which at most one may be given
     needs       field -> fields of which one must stand beside it
+    left_open   field -> words that leave its value to the answer
     """
 
     kind: str
@@ -45,6 +46,7 @@ class Shape(NamedTuple):
     decided_by: tuple[str, ...] = ()
     together: tuple[tuple[str, ...], ...] = ()
     needs: Mapping[str, tuple[str, ...]] = {}
+    left_open: Mapping[str, tuple[str, ...]] = {}
 
     @property
     def module(self) -> Any:
@@ -173,7 +175,7 @@ def requested(question: Question, given: Mapping[str, Any]) -> tuple[Shape, Any]
     words = {name: present.pop(name) for name in list(present) if question.takes_shape and name in SHAPE_WORDS and name not in known}
     refuse_unknown(question, shape, present, words)
     refuse_contradictions(shape, present)
-    values = {name: value if name in ("model", ASKED) else read(field_named(name), value) for name, value in present.items()}
+    values = {name: value if as_given(shape, name, value) else read(field_named(name), value) for name, value in present.items()}
     read_words = {name: read(field_named(name), value) for name, value in words.items()}
     if "model" in known and ("model" in present or words):
         values["model"] = ModelGiven(present.get("model"), read_words).model()
@@ -186,6 +188,11 @@ def requested(question: Question, given: Mapping[str, Any]) -> tuple[Shape, Any]
     if hasattr(request, "check"):
         request.check()
     return shape, request
+
+
+def as_given(shape: Shape, name: str, value: Any) -> bool:
+    """Whether a value is not to be read: the model, which is read below, and a word that leaves the field to the answer."""
+    return name in ("model", ASKED) or (isinstance(value, str) and value in shape.left_open.get(name, ()))
 
 
 def is_plain_switch(name: str) -> bool:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from scaleplan import library
 from scaleplan.errors import InputError, ScaleplanError, UnknownName, clipped, near_names, raise_all
 from scaleplan.questions.fields import FIELDS, ROWS, SHAPE_WORDS, Field, field_named, read, shape_field
+from scaleplan.questions.plan import LEFT_OPEN
 from scaleplan.wording import keyword, spelled
 
 LISTS = {
@@ -30,12 +31,7 @@ WORK = ("model", "n_params", "frozen_n_params", "trained_tokens", "scored_tokens
 PLAIN = ("title", "goal.minimize", "model.config")
 """Keys that no field has."""
 SEARCHED = ("choices", "range")
-OPEN_WORDS = {
-    "training.tokens": ("optimal",),
-    "model.target": ("optimal",),
-    "training.batch_size_tokens": ("critical",),
-    "hardware.layout": ("auto",),
-}
+OPEN_WORDS = {FIELDS[name].key: words for name, words in LEFT_OPEN.items()}
 """Keys whose value may be left to the plan by a word."""
 LARGEST_PLAN_BYTES = 4 * 2**20
 

@@ -77,13 +77,13 @@ def changed_inputs(base: Mapping[str, Any], head: Mapping[str, Any]) -> list[str
 def with_key(base: Document, key: str, value: Any) -> dict[str, Any] | None:
     """The numbers of the base plan with one key of another value, or without it."""
     from scaleplan.questions.plan.case import case_of_file
-    from scaleplan.questions.plan.whole import links, solved
+    from scaleplan.questions.plan.whole import links, solved_case
 
     assert base.case is not None, "only plans have keys"
     values = {name: old for name, old in base.case.file.values.items() if name != key} | ({} if value is None else {key: value})
     try:
         case = case_of_file(base.case.file._replace(values=values))
-        return dict(numbers(links(solved(case, case.given))))
+        return dict(numbers(links(solved_case(case))))
     except ScaleplanError:  # the key makes sense only beside another that changed too
         return None
 

@@ -72,6 +72,8 @@ class Keys(NamedTuple):
     schema: bool = False
 
 
+LEFT_OPEN = {"tokens": ("optimal",), "target": ("optimal",), "batch_size_tokens": ("critical",), "layout": ("auto",)}
+"""Fields that a word leaves to the plan."""
 QUESTION = Question(
     name="plan",
     asks=asks("plan"),
@@ -88,7 +90,7 @@ QUESTION = Question(
     shapes=(
         Shape("starter", Starter, "a starter plan", "plan.files", "plan.results:Starter", ("init",)),
         Shape("schema", Keys, "the schema of plan files", "plan.files", "plan.results:Schema", ("schema",)),
-        Shape("plan", OfPlan, "a plan", "plan.whole", "plan.results:Plan"),
+        Shape("plan", OfPlan, "a plan", "plan.whole", "plan.results:Plan", left_open=LEFT_OPEN),
     ),
     examples=(
         "scaleplan plan --usd '$100k' --hardware h100-sxm",

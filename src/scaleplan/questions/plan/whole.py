@@ -31,7 +31,11 @@ class Solved(NamedTuple):
 
 def solve(asked: OfPlan) -> Solved:
     """Every link of the plan; of a plan that chooses among values, every point and the best."""
-    case = case_of(asked)
+    return solved_case(case_of(asked))
+
+
+def solved_case(case: Case) -> Solved:
+    """The same for a case that has been read."""
     if not case.searched:
         return solved(case, case.given)
     points = [(point, solved(case, case.given | point)) for point in case.points()]
@@ -124,8 +128,8 @@ def linked(solved: Solved, spread: Mapping[str, Interval], devices_usd: Interval
         "law": {"law": whole.law.name, "loss_nats": number(whole.loss_nats, whole.loss_interval, "fitted")},
         "model": {
             "model": size.model.label if size.model else None,
-            "n_params": number(size.n_params, None, count_standing(size.standing)),
-            "n_active_params": number(size.n_active_params, None, count_standing(size.standing)),
+            "n_params": number(size.n_params, None, count_standing(size.n_standing)),
+            "n_active_params": number(size.n_active_params, None, count_standing(size.n_standing)),
         },
         **layout_links(whole),
     }
