@@ -154,7 +154,7 @@ class Answer(NamedTuple):
                that must not be left over from before
     presets    name -> digest of the preset files behind the numbers
     appended   file -> format in which the answer is appended to it
-    folder     file in a folder that is to be made -> its text
+    folder     file in a folder that is to be made -> its text, or the pieces of a long one
     text       what people see instead of tables, where the answer is a file itself
     stream     rows that are written as they are computed; `result` computes them when it is read
     """
@@ -175,7 +175,7 @@ class Answer(NamedTuple):
     presets: Mapping[str, str] = {}
     appended: Mapping[str, str] = {}
     stream: Stream | None = None
-    folder: Mapping[str, str] = {}
+    folder: Mapping[str, str | Iterable[str]] = {}
 
     @property
     def sources(self) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import exp, log
-from typing import Any
+from typing import Any, NamedTuple
 
 from scaleplan.errors import InputError, clipped
 from scaleplan.units import count
@@ -67,3 +67,30 @@ def part(text: str) -> tuple[int, int]:
     if not 1 <= k <= n:
         raise InputError(f"`{clipped(text)}` is not a part", hint="write 3/16 for the third of sixteen")
     return k, n
+
+
+class WholeRange(NamedTuple):
+    """Whole numbers that a text stands for: its points, or with `lo:hi` also everything between the ends.
+
+    is_open  `lo:hi`: points in between are free to be chosen
+    """
+
+    text: str
+    points: tuple[int, ...]
+    is_open: bool
+
+    @property
+    def label(self) -> str:
+        """As it was typed."""
+        return self.text
+
+
+def whole_range(text: str) -> WholeRange:
+    """`64`, `64,128,256`, `8:4096`, `8:4096:log:10`.
+
+    Raises InputError where nothing or no range is said.
+    """
+    points = tuple(dict.fromkeys(sorted(values_of(text, count))))
+    if not points:
+        raise InputError(f"`{clipped(text)}` names no number", hint="write 64, 64,128 or 8:4096")
+    return WholeRange(text, points, text.count(":") == 1)

@@ -26,7 +26,10 @@ from scaleplan.wording import field, question
 
 
 class Asked(NamedTuple):
-    """What is to be trained, on what; None leaves it to the stack or to what is usual."""
+    """What is to be trained, on what; None leaves it to the stack or to what is usual.
+
+    where  conditions on the layouts of a search
+    """
 
     bill: Bill
     hardware: str
@@ -39,13 +42,18 @@ class Asked(NamedTuple):
     attention: str | None = None
     recompute: tuple[str, ...] = LEAST_FIRST
     expert_imbalance: float = 1.0
+    where: tuple[str, ...] = ()
+
+    @property
+    def batch_seqs(self) -> int:
+        """Sequences of a step: as given, else the usual batch."""
+        return self.global_batch_size_seqs or usual_batch_seqs(self.seq_len)
 
 
 def run_of(asked: Asked) -> Run:
     """Everything that a search prices, names resolved."""
     stack, device = stack_named(asked.stack), device_named(asked.hardware)
     attention = asked.attention or stack.attention
-    batch = asked.global_batch_size_seqs or usual_batch_seqs(asked.seq_len)
     check_imbalance(asked)
     check_recomputation(asked)
     machine = Machine(
@@ -55,7 +63,7 @@ def run_of(asked: Asked) -> Run:
         passes=passes_of(asked, attention),
         errors=errors_of(stack.name),
     )
-    space = Space(asked.n_devices, asked.seq_len, batch, asked.recompute, stores_scores=attention == "eager")
+    space = Space(asked.n_devices, asked.seq_len, asked.batch_seqs, asked.recompute, stores_scores=attention == "eager")
     return Run(asked.bill, space, machine, asked.expert_imbalance)
 
 
@@ -119,7 +127,7 @@ def search_layouts(
     asked: Asked, where: Sequence[str] = (), top: int = 10, progress: Progress | None = None
 ) -> tuple[Searched, Iterator[tuple[Any, ...]]]:
     """The ranked layouts and the rows of a ledger."""
-    return search(run_of(asked), top, [constraint_of(text) for text in where], progress)
+    return search(run_of(asked), top, [constraint_of(text) for text in (*asked.where, *where)], progress)
 
 
 # ----------------------------------------------------------------------------------------------------------------- explaining
@@ -195,17 +203,28 @@ def whole_nodes(hardware: str, least: int, most: int) -> list[int]:
 
 def best_on(asked: Asked, n_devices: int) -> Row | None:
     """The fastest layout on so many devices."""
-    found, _ = search(run_of(asked._replace(n_devices=n_devices)), top=1)
+    found, _ = search_layouts(asked._replace(n_devices=n_devices), top=1)
     return found.ranked[0] if found.ranked else None
 
 
-def fewest_devices(asked: Asked, counts: Sequence[int], n_tokens: float, deadline_s: float) -> Point | None:
-    """The smallest count that passes so many tokens in time; counts that could not at the device's peak are not priced."""
+def fewest_devices(
+    asked: Asked, counts: Sequence[int], n_tokens: float, deadline_s: float, tried: Callable[[int], Any] | None = None
+) -> Point | None:
+    """The smallest count that passes so many tokens in time; counts that could not at the device's peak are not priced.
+
+    tried  told of each count before its layouts are searched
+    """
+
+    def best(n: int) -> Row | None:
+        if tried is not None:
+            tried(n)
+        return best_on(asked, n)
+
     run = run_of(asked)
     batch_tokens = run.space.global_batch_size_seqs * asked.seq_len
     flops = count_flops(asked.bill, asked.seq_len).training_flops / asked.seq_len
     least_device_s = n_tokens * float(flops) / 2 / run.machine.kernels.product_flops_per_s  # causal attention may halve what is computed
-    return fewest(lambda n: best_on(asked, n), counts, n_tokens / batch_tokens, deadline_s, least_device_s)
+    return fewest(best, counts, n_tokens / batch_tokens, deadline_s, least_device_s)
 
 
 class FrontPoint(NamedTuple):

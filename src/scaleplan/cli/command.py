@@ -14,9 +14,9 @@ from typer._click.formatting import HelpFormatter
 from typer._click.types import StringParamType
 from typer.core import TyperArgument, TyperCommand, TyperOption
 
-from scaleplan.cli.progress import bar
+from scaleplan.cli.progress import bar, interruptible
 from scaleplan.cli.show import HERE, PICTURES, Shown, shown
-from scaleplan.questions.asking import WATCH, Question, ask
+from scaleplan.questions.asking import INTERRUPT, WATCH, Question, ask
 from scaleplan.questions.fields import SHAPE_WORDS, Field, field_named, meant
 from scaleplan.questions.registry import NAMES, question_named
 from scaleplan.render import FORMATS_OF_EVERY_COMMAND
@@ -49,6 +49,7 @@ class QuestionCommand(TyperCommand):
     def answer(self, **given: Any) -> int:
         """Ask, and show the answer as it was wanted; the exit code."""
         WATCH.set(bar)
+        INTERRUPT.set(interruptible)
         wanted = {name: given.pop(name) for name in Shown._fields}
         present = {name: None if value == () else value for name, value in given.items()}
         return shown(self.question, Shown(**wanted), lambda: ask(self.question, present))

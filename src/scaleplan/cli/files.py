@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -130,6 +130,16 @@ def write_by(path: Path, write: Callable[[Path], object]) -> None:
         drafted(target, write).replace(target)
     except OSError as error:
         raise InputError(f"cannot write `{clipped(path, 200)}`: {reason(error)}") from None
+
+
+def write_pieces(path: Path, pieces: Iterable[str]) -> None:
+    """Write a long file piece by piece, whole or not at all; a device such as /dev/null is written to directly."""
+
+    def write(draft: Path) -> None:
+        with draft.open("w", encoding="utf-8", newline="") as file:
+            file.writelines(pieces)
+
+    write(path) if path.exists() and not path.is_file() else write_by(path, write)
 
 
 def write_new(path: Path, text: str) -> None:

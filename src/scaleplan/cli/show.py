@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.answer import INTERRUPTED
-from scaleplan.cli.files import append, format_of, output_path, write_by, write_files, write_whole
+from scaleplan.cli.files import append, format_of, output_path, write_by, write_files, write_pieces, write_whole
 from scaleplan.cli.streams import is_terminal, put, tell
 from scaleplan.errors import UnknownName, UsageError
 from scaleplan.render import FORMATS_OF_EVERY_COMMAND, Style, render
@@ -54,7 +54,7 @@ def write_beside(answer: Answer, picture: Path | None) -> None:
     """Everything that is written beside the answer itself, before it: what cannot be written leaves standard output empty."""
     for name, text in answer.folder.items():
         Path(name).parent.mkdir(parents=True, exist_ok=True)
-        write_whole(Path(name), text)
+        write_pieces(Path(name), [text] if isinstance(text, str) else text)
     for name, kind in answer.appended.items():
         append(Path(name), render(answer, kind, Style()))
     if picture:

@@ -7,6 +7,7 @@ was given; a field that this shape does not know is refused by name, so nothing 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,12 +31,14 @@ class Shape(NamedTuple):
     kind        `result.kind` of its answers
     request     the NamedTuple of its fields
     about       what is asked, for a refusal: "serving", "training under a layout"
-    decided_by  the fields of which one makes the question this one, `form=isoflop|envelope` by some of its values; none: the last resort
+    decided_by  the fields of which one makes the question this one, `form=isoflop|envelope` by some of its values, `n_devices~:,` by a
+                sign in it; none: the last resort
     room        the module that holds `solve` and `explain`, below scaleplan.questions
     result      `module:name` of the TypedDict of its result, likewise; it is loaded only where a schema is asked for
     together    fields of which at most one may be given
     needs       field -> fields of which one must stand beside it
     left_open   field -> words that leave its value to the answer
+    readers     field -> its reader in this shape, where it is more than one value
     """
 
     kind: str
@@ -47,6 +50,12 @@ class Shape(NamedTuple):
     together: tuple[tuple[str, ...], ...] = ()
     needs: Mapping[str, tuple[str, ...]] = {}
     left_open: Mapping[str, tuple[str, ...]] = {}
+    readers: Mapping[str, str] = {}
+
+    def field(self, name: str) -> Field:
+        """A field as this shape reads it."""
+        known = field_named(name)
+        return known._replace(reader=self.readers[name]) if name in self.readers else known
 
     @property
     def module(self) -> Any:
@@ -175,9 +184,13 @@ def requested(question: Question, given: Mapping[str, Any]) -> tuple[Shape, Any]
     words = {name: present.pop(name) for name in list(present) if question.takes_shape and name in SHAPE_WORDS and name not in known}
     refuse_unknown(question, shape, present, words)
     refuse_contradictions(shape, present)
-    values = {name: value if as_given(shape, name, value) else read(field_named(name), value) for name, value in present.items()}
+    values = {name: value if as_given(shape, name, value) else read(shape.field(name), value) for name, value in present.items()}
     read_words = {name: read(field_named(name), value) for name, value in words.items()}
-    if "model" in known and ("model" in present or words):
+    if "from_file" in values:
+        from scaleplan.questions.run_file import put_in
+
+        values = put_in(values, read_words, known)
+    elif "model" in known and ("model" in present or words):
         values["model"] = ModelGiven(present.get("model"), read_words).model()
     if "shape" in known:
         values["shape"] = read_words
@@ -210,9 +223,17 @@ def chosen(question: Question, present: Mapping[str, Any]) -> Shape:
 
 
 def decides(one: str, present: Mapping[str, Any]) -> bool:
-    """Whether a deciding field was given, or given as one of the words after its `=`."""
+    """Whether a deciding field was given, or given as one of the words after its `=`, or with one of the signs after its `~`."""
+    if "~" in one:
+        name, _, signs = one.partition("~")
+        return any(sign in str(present.get(name, "")) for sign in signs)
     name, _, words = one.partition("=")
     return name in present and (not words or present[name] in words.split("|"))
+
+
+def deciding_name(one: str) -> str:
+    """The field of a deciding one."""
+    return one.partition("=")[0].partition("~")[0]
 
 
 def refuse_unknown(question: Question, shape: Shape, present: Mapping[str, Any], words: Mapping[str, Any]) -> None:
@@ -223,7 +244,7 @@ def refuse_unknown(question: Question, shape: Shape, present: Mapping[str, Any],
         strange += list(words)
     if not strange:
         return
-    decided = next((one.partition("=")[0] for one in shape.decided_by if decides(one, present)), None)
+    decided = next((deciding_name(one) for one in shape.decided_by if decides(one, present)), None)
     because = f", which {field(decided)} asks for" if decided else ""
     others = {name: where(question, name, shape) for name in strange}
     hints = [f"{field(name)} goes with {place}" for name, place in others.items() if place]
@@ -236,7 +257,7 @@ def refuse_unknown(question: Question, shape: Shape, present: Mapping[str, Any],
 def where(question: Question, name: str, refused: Shape) -> str:
     """The deciding fields of the shapes that know a field, for a hint; empty where none decides."""
     others = [shape for shape in question.shapes if shape is not refused and name in shape.request._fields]
-    deciding = [one.partition("=")[0] for shape in others for one in shape.decided_by]
+    deciding = [deciding_name(one) for shape in others for one in shape.decided_by]
     plain = [shape.about for shape in others if not shape.decided_by]
     return " or ".join([*map(field, dict.fromkeys(deciding)), *plain])
 
@@ -272,3 +293,16 @@ def unwatched(what: str, items: Iterable[Any], sizes: Sequence[int]) -> Iterator
 
 WATCH: ContextVar[Watch] = ContextVar("watch", default=unwatched)
 """Who watches long work: the command line sets a bar here."""
+
+
+Stop = Callable[[], bool]
+"""Whether the user wants what there is so far."""
+
+
+def never() -> AbstractContextManager[Stop]:
+    """Nobody interrupts."""
+    return nullcontext(lambda: False)
+
+
+INTERRUPT: ContextVar[Callable[[], AbstractContextManager[Stop]]] = ContextVar("interrupt", default=never)
+"""How long work learns that it is to stop with what it has: the command line hears Ctrl-C here."""

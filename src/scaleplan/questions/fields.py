@@ -194,7 +194,12 @@ ROWS = (
     switch("schedules", "Compare the pipeline schedules in time and memory."),
     Field("trace", "Write the step as a Chrome/Perfetto timeline.", metavar="FILE.json"),
     word("emit", "Print the run file of the layout.", "megatron", "torchtitan"),
-    Field("from_file", "Read model and layout from a run file: Megatron-LM arguments or a torchtitan TOML.", metavar="FILE"),
+    Field(
+        "from_file",
+        "Read model and layout from a run file: Megatron-LM arguments, torchtitan TOML, DeepSpeed JSON, NeMo or axolotl YAML.",
+        "chain.run_files.run_file:read_run_file",
+        "FILE",
+    ),
     # Serving a load.
     counted("n_prompt_tokens", "Tokens of a prompt.", key="serving.n_prompt_tokens"),
     counted("n_output_tokens", "Tokens written after it.", key="serving.n_output_tokens"),

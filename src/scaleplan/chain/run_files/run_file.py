@@ -58,6 +58,11 @@ class RunFile(NamedTuple):
         return self.fields[name]
 
     @property
+    def label(self) -> str:
+        """What answers call it."""
+        return self.name
+
+    @property
     def has_shape(self) -> bool:
         """Whether files of this form describe the model's shape."""
         return self.table.key_of("n_layers") is not None

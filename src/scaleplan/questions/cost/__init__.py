@@ -10,6 +10,7 @@ from scaleplan.questions.registry import asks
 from scaleplan.wording import field, fields
 
 if TYPE_CHECKING:
+    from scaleplan.chain.run_files.run_file import RunFile
     from scaleplan.model_files import Model
 
 
@@ -37,6 +38,7 @@ class Run(NamedTuple):
     flops_per_s_per_device: float | None = None
     flops_kind: str | None = None
     recompute: str | None = None
+    from_file: RunFile | None = None
     goodput: float | None = None
     usd_per_device_hour: float | None = None
     provider: str | None = None
@@ -128,7 +130,7 @@ QUESTION = Question(
     subject=("model",),
     headings={
         "Most used": ("tokens", "hardware", "n_devices", "mfu", "n_params"),
-        "Run": ("n_active_params", "compute", "seq_len", "n_steps", "batch_size_tokens", "batch_size_seqs", "text", "bytes_per_token",
+        "Run": ("from_file", "n_active_params", "compute", "seq_len", "n_steps", "batch_size_tokens", "batch_size_seqs", "text", "bytes_per_token",
                 "decoder_seq_len", "flops_convention"),
         "Rate and time": ("mfu_of", "flops_per_s_per_device", "flops_kind", "recompute", "goodput", "deadline"),
         "Instead of a run": ("device_hours", "energy"),

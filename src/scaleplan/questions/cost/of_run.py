@@ -15,6 +15,7 @@ from scaleplan.machine.run_time import likely_hardware_rate
 from scaleplan.numeric import is_number
 from scaleplan.questions.cost.footprint import Costed, answer_of, costed
 from scaleplan.questions.cost.work import Work, passed_params, work_lines, work_of
+from scaleplan.questions.run_file import unused_notes
 from scaleplan.units import show_si
 from scaleplan.wording import field
 
@@ -84,7 +85,7 @@ def explain(asked: Run, solved: Solved) -> Answer:
         "goodput": inputs.goodput.value,
     }
     length = None if work.compute is None else work.compute.seq_len
-    notes = [*length_notes(asked), *rate_notes(asked, solved)]
+    notes = [*unused_notes(asked.from_file), *length_notes(asked), *rate_notes(asked, solved)]
     answer = answer_of(asked, solved.costed, first, keys, notes=notes, seq_len=length)
     return answer._replace(warnings=[*model_cautions(asked), *hfu_warning(asked, inputs, library.defaults()), *answer.warnings])
 

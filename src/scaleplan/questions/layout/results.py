@@ -1,8 +1,8 @@
-"""The result of `layout`, as its JSON Schema is made from it."""
+"""The results of `layout`, as their JSON Schemas are made from them."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict  # pydantic reads this one on every Python
 
@@ -10,7 +10,136 @@ from typing_extensions import TypedDict  # pydantic reads this one on every Pyth
 class PricedTable(TypedDict):
     """A table of layouts; a row holds the columns of the file as they stood there, and what was found."""
 
+    kind: Literal["table"]
     n_rows: int
     n_fitting: int
     n_errors: int
     rows: list[dict[str, Any]]
+
+
+class Percentiles(TypedDict):
+    """An 80 % interval and its median."""
+
+    p10: float
+    p50: float
+    p90: float
+
+
+class LayoutRow(TypedDict):
+    """A layout with its figures; `parts` are seconds that add up to `step_s`."""
+
+    layout: str
+    tp: int
+    pp: int
+    cp: int
+    dp: int
+    ep: int
+    etp: int
+    n_virtual_stages: int
+    zero_stage: int
+    sequence_parallel: bool
+    micro_batch_size_seqs: int
+    recompute: str
+    step_s: float
+    step_s_p10: float
+    step_s_p90: float
+    mfu: float
+    hfu: float
+    tokens_per_s_per_device: float
+    peak_bytes: int
+    peak_bytes_p10: int
+    peak_bytes_p90: int
+    verdict: str
+    fits: bool
+    parts: dict[str, float]
+
+
+class ScheduleRow(TypedDict):
+    """A layout under one pipeline schedule."""
+
+    pipeline_schedule: str
+    step_s: float
+    bubble_s: float
+    peak_bytes: int
+    standing: str
+
+
+class RankedLayouts(TypedDict):
+    """The fastest layouts that fit; `rejected` counts the others by reason."""
+
+    kind: Literal["ranked"]
+    layouts: list[LayoutRow]
+    recommended: str | None
+    n_considered: int
+    n_fitting: int
+    rejected: dict[str, int]
+    is_complete: bool
+    intervals: dict[str, Percentiles]
+    schedules: NotRequired[list[ScheduleRow]]
+
+
+class ExplainedRow(LayoutRow):
+    """One layout, and what it loses to the fastest that fits: null where none does."""
+
+    pipeline_schedule: str
+    standing: str
+    lost_s: float | None
+    lost_by_part: dict[str, float]
+    stage_layers: NotRequired[list[int]]
+
+
+class ExplainedLayout(TypedDict):
+    """One layout beside the fastest ones."""
+
+    kind: Literal["explained"]
+    explained: ExplainedRow
+    layouts: list[LayoutRow]
+    recommended: str | None
+    n_considered: int
+    n_fitting: int
+    rejected: dict[str, int]
+    is_complete: bool
+    intervals: dict[str, Percentiles]
+    schedules: NotRequired[list[ScheduleRow]]
+
+
+class FewestRow(LayoutRow):
+    """A run on the fewest devices in time."""
+
+    n_devices: int
+    wall_s: float
+    wall_s_p10: float
+    wall_s_p90: float
+    n_steps: float
+    device_hours: float
+
+
+class FewestDevices(TypedDict):
+    """The fewest devices on which a run finishes in time."""
+
+    kind: Literal["fewest"]
+    fewest: FewestRow
+    layouts: list[LayoutRow]
+    intervals: dict[str, Percentiles]
+
+
+class CountRow(LayoutRow):
+    """A run on one device count with its fastest layout; null where price or power is not known."""
+
+    n_devices: int
+    wall_s: float
+    wall_s_p10: float
+    wall_s_p90: float
+    device_hours: float
+    usd: float | None
+    energy_wh: float | None
+    on_front: bool
+
+
+class DeviceCounts(TypedDict):
+    """Device counts compared; `stops_paying_n_devices` is null where adding devices pays throughout."""
+
+    kind: Literal["front"]
+    points: list[CountRow]
+    stops_paying_n_devices: int | None
+    is_complete: bool

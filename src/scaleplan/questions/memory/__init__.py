@@ -10,6 +10,7 @@ from scaleplan.questions.registry import asks
 from scaleplan.wording import field, fields
 
 if TYPE_CHECKING:
+    from scaleplan.chain.run_files.run_file import RunFile
     from scaleplan.machine.layout import Layout
     from scaleplan.model.adapters import Lora
     from scaleplan.model_files import Model
@@ -47,6 +48,8 @@ class ByLayout(NamedTuple):
     model: Model
     layout: Layout | None = None
     n_devices: int | None = None
+    from_file: RunFile | None = None
+    stage_layers: tuple[int, ...] | None = None
     precision: str | None = None
     optimizer: str | None = None
     attention: str | None = None
@@ -72,8 +75,9 @@ class ByLayout(NamedTuple):
         """A pipeline schedule needs a pipeline, groups of layers full recomputation; raises UsageError."""
         check_groups(self.recompute, self.recompute_every)
         check_frozen(self)
-        if self.pipeline_schedule is not None and (self.layout is None or self.layout.pp == 1):
-            raise UsageError(f"{field('pipeline_schedule')} needs a pipeline", hint=f"give {field('layout')} with pp2 or more")
+        for name in ("pipeline_schedule", "stage_layers"):
+            if getattr(self, name) is not None and (self.layout is None or self.layout.pp == 1):
+                raise UsageError(f"{field(name)} needs a pipeline", hint=f"give {field('layout')} with pp2 or more")
         if self.fewest is not None and self.n_devices is not None:
             check_fewest()
 
@@ -138,7 +142,9 @@ QUESTION = Question(
     subject=("model",),
     headings={
         "Most used": ("hardware", "layout", "precision", "seq_len", "batch_size_seqs", "inference"),
-        "Hardware and layout": ("n_devices", "capacity", "usable_share", "stack", "pipeline_schedule", "offload"),
+        "Hardware and layout": (
+            "n_devices", "from_file", "capacity", "usable_share", "stack", "pipeline_schedule", "stage_layers", "offload",
+        ),
         "Training step": (
             "micro_batch_size_seqs", "global_batch_size_seqs", "optimizer", "recompute",
             "recompute_every", "attention", "dropout", "lora", "frozen_format",
@@ -163,7 +169,7 @@ QUESTION = Question(
             "training under a layout",
             "memory.by_layout",
             "memory.results:LayoutMemory",
-            ("layout", "n_devices", "largest", "fewest"),
+            ("layout", "n_devices", "largest", "fewest", "from_file"),
             together=(BATCHES, ("largest", "fewest")),
             needs={**INVERSE, **SHARE, "frozen_format": ("lora",)},
         ),

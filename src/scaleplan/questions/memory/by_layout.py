@@ -32,6 +32,7 @@ from scaleplan.questions.memory.setup import (
     options_of,
     recipe_note,
 )
+from scaleplan.questions.run_file import unused_notes
 from scaleplan.units import counted, show_bytes
 from scaleplan.wording import field
 
@@ -84,7 +85,7 @@ def solve(asked: ByLayout) -> Solved:
 def placed(asked: ByLayout, bill: Bill, options: Wishes, device: Device | None) -> Placed:
     """The layout that was given; else the fastest that fits on so many devices, or the fewest; at the answer of an inverse question."""
     if device is None:
-        return Placed(bill, options, layout_on(asked.layout, asked.n_devices))
+        return Placed(bill, options, given_layout(asked))
     question = Question(bill, options, device.room, asked.lora)
     if asked.layout is not None or (asked.n_devices is None and asked.fewest is None):
         return on_given(asked, question)
@@ -102,9 +103,15 @@ def placed(asked: ByLayout, bill: Bill, options: Wishes, device: Device | None) 
     return Placed(there.bill, there.wishes, choice.layout, choice, inverse)
 
 
+def given_layout(asked: ByLayout) -> Layout:
+    """The layout with the layers of its stages, where they were given."""
+    layout = layout_on(asked.layout, asked.n_devices)
+    return layout if asked.stage_layers is None else layout._replace(stage_layers=tuple(asked.stage_layers))
+
+
 def on_given(asked: ByLayout, question: Question) -> Placed:
     """The layout that was given, or one device; with as many copies as the answer has, where the fewest devices are asked for."""
-    layout = layout_on(asked.layout, asked.n_devices)
+    layout = given_layout(asked)
     quantity = asked.largest or asked.fewest
     if quantity is None:
         return Placed(question.bill, question.wishes, layout)
@@ -134,6 +141,7 @@ def explain(asked: ByLayout, solved: Solved) -> Answer:
         phase_lines(run, worst, result),
         warnings=[*schedule_cautions(run), *beyond_the_model(run.bill, solved.inverse)],
         notes=[
+            *unused_notes(asked.from_file),
             *choice_notes(solved.choice),
             *verdict_notes(result, solved.device),
             *step_notes(solved),

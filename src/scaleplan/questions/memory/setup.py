@@ -89,7 +89,7 @@ def inputs_of(asked: Any, **assumed: Any) -> dict[str, Any]:
 
 def spelled(value: Any) -> Any:
     """A model by its label, a layout as it is typed, an adapter by its parts."""
-    if hasattr(value, "arch"):
+    if hasattr(value, "label"):
         return value.label
     return value.spelled() if hasattr(value, "spelled") else value._asdict() if hasattr(value, "_asdict") else value
 

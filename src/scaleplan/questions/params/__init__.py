@@ -10,6 +10,7 @@ from scaleplan.questions.asking import Question, Shape
 from scaleplan.questions.registry import asks
 
 if TYPE_CHECKING:
+    from scaleplan.chain.run_files.run_file import RunFile
     from scaleplan.machine.layout import Layout
     from scaleplan.model.adapters import Lora
     from scaleplan.model_files import Model
@@ -21,6 +22,7 @@ class OfModel(NamedTuple):
     model: Model
     lora: Lora | None = None
     sparsity: float | None = None
+    from_file: RunFile | None = None
 
 
 class NearTarget(NamedTuple):
@@ -36,7 +38,7 @@ QUESTION = Question(
     name="params",
     asks=asks("params"),
     subject=("model",),
-    headings={"Model": ("lora", "sparsity"), "Shapes near a size": ("target", "like", "layout")},
+    headings={"Model": ("from_file", "lora", "sparsity"), "Shapes near a size": ("target", "like", "layout")},
     shapes=(
         Shape("target", NearTarget, "shapes near a size", "params.near_target", "params.results:NearShapes", ("target",)),
         Shape("model", OfModel, "the parameters of a model", "params.of_model", "params.results:ModelParams"),

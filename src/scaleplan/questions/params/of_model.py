@@ -9,6 +9,7 @@ from scaleplan.model.adapters import adapted_bill, pruned_params
 from scaleplan.model.items import Bill
 from scaleplan.model.params import ParamCount, Part, count_params
 from scaleplan.model_files import Model
+from scaleplan.questions.run_file import unused_notes
 
 if TYPE_CHECKING:
     from scaleplan.questions.params import OfModel
@@ -46,7 +47,12 @@ def explain(asked: OfModel, solved: Counted) -> Answer:
     if solved.n_pruned_params is not None:
         lines += pruning_lines(count, solved.n_pruned_params)
         result |= {"n_pruned_params": lines[-2].value, "n_nonzero_params": lines[-1].value}
-    inputs = {"model": model.label, "lora": asked.lora and asked.lora._asdict(), "sparsity": asked.sparsity}
+    inputs = {
+        "model": model.label,
+        "from_file": asked.from_file and asked.from_file.name,
+        "lora": asked.lora and asked.lora._asdict(),
+        "sparsity": asked.sparsity,
+    }
     return Answer(
         "params",
         {key: value for key, value in inputs.items() if value is not None},
@@ -54,6 +60,7 @@ def explain(asked: OfModel, solved: Counted) -> Answer:
         [groups_table(model, count), conventions_table(result, asked.sparsity), bill_table(count)],
         lines=lines,
         warnings=model.cautions,
+        notes=unused_notes(asked.from_file),
         more_sources=model.sources or ("kaplan2020",),
     )
 

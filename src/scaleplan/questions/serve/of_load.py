@@ -24,6 +24,7 @@ from scaleplan.units import counted, show_bytes
 from scaleplan.wording import field
 
 if TYPE_CHECKING:
+    from scaleplan.questions.layout import OverCounts
     from scaleplan.questions.serve import OfLoad
 
 USUAL_PROMPT, USUAL_OUTPUT, USUAL_CONCURRENCY = 1024, 256, 64
@@ -76,7 +77,7 @@ def load_of(asked: OfLoad) -> Load:
     )
 
 
-def money_of(asked: OfLoad) -> Money:
+def money_of(asked: OfLoad | OverCounts) -> Money:
     """Price, power and PUE: as given, else those of the device."""
     device, defaults = library.load("hardware", asked.hardware), library.defaults()
     found = None

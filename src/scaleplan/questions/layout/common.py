@@ -1,0 +1,160 @@
+"""What the shapes of `layout` share: the search that is asked for, long work watched and interrupted, and layouts as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from scaleplan import library
+from scaleplan.answer import INTERRUPTED, Answer, Caution, Column, Table
+from scaleplan.chain.layout_search import Asked
+from scaleplan.chain.lengths import chosen_length, length_cautions
+from scaleplan.chain.memory import USUAL_OPTIMIZER, USUAL_PRECISION, USUAL_STACK, format_missing, stack_named
+from scaleplan.machine.candidates import LEAST_FIRST
+from scaleplan.machine.training_run import Row
+from scaleplan.model.bill import bill_of
+from scaleplan.questions.asking import INTERRUPT, WATCH, Stop
+from scaleplan.wording import field
+
+TICKS = 100
+FORMULA_SOURCES = ("korthikanti2022", "narayanan2021", "rajbhandari2020")
+
+
+def asked_of(asked: Any, n_devices: int, *, one: bool = False) -> Asked:
+    """The search of a request.
+
+    one  its recomputation and micro-batch are those of one layout, not conditions on all
+    """
+    length, _ = chosen_length(asked.model, asked.seq_len)
+    micro = () if one or asked.micro_batch_size_seqs is None else (f"micro_batch_size_seqs={asked.micro_batch_size_seqs}",)
+    return Asked(
+        bill=bill_of(asked.model.arch),
+        hardware=asked.hardware,
+        n_devices=n_devices,
+        seq_len=length,
+        global_batch_size_seqs=asked.global_batch_size_seqs,
+        stack=asked.stack or USUAL_STACK,
+        precision=asked.precision or USUAL_PRECISION,
+        optimizer=asked.optimizer or USUAL_OPTIMIZER,
+        attention=asked.attention,
+        recompute=LEAST_FIRST if one or asked.recompute is None else (asked.recompute,),
+        expert_imbalance=asked.expert_imbalance or 1.0,
+        where=(*asked.where, *micro),
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------------ long work
+
+
+@contextmanager
+def watched(what: str) -> Iterator[Callable[[int, int], bool]]:
+    """Told how many of how many are done; shows it to whoever watches, and says whether to stop with what there is."""
+    shown = WATCH.get()(what, range(TICKS), [1] * TICKS)
+    ticked = 0
+    with INTERRUPT.get()() as stop:
+
+        def progress(done: int, total: int) -> bool:
+            nonlocal ticked
+            while ticked < TICKS * done // max(1, total):
+                next(shown, None)
+                ticked += 1
+            return stop()
+
+        yield progress
+    close(shown)
+
+
+def close(shown: Any) -> None:
+    """Takes a bar away."""
+    if hasattr(shown, "close"):
+        shown.close()
+
+
+__all__ = ["INTERRUPTED", "Stop", "asked_of", "columns_of_rows", "completed", "inputs_of", "row_of", "watched"]
+
+
+# ----------------------------------------------------------------------------------------------------------------------- rows
+
+
+def row_of(row: Row) -> dict[str, Any]:
+    """A layout in `result.layouts`."""
+    layout, figures = row.layout, row._asdict()
+    degrees = {name: int(getattr(layout, name)) for name in ("tp", "pp", "cp", "dp", "ep")}
+    return {
+        "layout": layout.spelled(),
+        **degrees,
+        "etp": int(layout.expert_tp),
+        "n_virtual_stages": int(layout.n_virtual_stages),
+        "zero_stage": int(layout.zero_stage),
+        "sequence_parallel": bool(layout.sequence_parallel),
+        **{name: value for name, value in figures.items() if name != "layout"},
+    }
+
+
+def columns_of_rows() -> list[Column]:
+    """What a terminal shows of ranked layouts; files have all."""
+    shown = {
+        "layout": Column("layout", "layout"),
+        "micro_batch_size_seqs": Column("micro_batch_size_seqs", "micro-batch", "int"),
+        "recompute": Column("recompute", "recompute"),
+        "step_s": Column("step_s", "step", "s"),
+        "mfu": Column("mfu", "MFU", "fraction"),
+        "tokens_per_s_per_device": Column("tokens_per_s_per_device", "tokens/s/device", "tokens"),
+        "peak_bytes": Column("peak_bytes", "peak memory", "bytes"),
+        "verdict": Column("verdict", "memory"),
+    }
+    hidden = ("tp", "pp", "cp", "dp", "ep", "etp", "n_virtual_stages", "zero_stage", "sequence_parallel", "step_s_p10", "step_s_p90", "hfu")
+    return [*shown.values(), *(Column(name, name, "hidden") for name in (*hidden, "peak_bytes_p10", "peak_bytes_p90", "fits"))]
+
+
+def parts_table(title: str, rows: dict[str, dict[str, float]]) -> Table:
+    """Seconds of a step by part, a column for each layout."""
+    names = list(next(iter(rows.values())))
+    found = [{"part": name, **{label: parts[name] for label, parts in rows.items()}} for name in names]
+    found = [row for row in found if any(row[label] for label in rows)]
+    columns = [Column("part", "part"), *(Column(label, label, "s") for label in rows)]
+    return Table(title, columns, sorted(found, key=lambda row: -float(row[next(iter(rows))])))
+
+
+# --------------------------------------------------------------------------------------------------------------------- answers
+
+
+def inputs_of(asked: Any, search: Asked) -> dict[str, Any]:
+    """What was asked, and what was assumed where it was left open, in base units."""
+    given = {name: spelled(value) for name, value in asked._asdict().items() if value not in (None, False, ())}
+    used = {
+        "seq_len": search.seq_len,
+        "global_batch_size_seqs": search.batch_seqs,
+        "stack": search.stack,
+        "precision": search.precision,
+        "optimizer": search.optimizer,
+        "attention": search.attention or stack_named(search.stack).attention,
+    }
+    return {**given, **used}
+
+
+def spelled(value: Any) -> Any:
+    """A model or file by its label, a layout as it is typed."""
+    return value.label if hasattr(value, "label") else value.spelled() if hasattr(value, "spelled") else value
+
+
+def completed(answer: Answer, asked: Any, search: Asked) -> Answer:
+    """The answer with what is to be said of the model, the lengths, the batch and the number format."""
+    length, why = chosen_length(asked.model, asked.seq_len)
+    device = library.load("hardware", asked.hardware)
+    lacking = format_missing(device.data, stack_named(search.stack).precision(search.precision))
+    notes = [why] if why else []
+    if asked.global_batch_size_seqs is None:
+        notes.append(
+            f"Global batch {search.batch_seqs:,} sequences (4 Mi tokens, assumed); override with {field('global_batch_size_seqs')}."
+        )
+    if asked.stack is None:
+        notes.append(f"No {field('stack')}: what stacks have in common; a named one has narrower intervals.")
+    cautions = [*asked.model.cautions, *length_cautions(asked.model, length)]
+    cautions += [] if lacking is None else [Caution("number-format", lacking)]
+    return answer._replace(
+        warnings=[*cautions, *answer.warnings],
+        notes=[*notes, *answer.notes],
+        more_sources=[*answer.more_sources, *FORMULA_SOURCES, *stack_named(search.stack).sources, *asked.model.sources],
+    )
