@@ -11,11 +11,12 @@ Values are the texts that the flags take, or numbers in base units; signatures a
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from scaleplan import answer as answers
-from scaleplan.errors import UsageError, near_names
+from scaleplan.errors import InputError, UsageError, near_names
 from scaleplan.questions.asking import Question, ask
 from scaleplan.questions.fields import Field
 from scaleplan.questions.registry import NAMES, question_named
@@ -96,7 +97,9 @@ def function_of(name: str) -> Callable[..., Answer]:
         if unknown and not question.borrows:
             raise unknown_keyword(question, unknown[0])
         values = dict(zip(names, subject, strict=False)) | given
-        return Answer(*ask(question, {key: as_given(value) for key, value in values.items()}))
+        answer = Answer(*ask(question, {key: as_given(value) for key, value in values.items()}))
+        write_folder(answer.folder)
+        return answer
 
     asked.__signature__ = signature_of(question)  # type: ignore[attr-defined]  # every function takes one
     asked.__name__ = asked.__qualname__ = name
@@ -110,6 +113,18 @@ def subjects_of(question: Question, subject: tuple[Any, ...]) -> tuple[str, ...]
     if question.borrows and subject and subject[0] in NAMES:
         return (*question.subject, *question_named(subject[0]).subject)
     return question.subject
+
+
+def write_folder(folder: Mapping[str, str | Iterable[str]]) -> None:
+    """The files that were asked for by name: a ledger, a timeline, plan files."""
+    for name, text in folder.items():
+        path = Path(name)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("w", encoding="utf-8", newline="") as file:
+                file.writelines([text] if isinstance(text, str) else text)
+        except OSError as error:
+            raise InputError(f"cannot write `{name}`: {error.strerror}") from None
 
 
 def as_given(value: Any) -> Any:

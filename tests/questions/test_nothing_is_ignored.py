@@ -29,6 +29,12 @@ BASES: dict[str, list[dict[str, Any]]] = {
         {"device_hours": "1000", "hardware": "h100-sxm"},
         {"energy": "1MWh"},
     ],
+    "layout": [
+        {"model": "mixtral-8x7b", "hardware": "h100-sxm", "n_devices": "16", "seq_len": "2048"},
+        {"model": "mixtral-8x7b", "hardware": "h100-sxm", "n_devices": "16", "explain": "tp2,pp2,dp4,ep4,sp,zero1"},
+        {"model": "llama-3-8b", "hardware": "h100-sxm", "n_devices": "8,16", "tokens": "1B"},
+        {"model": "llama-3-8b", "hardware": "h100-sxm", "n_devices": "8:16", "tokens": "1B", "deadline": "30d"},
+    ],
     "serve": [
         {"model": "llama-3-8b", "hardware": "h100-sxm", "layout": "tp2"},
         {"model": "llama-3-8b", "hardware": "h100-sxm", "requests_per_s": "50", "n_draft_tokens": "4", "draft_acceptance": "0.7"},
@@ -52,8 +58,10 @@ VALUES: dict[str, list[Any]] = {
     "n_prompt_tokens": ["777"], "n_output_tokens": ["99"], "concurrency": ["7"], "requests_per_s": ["50"], "cached_prefix": ["0.5"],
     "n_draft_tokens": ["3"], "draft_acceptance": ["0.6"], "draft_cost": ["0.1"], "price_term": ["spot"], "provider": ["aws"],
     "system_power": ["900W"],
+    "top": ["2"], "explain": ["dp16,zero3,ep8"], "ledger": ["/dev/null"], "trace": ["/dev/null"], "emit": ["megatron"],
+    "stage_layers": ["15,17"], "expert_imbalance": ["2"], "deadline": ["20d"],
     "n_kind": ["non-embedding", "total"], "unique_tokens": ["5B"], "inference_tokens": ["1T"], "tokens_per_param": ["400"],
-    "where": ["n_params<=1B"], "loss_change": ["-5%"], "n_experts": ["8"], "n_experts_per_token": ["2"], "name": ["h100-sxm"],
+    "where": ["n_params<=1B", "tp=4"], "loss_change": ["-5%"], "n_experts": ["8"], "n_experts_per_token": ["2"], "name": ["h100-sxm"],
 }  # fmt: skip
 
 

@@ -196,7 +196,7 @@ def requested(question: Question, given: Mapping[str, Any]) -> tuple[Shape, Any]
         values["shape"] = read_words
     lacking = [name for name in shape.request._fields if name not in values and name not in shape.request._field_defaults]
     if lacking:
-        raise missing(shape, lacking)
+        raise missing(shape, lacking, present)
     request = shape.request(**values)
     if hasattr(request, "check"):
         request.check()
@@ -273,13 +273,15 @@ def refuse_contradictions(shape: Shape, present: Mapping[str, Any]) -> None:
             raise UsageError(f"{field(name)} needs {fields(*others, joined=' or ')}", hint=f"add {fields(*others, joined=' or ')}")
 
 
-def missing(shape: Shape, lacking: Iterable[str]) -> UsageError:
+def missing(shape: Shape, lacking: Iterable[str], present: Mapping[str, Any]) -> UsageError:
     """What a question cannot do without."""
     lacking = list(lacking)
     if "model" in lacking:
         least = " ".join(f"{field(word)} N" for word in ("n_layers", "d_model", "n_vocab", "n_heads"))
         return UsageError("no model", hint=f"give the name of a preset (`scaleplan presets models`), a config.json, or a shape: {least}")
-    return UsageError(f"{shape.about} needs {fields(*lacking)}", hint=f"add {fields(*lacking)}")
+    decided = next((deciding_name(one) for one in shape.decided_by if decides(one, present)), None)
+    because = f", which {field(decided)} asks for," if decided else ""
+    return UsageError(f"{shape.about}{because} needs {fields(*lacking)}", hint=f"add {fields(*lacking)}")
 
 
 Watch = Callable[[str, Iterable[Any], Sequence[int]], Iterator[Any]]

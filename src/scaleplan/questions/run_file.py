@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scaleplan.errors import UsageError
+from scaleplan.errors import InputError, UsageError
 from scaleplan.wording import field, fields
 
 if TYPE_CHECKING:
     from scaleplan.chain.run_files.run_file import RunFile
+    from scaleplan.machine.layout import Layout
     from scaleplan.model_files import Model
 
 LAYOUTS = ("explain", "layout")
@@ -38,6 +39,8 @@ def put_in(values: Mapping[str, Any], words: Mapping[str, Any], known: set[str])
     known  fields of the question; what the file says beyond them joins its unused keys
     """
     file: RunFile = values["from_file"]
+    if file.has_shape and any(name in known for name in LAYOUTS):
+        check_batch(file, file.layout(values.get("n_devices") or degrees_of(file)))
     found = dict(values) | {"model": model_of(file, values.get("model"), words)}
     if not any(name in known for name in LAYOUTS):
         return found if "seq_len" not in known else with_settings(found, file, {"seq_len": file.fields.get("seq_len")}, known)
@@ -47,6 +50,18 @@ def put_in(values: Mapping[str, Any], words: Mapping[str, Any], known: set[str])
     n_layers = sum(count for _, count in found["model"].arch.stacks[-1].order)
     layout = file.layout(found.get("n_devices") or degrees_of(file), n_layers)
     return with_settings(found | {place: layout}, file, file.settings(layout)._asdict(), known)
+
+
+def check_batch(file: RunFile, layout: Layout) -> None:
+    """Refuse a global batch that the micro-batches of all replicas do not make up; said before what the file lacks is asked for."""
+    settings = file.settings(layout)
+    micro, whole = settings.micro_batch_size_seqs or 1, settings.global_batch_size_seqs
+    if whole and whole % (micro * layout.dp):
+        raise InputError(
+            f"a global batch of {whole} sequences is not a whole number of micro-batches of {micro} on dp {layout.dp}",
+            hint=f"give another {field('n_devices')}, or change the file",
+            file=file.name,
+        )
 
 
 def degrees_of(file: RunFile) -> int:

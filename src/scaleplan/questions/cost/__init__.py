@@ -130,7 +130,8 @@ QUESTION = Question(
     subject=("model",),
     headings={
         "Most used": ("tokens", "hardware", "n_devices", "mfu", "n_params"),
-        "Run": ("from_file", "n_active_params", "compute", "seq_len", "n_steps", "batch_size_tokens", "batch_size_seqs", "text", "bytes_per_token",
+        "Run": ("from_file", "n_active_params", "compute", "seq_len", "n_steps", "batch_size_tokens", "batch_size_seqs", "text",
+                "bytes_per_token",
                 "decoder_seq_len", "flops_convention"),
         "Rate and time": ("mfu_of", "flops_per_s_per_device", "flops_kind", "recompute", "goodput", "deadline"),
         "Instead of a run": ("device_hours", "energy"),

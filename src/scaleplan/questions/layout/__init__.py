@@ -173,7 +173,7 @@ QUESTION = Question(
         Shape("ranked", Ranked, "ranking layouts", "layout.ranked", "layout.results:RankedLayouts"),
     ),
     examples=(
-        "scaleplan layout llama-3-8b --hardware h100-sxm --n-devices 64 --global-batch-size-seqs 256 --where 'tp<=4'",
+        "scaleplan layout llama-3-8b --hardware h100-sxm --n-devices 64 --where 'tp<=4'",
         "scaleplan layout llama-3-8b --hardware h100-sxm --n-devices 64 --explain tp2,pp8,dp4,sp,zero1",
         "scaleplan layout llama-3-8b --hardware h100-sxm --n-devices 8:64 --tokens 300B --deadline 60d",
         "scaleplan layout llama-3-8b --hardware h100-sxm --n-devices 8:64 --tokens 300B",

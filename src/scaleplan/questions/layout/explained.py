@@ -16,7 +16,7 @@ from scaleplan.machine.training_run import Row
 from scaleplan.questions.layout.common import INTERRUPTED, asked_of, columns_of_rows, completed, inputs_of, row_of
 from scaleplan.questions.layout.files import emitted, ledger_of, schedules_of, trace_text
 from scaleplan.questions.layout.lines import layout_lines, search_lines
-from scaleplan.questions.layout.ranked import intervals_of, reasons_table, result_of, schedule_tables, searched
+from scaleplan.questions.layout.ranked import intervals_of, reasons_table, result_of, schedule_tables, searched, written_by
 from scaleplan.questions.run_file import unused_notes
 from scaleplan.units import show_bytes
 
@@ -59,13 +59,20 @@ def solve(asked: Explained) -> Solved:
 def explain(asked: Explained, solved: Solved) -> Answer:
     """The layout beside the fastest ones."""
     search, found, told = solved.search, solved.found, solved.told
-    result = {**result_of(found), "explained": explained_row(solved), "intervals": intervals_of(told.row)}
+    result: dict[str, Any] = {
+        **result_of(found),
+        "explained": explained_row(solved),
+        "intervals": intervals_of(told.row),
+        "written": written_by(asked),
+    }
     result |= {"schedules": [one._asdict() for one in solved.schedules]} if asked.schedules else {}
     lines = [*layout_lines(search, told.row, "explained."), *search_lines(found)]
     lines += lost_lines(solved)
     files: dict[str, Any] = {} if asked.ledger is None else {asked.ledger: ledger_of(solved.ledger)}
     how = (search, solved.layout, told.row.micro_batch_size_seqs, told.row.recompute, solved.schedule)
     files |= {} if asked.trace is None else {asked.trace: trace_text(*how)}
+    text = None if asked.emit is None else emitted(asked.emit, asked, *how)
+    result |= {} if text is None else {"run_file": text}
     answer = Answer(
         "layout",
         inputs_of(asked, search),
@@ -76,7 +83,7 @@ def explain(asked: Explained, solved: Solved) -> Answer:
         notes=[*notes_of(solved), *unused_notes(asked.from_file)],
         exit_code=INTERRUPTED if STOPPED in found.rejected else 0,
         folder=files,
-        text=None if asked.emit is None else emitted(asked.emit, asked, *how),
+        text=text,
     )
     return completed(answer, asked, search)
 

@@ -11,6 +11,7 @@ from scaleplan.machine.layout import Layout
 from scaleplan.machine.ledger import HEADING
 from scaleplan.machine.schedules import SCHEDULES, Schedule
 from scaleplan.machine.training_run import Row
+from scaleplan.wording import field
 
 AT_ONCE = 10_000  # rows of a piece
 
@@ -45,7 +46,11 @@ def emitted(form: str, asked: Any, search: Asked, layout: Layout, micro: int, re
         optimizer=search.optimizer,
         schedule=schedule,
     )
-    return write_run_file(cast("Form", form), asked.model.arch, layout, settings)
+    try:
+        return write_run_file(cast("Form", form), asked.model.arch, layout, settings)
+    except ScaleplanError as error:
+        error.message = f"{field('emit')}: {error.message}"
+        raise
 
 
 def trace_text(search: Asked, layout: Layout, micro: int, recompute: str, schedule: Schedule = "1f1b") -> str:

@@ -59,7 +59,7 @@ def explain(asked: OverCounts, solved: Solved) -> Answer:
         [points_table(rows)],
         [one for place, point in enumerate(front.points) for one in point_lines(asked, solved, place, point)],
         charts=lambda: [chart_of(front)],
-        notes=[*notes_of(solved), *solved.money.notes()],
+        notes=[*notes_of(solved), *solved.money.notes(serving=False)],
         exit_code=0 if solved.is_complete else INTERRUPTED,
     )
     return completed(answer, asked, search)

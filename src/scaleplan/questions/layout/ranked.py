@@ -17,7 +17,7 @@ from scaleplan.units import counted
 from scaleplan.wording import field
 
 if TYPE_CHECKING:
-    from scaleplan.questions.layout import Ranked
+    from scaleplan.questions.layout import Explained, Ranked
 
 USUAL_TOP = 10
 SHOWN_REASONS = 8
@@ -64,7 +64,11 @@ def first_reasons(found: Searched) -> str:
 def explain(asked: Ranked, solved: Solved) -> Answer:
     """The ranked layouts, the reasons that others fell, and the files that were asked for."""
     search, found = solved.search, solved.found
-    result = result_of(found) | ({"schedules": [one._asdict() for one in solved.schedules]} if asked.schedules else {})
+    result = (
+        result_of(found)
+        | {"written": written_by(asked)}
+        | ({"schedules": [one._asdict() for one in solved.schedules]} if asked.schedules else {})
+    )
     best = found.ranked[0] if found.ranked else None
     lines = [*search_lines(found), *(layout_lines(search, best, "layouts.0.") if best else [])]
     files = {} if asked.ledger is None else {asked.ledger: ledger_of(solved.ledger)}
@@ -82,11 +86,17 @@ def explain(asked: Ranked, solved: Solved) -> Answer:
     return with_files(completed(answer, asked, search), asked, search, found)
 
 
+def written_by(asked: Ranked | Explained) -> list[str]:
+    """Files that are written beside the answer."""
+    return [name for name in (asked.ledger, asked.trace) if name is not None]
+
+
 def with_files(answer: Answer, asked: Ranked, search: Asked, found: Searched) -> Answer:
     """The answer with the run file and the timeline of the best layout."""
     if asked.emit is not None:
         best = best_of(found)
-        answer = answer._replace(text=emitted(asked.emit, asked, search, best.layout, best.micro_batch_size_seqs, best.recompute))
+        text = emitted(asked.emit, asked, search, best.layout, best.micro_batch_size_seqs, best.recompute)
+        answer = answer._replace(text=text, result={**answer.result, "run_file": text})
     if asked.trace is not None:
         best = best_of(found)
         text = trace_text(search, best.layout, best.micro_batch_size_seqs, best.recompute)

@@ -75,6 +75,8 @@ class RankedLayouts(TypedDict):
     rejected: dict[str, int]
     is_complete: bool
     intervals: dict[str, Percentiles]
+    written: list[str]
+    run_file: NotRequired[str]
     schedules: NotRequired[list[ScheduleRow]]
 
 
@@ -100,6 +102,8 @@ class ExplainedLayout(TypedDict):
     rejected: dict[str, int]
     is_complete: bool
     intervals: dict[str, Percentiles]
+    written: list[str]
+    run_file: NotRequired[str]
     schedules: NotRequired[list[ScheduleRow]]
 
 

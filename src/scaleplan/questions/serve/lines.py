@@ -28,14 +28,14 @@ class Money(NamedTuple):
     pue: Input
     n_providers: int | None
 
-    def notes(self) -> Iterator[str]:
+    def notes(self, *, serving: bool = True) -> Iterator[str]:
         """What was assumed of price and power."""
         if self.price is None:
             yield f"No price of this device is known; give {field('usd_per_device_hour')}."
         elif self.n_providers is not None:
             median = f"median of {self.n_providers} providers; override with {field('usd_per_device_hour')}"
             yield f"${self.price.value:.3g} a device-hour: {median}."
-        if self.power is not None and self.power.device_power_w is not None and self.power.device_power_w.standing != "given":
+        if serving and self.power is not None and self.power.device_power_w is not None and self.power.device_power_w.standing != "given":
             yield f"Power is that of training; generation draws less on most devices. Override with {field('device_power')}."
 
 
