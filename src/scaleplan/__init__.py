@@ -17,7 +17,23 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-QUESTIONS = ("params", "flops", "memory", "optimal", "batch", "cost", "layout", "serve", "plan", "fit", "check", "diff", "sweep", "presets")
+QUESTIONS = (
+    "params",
+    "flops",
+    "memory",
+    "optimal",
+    "batch",
+    "cost",
+    "layout",
+    "serve",
+    "plan",
+    "fit",
+    "check",
+    "diff",
+    "sweep",
+    "calibrate",
+    "presets",
+)
 CORE = {
     "Answer": "scaleplan.api",
     "ScaleplanError": "scaleplan.errors",

@@ -521,6 +521,16 @@ def sweep(
 ) -> Answer:
     """What are the numbers over a grid of values, a row a point?"""
 
+def calibrate(
+    plan_file: str | PathLike[str] | None = None,
+    *,
+    step_s: int | float | str | None = None,
+    peak_bytes: int | float | str | None = None,
+    measured: str | PathLike[str] | None = None,
+    set: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
+) -> Answer:
+    """How far was reality off, and what does the run take with that?"""
+
 def presets(
     kind: str | PathLike[str] | None = None,
     name: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,

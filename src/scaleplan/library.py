@@ -66,6 +66,8 @@ def load(kind: str, name: str) -> Preset:
 
     Raises UnknownName with near names, and InputError for a file that cannot be read.
     """
+    if isinstance(name, Text):
+        return _own_data(kind, parse_toml(name, kind), Path("-"))
     if name.endswith(".toml"):
         return _own(kind, Path(name))
     path = None if "/" in name else _find(kind, name) or _find(kind, name.lower())
@@ -129,10 +131,14 @@ def _find(kind: str, name: str) -> Path | None:
 
 
 def _own(kind: str, path: Path) -> Preset:
-    """A file of the user's: validated, because no test of ours has seen it."""
+    """A file of the user's."""
+    return _own_data(kind, read_toml(path), path)
+
+
+def _own_data(kind: str, data: Data, path: Path) -> Preset:
+    """What a file of the user's says: validated, because no test of ours has seen it."""
     from scaleplan.schema import validate
 
-    data = read_toml(path)
     validate(kind, data, str(path))
     return Preset(kind, str(data.get("name", path.stem)), data, path)
 

@@ -168,6 +168,16 @@ def seconds(text: str) -> int | float:
     )
 
 
+def seconds_or_bare(text: str) -> int | float:
+    """A duration whose name says that it is in seconds: `1.2s`, `120ms`, `1.2`."""
+    return positive(quantity(text, {"": 1, **SECONDS}, "a duration"), text, "a duration above zero")
+
+
+def bytes_or_bare(text: str) -> int | float:
+    """Bytes whose name says so: `61GiB`, `65498251264`."""
+    return positive(quantity(text, {"": 1, **BYTES}, "a number of bytes"), text, "a number of bytes above zero")
+
+
 def device_hours(text: str) -> int | float:
     """Device-hours: `809472`, `1.2M`."""
     return positive(quantity(text, HOURS, "a number of device-hours"), text, "a number of device-hours above zero")

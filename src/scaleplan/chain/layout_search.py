@@ -57,7 +57,7 @@ def run_of(asked: Asked) -> Run:
     check_imbalance(asked)
     check_recomputation(asked)
     machine = Machine(
-        kernels=kernels_of(device, efficiency_of(device, stack.name), asked.precision, attention),
+        kernels=kernels_of(device, efficiency_of(device, asked.stack), asked.precision, attention),
         stack=stack,
         formats=Formats(stack.precision(asked.precision), optimizer_named(asked.optimizer)),
         passes=passes_of(asked, attention),

@@ -11,7 +11,7 @@ from scaleplan.machine.activations import ATTENTION_KERNELS, Batch
 from scaleplan.machine.held import Formats
 from scaleplan.machine.layout import Layout, check_layout, fixed_sizes
 from scaleplan.machine.memory import Stage, Training, stages
-from scaleplan.machine.peak_interval import PeakErrors, PeakInterval, peak_errors, peak_interval
+from scaleplan.machine.peak_interval import PeakErrors, PeakInterval, peak_errors, peak_interval, without_bias
 from scaleplan.machine.recipe import Precision, device_lacks, optimizer_named
 from scaleplan.machine.serving_formats import serving_format
 from scaleplan.machine.stack import Stack, stack_of
@@ -72,6 +72,14 @@ class Setup(NamedTuple):
 def errors_of(stack: str) -> PeakErrors:
     """How far measured peaks of a stack are from predicted ones."""
     return peak_errors(library.peak_errors(), stack)
+
+
+def peak_errors_of(stack: str) -> PeakErrors:
+    """The same of a stack by name or path; of one that a measured peak corrected those of the stack behind it, without their bias."""
+    preset = library.load("stacks", stack)
+    corrected = preset.data.get("calibration")
+    errors = errors_of(str(corrected["stack"]) if corrected else preset.name)
+    return without_bias(errors) if corrected and "peak_bytes" in corrected else errors
 
 
 def stack_named(name: str) -> Stack:

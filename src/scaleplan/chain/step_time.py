@@ -30,7 +30,6 @@ def efficiencies() -> dict[str, Any]:
     return library.efficiencies()
 
 
-@cache
 def stack_time(name: str) -> StackShares:
     """A stack's shares; `like` names the stack whose shares it has but for those of its own."""
     return stack_shares(time_table(name))
@@ -44,9 +43,15 @@ def time_table(name: str) -> dict[str, Any]:
 
 
 def spreads(stack: str) -> Spreads:
-    """How far predictions are off: for a stack that steps were measured of, and the wider spread for any other."""
+    """How far predictions are off: for a stack that steps were measured of, for one that a measured step corrected, and for any other."""
     table = efficiencies()
-    return spreads_of(table["spread"]["known" if stack in table["measured_stacks"] else "unknown"])
+    known = "known" if stack in table["measured_stacks"] else "unknown"
+    return spreads_of(table["spread"]["calibrated" if is_calibrated(stack) else known])
+
+
+def is_calibrated(stack: str) -> bool:
+    """Whether a measured step corrected the stack."""
+    return "calibration" in library.load("stacks", stack).data
 
 
 def efficiency_of(device: Device, stack: str) -> Efficiency:

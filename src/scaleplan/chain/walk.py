@@ -36,6 +36,7 @@ from scaleplan.numeric import ceil_div, floats, is_number
 from scaleplan.wording import field, fields
 
 if TYPE_CHECKING:
+    from scaleplan.chain.layout_step import LayoutStep
     from scaleplan.laws.law import Law
     from scaleplan.model_files import Model
 
@@ -83,7 +84,7 @@ class Walk(NamedTuple):
     device: library.Preset
     n_devices: Any
     layout: Any
-    step: Any
+    step: LayoutStep | None
     inputs: CostInputs
     cost: RunCost
     other_usd: dict[str, Any]
@@ -121,16 +122,42 @@ def walk(given: Given, costs: Callable[[Any, Any], dict[str, Any]] | None = None
     convention, flops = compute(given, size, seq_len)
     loss, interval = loss_of(law, size)
     batch_tokens = batch_of(given, seq_len) if given.get("batch_size_tokens") != CRITICAL else critical_batch(loss)
+    step = step_of(given, size, seq_len, batch_tokens)
+    if step is not None:
+        given, batch_tokens = {**given, "n_devices": step.layout.n_devices}, step.batch_tokens
     n_steps = None if batch_tokens is None else ceil_div(size.tokens, batch_tokens)
-    inputs, assumed = cost_inputs(given, device, size, convention, flops, defaults)
+    rate = None if step is None or rate_is_given(given) else step.run_mfu(flops.value, n_steps, peak_input(device).value)
+    told = given if rate is None else {**given, "mfu": rate.value, "mfu_of": "step"}
+    inputs, assumed = cost_inputs(told, device, size, convention, flops, defaults)
+    if rate is not None:
+        inputs = inputs._replace(mfu=rate)
+        assumed = [f"Hours follow from the step time and a goodput of {inputs.goodput.value:.2g}.", *assumed]
     inputs = with_devices(given, device, inputs)
     if inputs.n_devices is not None and given.get("n_devices") is None and given.get("deadline") is None:
         assumed = [*assumed, f"No {fields('n_devices', 'deadline', joined=' or ')}: the fewest whole nodes that finish in 30 days."]
     cost = run_cost(inputs)
+    other_usd = {} if costs is None else costs(cost.device_hours, cost.wall_s)
     return Walk(
-        size, convention, flops, seq_len, batch_tokens, n_steps, law, loss, interval, device, inputs.n_devices, None, None, inputs, cost,
-        {} if costs is None else costs(cost.device_hours, cost.wall_s), tuple(assumed),
+        size, convention, flops, seq_len, batch_tokens, n_steps, law, loss, interval, device, inputs.n_devices, given.get("layout"), step,
+        inputs, cost, other_usd, tuple(assumed),
     )  # fmt: skip
+
+
+def step_of(given: Given, size: Size, seq_len: Any, batch_tokens: Any) -> LayoutStep | None:
+    """The step of the layout that is given; None where none is."""
+    layout = given.get("layout")
+    if layout is None or layout == AUTO:
+        return None
+    if size.model is None:
+        raise UsageError(f"{field('layout')} divides an architecture", hint=f"give {field('model')}")
+    from scaleplan.chain.layout_step import layout_step
+
+    return layout_step(given, bill_of(size.model.arch), layout, seq_len, batch_tokens)
+
+
+def rate_is_given(given: Given) -> bool:
+    """Whether hours follow from a rate that was given and not from a step's seconds."""
+    return given.get("mfu") is not None or given.get("flops_per_s_per_device") is not None
 
 
 def device_of(given: Given) -> library.Preset:

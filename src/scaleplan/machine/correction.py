@@ -18,11 +18,11 @@ def calibrated(shares: StackShares, predicted_s: float, measured_s: float, mfu: 
     factor = measured_s / predicted_s
     if not 1 / FARTHEST <= factor <= FARTHEST:
         raise InputError(
-            f"the measured step of {measured_s:.4g} s is {factor:.3g} times the predicted {predicted_s:.4g} s",
+            f"the measured step of {measured_s:.6g} s is {factor:.3g} times the predicted {predicted_s:.4g} s",
             hint=f"within a factor of {FARTHEST:.0f} a stack is corrected; check model, layout, batch and device",
         )
     if mfu / factor >= 1:
         raise InputError(
-            f"the measured step of {measured_s:.4g} s is {mfu / factor:.0%} of the device's peak", hint="check batch and number of devices"
+            f"the measured step of {measured_s:.6g} s is {mfu / factor:.0%} of the device's peak", hint="check batch and number of devices"
         )
     return shares._replace(pace=shares.pace * factor)

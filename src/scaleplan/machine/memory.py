@@ -17,7 +17,7 @@ from scaleplan.machine.stack import Stack
 from scaleplan.model.arch import Size
 from scaleplan.model.items import Bill, Kept, total
 from scaleplan.model.passes import Pass
-from scaleplan.numeric import ceil_div, floor_div, maximum, minimum, where
+from scaleplan.numeric import ceil_div, floor_div, is_number, maximum, minimum, where
 
 USABLE_SHARE = 0.9  # of the capacity: what an allocator can give before fragments stop it
 FLOAT32 = 4
@@ -282,7 +282,17 @@ def phases_of(parts: StageParts, run: Training) -> tuple[Phase, ...]:
         ("backward", backward, added(parts.passing, parts.unreduced)),
     )
     phases = [Phase(name, *parts.state, kept, added(parts.still, with_fragments(run, kept, other))) for name, kept, other in moments]
-    return (*phases, Phase("optimizer", *parts.state, 0, parts.still))
+    return tuple(corrected(phase, run.stack.peak_factor) for phase in (*phases, Phase("optimizer", *parts.state, 0, parts.still)))
+
+
+def corrected(phase: Phase, factor: float) -> Phase:
+    """A moment with (factor - 1) total more or fewer bytes, as a measured peak had: in no tensor by name, else in activations."""
+    if factor == 1.0:
+        return phase
+    more = (factor - 1) * phase.total_bytes
+    other = phase.other_bytes + (round(more) if is_number(more) else more.round().astype("int64"))
+    left = maximum(other, 0)
+    return phase._replace(other_bytes=left, activations_bytes=phase.activations_bytes + other - left)
 
 
 def communicators(layout: Layout, stack: Stack) -> Size:

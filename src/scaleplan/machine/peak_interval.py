@@ -48,6 +48,16 @@ def peak_errors(table: Mapping[str, Any], stack: str) -> PeakErrors:
     return PeakErrors(factors, rest, int(kinds["all"]["n_runs"]), tuple(kinds["all"]["source"]))
 
 
+def without_bias(errors: PeakErrors) -> PeakErrors:
+    """What is left when one peak was measured: the same width about the predicted peak, sqrt(high / low) either way."""
+
+    def centred(factors: Factors) -> Factors:
+        half = (factors[1] / factors[0]) ** 0.5
+        return 1 / half, half
+
+    return errors._replace(by_kind={kind: centred(each) for kind, each in errors.by_kind.items()}, rest=centred(errors.rest))
+
+
 def kind_of_layout(layout: Layout) -> Kind:
     """Which kind one layout is of."""
     return KINDS[int(layout.tp > 1) + 2 * int(layout.pp > 1)]

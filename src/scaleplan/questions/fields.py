@@ -157,7 +157,7 @@ ROWS = (
     Field("loss_change", "What it takes to change the loss: -10%.", "units:signed_change", "CHANGE", number=""),
     # Batch.
     switch("schedule", "Grow the batch during training, as B_crit grows."),
-    amount("step_s", "Step time, with devices in proportion to the batch: 1.2s.", "TIME", "units:seconds", "s", key="step.step_s"),
+    amount("step_s", "Seconds of a step: 1.2s, 1.2.", "TIME", "units:seconds_or_bare", "s", key="step.step_s"),
     several("gradient_norm2", "Mean squared gradient norm at a batch size; at two sizes, for the noise scale.", "BATCH=NORM2", reader="laws.batch:norm_at_batch"),
     # Cost.
     amount("mfu", "Model FLOP utilisation: 0.4 or 40%.", "SHARE", "units:fraction", key="run.mfu"),
@@ -220,6 +220,8 @@ ROWS = (
     Field("part", "Compute one of several parts of equal size: 3/16; the parts joined are the whole.", "ranges:part", "K/N"),
     word("engine", "Where the points are computed: here, or on a Dask cluster.", "local", "dask"),
     Field("scheduler", "Address of the scheduler of a Dask cluster: tcp://host:8786.", metavar="ADDRESS"),
+    Field("measured", "Log of a run: step_s and peak_bytes (CSV, JSON lines), a W&B export, Megatron-LM or torchtitan output.", metavar="LOG"),
+    amount("peak_bytes", "Measured memory of the fullest device: 61GiB; a bare number is bytes.", "BYTES", "units:bytes_or_bare"),
     # Fits.
     several("column", "The column that holds a quantity: n_params=params_m.", "NAME=HEADING"),
     several("unit", "The unit of a column: n_params=1e6.", "NAME=FACTOR"),

@@ -19,6 +19,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "cost": "How many device-days, days, dollars, kWh and kg of CO2e does training take?",
         "check": "Is it within the limits?",
         "diff": "What changed between two plans or answers, and why?",
+        "calibrate": "How far was reality off, and what does the run take with that?",
         "sweep": "What are the numbers over a grid of values, a row a point?",
     },
     "Scaling laws": {

@@ -40,7 +40,7 @@ def allowed(case: Case, names: list[str]) -> bool:
     given = {**case.given, **dict.fromkeys(names, 0)}
     sized = any(case.given.get(name) is not None for name in ("model", "n_params"))
     open_ends = any(given.get(name) is not None for name in (*BUDGETS, "deadline", "loss"))
-    laid_out = case.given.get("layout") is not None
+    laid_out = case.given.get("layout") is not None and "n_devices" in names
     fixed = sized and given.get("tokens") is not None and not isinstance(given["tokens"], str)
     return set(names) <= set(IN_ARRAYS) and not case.searched and not open_ends and (fixed or bool(case.stages)) and not laid_out
 

@@ -1,0 +1,149 @@
+"""A step of training under one layout, for a plan: seconds, utilisation and memory with their intervals, and the rate of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from scaleplan import library
+from scaleplan.answer import Interval
+from scaleplan.chain.memory import USUAL_OPTIMIZER, USUAL_PRECISION, USUAL_STACK, Wishes, peak_errors_of, training_setup
+from scaleplan.chain.run_cost import Input
+from scaleplan.chain.spread import Spread
+from scaleplan.chain.step_time import device_named, efficiency_of, kernels_of
+from scaleplan.errors import InputError, UsageError
+from scaleplan.machine.layer_time import Passes
+from scaleplan.machine.layout import Layout
+from scaleplan.machine.peak_interval import peak_interval, verdict
+from scaleplan.machine.schedules import Schedule
+from scaleplan.machine.step_time import Step, step_time, utilisation
+from scaleplan.machine.uncertainty import interval
+from scaleplan.model.items import Bill
+from scaleplan.numeric import ceil_div
+from scaleplan.wording import field
+
+Given = Mapping[str, Any]
+Number = tuple[Any, Interval | None, str]
+MEMORY_FIELDS = ("precision", "optimizer", "attention", "recompute", "dropout", "offload", "recompute_every", "frozen_format")
+"""Fields of a plan that memory knows by the same name."""
+ONLY_MEMORY = ("offload", "recompute_every", "frozen_format")
+"""Fields that change a step's seconds in a way that step time does not count."""
+
+
+class LayoutStep(NamedTuple):
+    """One step under a layout.
+
+    parts                    seconds by name; they add up to the step
+    global_batch_size_seqs   sequences of the step
+    """
+
+    layout: Layout
+    stack: str
+    step_s: Interval
+    mfu: float
+    hfu: float
+    tokens_per_s_per_device: float
+    peak_bytes: Interval
+    capacity_bytes: int
+    verdict: str
+    parts: Mapping[str, float]
+    global_batch_size_seqs: int
+    seq_len: int
+
+    @property
+    def layout_text(self) -> str:
+        """The layout as it is typed."""
+        return self.layout.spelled()
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens of a step."""
+        return self.global_batch_size_seqs * self.seq_len
+
+    def numbers(self) -> dict[str, Number]:
+        """Value, interval and standing of the numbers of a plan; utilisation and rate move against the step's seconds."""
+        rate = {"mfu": self.mfu, "hfu": self.hfu, "tokens_per_s_per_device": self.tokens_per_s_per_device}
+        return {
+            "step_s": (self.step_s.p50, self.step_s, "estimate"),
+            **{key: (value, self.against(value), "estimate") for key, value in rate.items()},
+            "peak_bytes": (int(self.peak_bytes.p50), self.peak_bytes, "estimate"),
+            "capacity_bytes": (self.capacity_bytes, None, "published"),
+        }
+
+    def against(self, value: float) -> Interval:
+        """The interval of what is in inverse proportion to the step's seconds."""
+        low, middle, high = self.step_s
+        return Interval(value * middle / high, value, value * middle / low)
+
+    def run_mfu(self, training_flops: Any, n_steps: Any, peak_flops_per_s: float) -> Input:
+        """The utilisation with which the FLOP of a run take the seconds of its steps: FLOP / (steps seconds devices peak)."""
+        low, middle, high = self.step_s
+        value = training_flops / (n_steps * middle * self.layout.n_devices * peak_flops_per_s)
+        return Input(value, "estimate", ("layout-runs",), Spread("step_time", middle / high, middle / low))
+
+
+def layout_step(given: Given, bill: Bill, layout: Layout, seq_len: int, batch_tokens: int | None) -> LayoutStep:
+    """The step of a given layout.
+
+    given         fields of a plan
+    batch_tokens  of a step; None: what is usual, in whole micro-batches on every replica
+    """
+    stack = given.get("stack") or USUAL_STACK
+    check_fields(given, layout)
+    setup = training_setup(bill, layout, wishes_of(given, stack, seq_len, batch_tokens))
+    device = device_named(given["hardware"])
+    attention = given.get("attention") or setup.run.stack.attention
+    kernels = kernels_of(device, efficiency_of(device, stack), given.get("precision") or USUAL_PRECISION, attention)
+    passes = Passes(given.get("recompute") or "none")
+    schedule: Schedule = given.get("pipeline_schedule") or "1f1b"
+    step = Step(setup.run.batch.n_seqs, seq_len, setup.run.n_micro_batches, passes, schedule, given.get("expert_imbalance") or 1.0)
+    time = step_time(bill, layout, step, kernels)
+    used = utilisation(bill, step, layout, kernels, time.step_s)
+    held = peak_interval(setup.peak_bytes(), layout, peak_errors_of(stack))
+    tokens = setup.global_batch_size_seqs * seq_len
+    return LayoutStep(
+        layout=layout,
+        stack=stack,
+        step_s=Interval(*map(float, interval(time, kernels.shares.spreads))),
+        mfu=float(used.mfu),
+        hfu=float(used.hfu),
+        tokens_per_s_per_device=tokens / float(time.step_s) / layout.n_devices,
+        peak_bytes=Interval(*map(int, held)),
+        capacity_bytes=device.capacity_bytes,
+        verdict=str(verdict(held, device.capacity_bytes)),
+        parts={name: float(seconds) for name, seconds in time.parts().items()},
+        global_batch_size_seqs=setup.global_batch_size_seqs,
+        seq_len=seq_len,
+    )
+
+
+def check_fields(given: Given, layout: Layout) -> None:
+    """The number of devices is that of the layout, and step time knows what is asked for."""
+    n = given.get("n_devices")
+    if n is not None and n != layout.n_devices:
+        raise UsageError(
+            f"{field('layout')} `{layout.spelled()}` is for {layout.n_devices:,} devices, {field('n_devices')} is {n:,}",
+            hint="the product of tp, pp, cp and dp is the number of devices",
+        )
+    unknown = next((name for name in ONLY_MEMORY if given.get(name) not in (None, "none", 1)), None)
+    if unknown is not None:
+        raise InputError(f"the step time with {field(unknown)} is not known", hint=f"leave out {field('layout')} or {field(unknown)}")
+
+
+def wishes_of(given: Given, stack: str, seq_len: int, batch_tokens: int | None) -> Wishes:
+    """What a plan says of a step, for memory."""
+    told = {name: given[name] for name in MEMORY_FIELDS if given.get(name) is not None}
+    usual = {"precision": USUAL_PRECISION, "optimizer": USUAL_OPTIMIZER}
+    return Wishes(
+        **(usual | told),
+        stack=stack,
+        schedule=given.get("pipeline_schedule") or "1f1b",
+        seq_len=seq_len,
+        micro_batch_size_seqs=given.get("micro_batch_size_seqs") or 1,
+        global_batch_size_seqs=None if batch_tokens is None else int(ceil_div(batch_tokens, seq_len)),
+    )
+
+
+def base_stack(stack: str) -> str:
+    """The stack that a measured step corrected, else the stack itself."""
+    return str(library.load("stacks", stack).data.get("calibration", {}).get("stack", stack))
