@@ -7,6 +7,7 @@ import pytest
 
 import scaleplan as sp
 from scaleplan.answer import Interval, checked
+from scaleplan.chain.catalogue import load_law
 from scaleplan.questions.optimal import OfDense, OfMixture
 from scaleplan.questions.optimal import mixture as of_mixture
 from scaleplan.questions.optimal.dense import solve
@@ -125,3 +126,30 @@ def test_the_answer_to_exact_flops_holds_the_shape():
     assert shape["n_positions"] == 8192
     counted = sp.params(**{key: value for key, value in shape.items() if value is not None}).result["n_params"]
     assert counted == pytest.approx(answer["laws.besiroglu2024.n_params"], rel=0.05)
+
+
+def test_a_loss_of_another_unit_is_not_called_nats_per_token():
+    """minicpm2024 measures nats per byte: `loss` and `loss_unit` say so, `loss_nats` is null everywhere."""
+    (row,) = sp.optimal(compute=1e21, law="minicpm2024").result["laws"]
+    law = load_law("minicpm2024").additive
+
+    assert row["loss_nats"] is None
+    assert row["per_decade"]["loss_nats"] is None
+    assert row["loss"] == pytest.approx(law.loss(row["n_params"], row["n_tokens"]))
+    assert row["loss_unit"].startswith("nats per byte")
+
+
+@pytest.mark.parametrize("law", ["besiroglu2024", "kaplan2020", "minicpm2024"])
+def test_the_penalty_of_a_size_is_explained(law):
+    """Off the optimum the answer tells the cheapest run of the same loss; each number has a line, and the cheapest run costs less."""
+    answer = sp.optimal(n_params=7e9, tokens=1e11, law=law)
+    (row,) = answer.result["laws"]
+    lines = {line.key: line.value for line in checked(answer.lines)}
+    best = sp.optimal(n_params=row["penalty"]["best_n_params"], tokens=row["penalty"]["best_n_tokens"], law=law).result["laws"][0]
+
+    assert {name: lines[f"laws.{law}.penalty.{name}"] for name, value in row["penalty"].items() if value is not None} == {
+        name: value for name, value in row["penalty"].items() if value is not None
+    }
+    assert best["loss"] == pytest.approx(row["loss"], rel=1e-6)
+    assert row["compute_flops"] / best["compute_flops"] == pytest.approx(row["penalty"]["compute_factor"], rel=1e-6)
+    assert row["penalty"]["compute_factor"] > 1

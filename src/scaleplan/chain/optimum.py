@@ -100,12 +100,14 @@ class Penalty(NamedTuple):
     """A run held against the best run of its own law.
 
     best_n_params, best_n_tokens  the cheapest run that reaches its loss
-    above_best_nats               how much above the best loss of as much compute
+    best_loss_nats                the best loss of as much compute
+    above_best_nats               how much above it
     compute_factor                its compute over that of the cheapest run of the same loss
     """
 
     best_n_params: float
     best_n_tokens: float
+    best_loss_nats: float
     above_best_nats: float
     compute_factor: float
 
@@ -230,8 +232,8 @@ def penalty(law: Law, run: Run) -> Penalty | None:
         return None
     n = law.loss.params_at_loss(run.loss_nats)
     d = law.loss.tokens_at_params(n)
-    above = maximum(run.loss_nats - law.loss.least_loss(run.compute_flops), 0.0)
-    return Penalty(n, d, above, run.compute_flops / training_flops(n, d))
+    best = law.loss.least_loss(run.compute_flops)
+    return Penalty(n, d, best, maximum(run.loss_nats - best, 0.0), run.compute_flops / training_flops(n, d))
 
 
 def penalty_along_steps(along: StepLoss, critical_batch: Power, run: Run) -> Penalty:
@@ -243,7 +245,7 @@ def penalty_along_steps(along: StepLoss, critical_batch: Power, run: Run) -> Pen
     n = along.params_at_loss(run.loss_nats)
     d = 2 * critical_batch.at(loss_nats=run.loss_nats) * along.min_steps(n, run.loss_nats)
     best = efficient_frontier(along, critical_batch).loss(run.compute_flops / 2)  # half of what is spent at the critical batch
-    return Penalty(n, d, maximum(run.loss_nats - best, 0.0), along.compute_of_size(run.n_params / n))
+    return Penalty(n, d, best, maximum(run.loss_nats - best, 0.0), along.compute_of_size(run.n_params / n))
 
 
 def shortfall(law: Law, run: Run) -> Shortfall | None:
@@ -290,7 +292,7 @@ def intervals(law: Law, question: Question, critical_batch: Power, kind: str) ->
         "compute_flops": lambda run: run.compute_flops,
         "critical_batch_tokens": lambda run: critical_batch.at(loss_nats=run.loss_nats),
     }
-    fixed = known(question) if law.in_nats else known(question) | {"critical_batch_tokens"}
+    fixed = known(question) if law.in_nats else known(question) | {"critical_batch_tokens", "loss_nats"}
     found = {name: interval(map(measure, runs)) for name, measure in open_quantities.items() if name not in fixed}
     kept = {name: points for name, points in found.items() if points}
     if question.bounds is not None:

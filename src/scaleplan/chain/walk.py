@@ -353,14 +353,15 @@ def loss_of(law: Law, size: Size) -> tuple[Any, Interval | None]:
 
     if not is_number(size.n_params, size.tokens):
         try:
-            return allocate(law, Question(n_params=size.n_params, n_tokens=size.tokens)).loss_nats, None
+            run = allocate(law, Question(n_params=size.n_params, n_tokens=size.tokens))
+            return (run.loss_nats if law.in_nats else None), None
         except ScaleplanError:
             return None, None
     try:
         found = advise(law, Question(n_params=size.n_params, n_tokens=size.tokens), law, catalogue.critical_batch(), TOTAL)
     except ScaleplanError:
         return None, None
-    return found.run.loss_nats, (found.intervals or {}).get("loss_nats")
+    return found.loss_nats, (found.intervals or {}).get("loss_nats")
 
 
 # ----------------------------------------------------------------------------------------------------------------- cost

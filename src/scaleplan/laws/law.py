@@ -79,7 +79,7 @@ class Law(NamedTuple):
     @property
     def in_nats(self) -> bool:
         """Whether its loss is in nats per token, not per byte."""
-        return str(self.data.get("convention", {}).get("loss", "nats per token")).startswith("nats per token")
+        return "nats per token" in str(self.data.get("convention", {}).get("loss", "nats per token"))
 
     def sources(self, block: str) -> list[str]:
         """Citation keys of one block, or of the whole preset where the block has none of its own."""

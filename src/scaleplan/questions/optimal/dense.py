@@ -75,10 +75,12 @@ def changes_of(advices: Sequence[Advice], relative: float) -> dict[str, Change]:
     """What it takes to change the loss, by each law of the additive form."""
     from scaleplan.laws.change import change_of
 
-    laws = [advice for advice in advices if isinstance(advice.law.loss, Additive)]
+    laws = [advice for advice in advices if isinstance(advice.law.loss, Additive) and advice.law.in_nats]
     if not laws:
         names = ", ".join(f"`{advice.law.name}`" for advice in advices)
-        raise NotSupported(f"{field('loss_change')} needs a loss of the form E + A / N^alpha + B / D^beta, which {names} has not")
+        raise NotSupported(
+            f"{field('loss_change')} needs a loss in nats per token of the form E + A / N^alpha + B / D^beta, which {names} has not"
+        )
     return {one.law.name: change_of(one.law.additive, one.run.n_params, one.run.n_tokens, relative) for one in laws}
 
 

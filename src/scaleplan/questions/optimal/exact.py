@@ -9,7 +9,7 @@ from scaleplan.answer import Answer, Column, Line, Table, line
 from scaleplan.chain.exact_flops import positions, relative_to_six_n, six_nd_run
 from scaleplan.chain.optimum import Advice
 from scaleplan.model.synthesis import shapes_near
-from scaleplan.model_files import Model, model_document, model_of_words
+from scaleplan.model_files import Model, model_document, model_of_words, write_model
 from scaleplan.questions.params.near_target import rebuilt
 from scaleplan.units import show_count
 from scaleplan.wording import fields
@@ -33,6 +33,7 @@ def with_exact(like: str, seq_len: int, solved: Solved, answer: Answer) -> Answe
         tables=[answer.tables[0], table_of(rows), *answer.tables[1:]],
         lines=[*answer.lines, *(one for row, advice in zip(rows, solved.advices, strict=True) for one in lines_of(row, advice))],
         notes=[*notes, *answer.notes],
+        files={".toml": {".toml": write_model(best)}},
     )
 
 
@@ -51,7 +52,7 @@ def comparison(advice: Advice, flops: Any) -> dict[str, Any]:
         "relative_to_six_n": relative_to_six_n(advice),
         "n_params_factor": run.n_params / plain.n_params,
         "n_tokens_factor": run.n_tokens / plain.n_tokens,
-        "loss_difference_nats": run.loss_nats - plain.loss_nats,
+        "loss_difference_nats": run.loss_nats - plain.loss_nats if advice.law.in_nats else None,
     }
 
 

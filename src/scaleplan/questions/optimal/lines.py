@@ -13,6 +13,7 @@ from scaleplan.laws.convention import EMBEDDING_SCALE, TOTAL
 from scaleplan.laws.forms import Additive
 from scaleplan.laws.power import PowerFrontier
 from scaleplan.questions.about_laws import LABELS, UNITS, fitted, loss_formula
+from scaleplan.questions.optimal.penalty import penalty_lines
 from scaleplan.questions.optimal.rows import compute_of
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def lines_of(advice: Advice, solved: Solved, row: Mapping[str, Any]) -> Iterator
     """One line a number of a law's row: the run, what the recommended law says of it, tenfold compute, and other rules of the law."""
     yield from row_lines(advice, solved.question)
     yield from excess_lines(advice, row)
+    if advice.penalty is not None:
+        yield from penalty_lines(advice, advice.penalty)
     yield from optional_lines(advice, row)
     if row["per_decade"]:
         yield from growth_lines(advice, row)
@@ -69,7 +72,7 @@ def row_lines(advice: Advice, question: Question) -> Iterator[Line]:
         yield converted_line(advice)
     yield ratio_line(advice, law.sources(block))
     if run.loss_nats is not None:
-        yield one("loss_nats")
+        yield one("loss_nats") if law.in_nats else one("loss_nats", key="loss")._replace(unit=advice.loss_unit)
     if advice.critical_batch is not None:
         yield from batch_lines(advice)
 

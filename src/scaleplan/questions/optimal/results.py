@@ -24,7 +24,8 @@ class Penalty(TypedDict):
 
     best_n_params: float
     best_n_tokens: float
-    above_best_nats: float
+    best_loss_nats: float | None
+    above_best_nats: float | None
     compute_factor: float
 
 
@@ -37,6 +38,8 @@ class Row(TypedDict):
     n_tokens: float
     tokens_per_param: float
     loss_nats: float | None
+    loss: float | None
+    loss_unit: str
     compute_flops: float
     critical_batch_tokens: float | None
     n_steps: float | None
@@ -48,6 +51,7 @@ class Row(TypedDict):
     recommended_spent_flops: float
     recommended_needed_flops: float
     rules: dict[str, float]
+    unsaid: dict[str, str]
     tokenizer: str
     standing: str
     loss_kind: Literal["frontier", "one-pass", "repeated"] | None
@@ -63,7 +67,7 @@ class Row(TypedDict):
     relative_to_six_n: NotRequired[float]
     n_params_factor: NotRequired[float]
     n_tokens_factor: NotRequired[float]
-    loss_difference_nats: NotRequired[float]
+    loss_difference_nats: NotRequired[float | None]
 
 
 class Moment(TypedDict):

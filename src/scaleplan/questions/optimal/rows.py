@@ -27,8 +27,8 @@ def rows_of(asked: OfDense, solved: Solved) -> list[dict[str, Any]]:
     for row, multipliers in zip(rows, solved.growths, strict=False):  # all rows, or none
         row["per_decade"] = growth_row(multipliers)
     if asked.bytes_per_token is not None:
-        for row, advice in zip(rows, solved.advices, strict=True):
-            known = advice.law.in_nats and row["loss_nats"] is not None
+        for row in rows:
+            known = row["loss_nats"] is not None
             row["bits_per_byte"] = bits_per_byte(row["loss_nats"], asked.bytes_per_token) if known else None
     return rows
 
@@ -47,7 +47,9 @@ def row_of(advice: Advice, question: Question) -> dict[str, Any]:
         "n_params_kind": advice.n_params_kind,
         "n_tokens": run.n_tokens,
         "tokens_per_param": run.n_tokens / advice.n_params,
-        "loss_nats": run.loss_nats,
+        "loss_nats": advice.loss_nats,
+        "loss": run.loss_nats,
+        "loss_unit": advice.loss_unit,
         "compute_flops": compute_of(advice, question),
         "critical_batch_tokens": advice.critical_batch,
         "n_steps": advice.n_steps,
@@ -59,6 +61,7 @@ def row_of(advice: Advice, question: Question) -> dict[str, Any]:
         "recommended_spent_flops": excess.spent_flops,
         "recommended_needed_flops": excess.needed_flops,
         "rules": {name: found.value for name, found in advice.rules.items()},
+        "unsaid": dict(advice.unsaid),
         "tokenizer": law.tokenizer,
         "standing": law.standing,
         "loss_kind": advice.loss_kind,
@@ -73,11 +76,19 @@ def optional(advice: Advice, question: Question) -> dict[str, Any]:
     found = {
         "min_compute_flops": spent * run.compute_flops if spent != 1 else None,
         "dataset_loss_nats": advice.dataset_loss,
-        "penalty": None if advice.penalty is None else advice.penalty._asdict(),
+        "penalty": penalty_row(advice),
         "epochs": advice.epochs,
         "inference_flops": inference_flops(run.n_params, question.inference_tokens) if question.inference_tokens is not None else None,
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def penalty_row(advice: Advice) -> dict[str, Any] | None:
+    """What N and D cost against the law's own best; its losses are null where they are not in nats per token."""
+    if advice.penalty is None:
+        return None
+    known = advice.penalty._asdict()
+    return known if advice.law.in_nats else {name: None if name.endswith("_nats") else value for name, value in known.items()}
 
 
 def growth_row(multipliers: Growth) -> dict[str, Any]:
@@ -87,7 +98,7 @@ def growth_row(multipliers: Growth) -> dict[str, Any]:
         "n_tokens": multipliers.n_tokens,
         "critical_batch_tokens": multipliers.critical_batch,
         "n_steps": multipliers.n_steps,
-        "loss_nats": multipliers.loss_nats,
+        "loss_nats": multipliers.loss_nats if multipliers.law.in_nats else None,
     }
 
 
@@ -99,6 +110,9 @@ def tables_of(asked: OfDense, solved: Solved, rows: Rows) -> Iterator[Table]:
         names = [name for name in LABELS if name != "critical_batch_tokens" and any(name in row for row in spread)]
         headings = [Column(name, LABELS[name], UNITS[name]) for name in names]
         yield Table("80 % intervals", [Column("law", "law"), *headings], spread)
+    off = [{"law": row["law"], **row["penalty"]} for row in rows if "penalty" in row]
+    if off:
+        yield penalty_table(off)
     if solved.growths:
         yield growth_table(rows)
 
@@ -117,6 +131,19 @@ def answers_table(asked: OfDense, question: Question, rows: Rows) -> Table:
     if asked.bytes_per_token is not None:
         columns.append(Column("bits_per_byte", "bits/byte", ""))
     return Table("", columns, rows)
+
+
+def penalty_table(rows: Rows) -> Table:
+    """What a run costs that is not the best of its own law."""
+    columns = [
+        Column("law", "law"),
+        Column("above_best_nats", "above best loss", "nats"),
+        Column("compute_factor", "compute", "x"),
+        Column("best_n_params", "cheapest N", "params"),
+        Column("best_n_tokens", "cheapest D", "tokens"),
+    ]
+    note = "above best loss: of this compute. compute: over that of the cheapest run with the same loss, by the same law."
+    return Table("Penalty of this N and D", columns, rows, [note])
 
 
 def growth_table(rows: Rows) -> Table:

@@ -74,6 +74,11 @@ def remarks_of(asked: OfDense, solved: Solved) -> list[str]:
     names = [advice.law.name for advice in solved.advices]
     said = [f"Recommended: {solved.recommended}."] if solved.recommended in names and len(names) > 1 else []
     said += catalogue.remarks_on(advice.law for advice in solved.advices) if len(names) > 1 else []
+    said += [
+        f"{advice.law.name} measures {advice.loss_unit}: {advice.run.loss_nats:.4g}."
+        for advice in solved.advices
+        if not advice.law.in_nats and advice.run.loss_nats is not None
+    ]
     if asked.n_kind:
         said.append("N is converted by N_total = N + 47491 N^(1/3) (pearce2024), an estimate.")
     return said + silences(solved.unanswered)
