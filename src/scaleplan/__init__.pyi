@@ -202,6 +202,20 @@ def optimal(
     seq_len: int | float | str | None = None,
     n_experts: int | float | str | None = None,
     n_experts_per_token: int | float | str | None = None,
+    rules: bool | None = None,
+    epochs: int | float | str | None = None,
+    sparsity: int | float | str | None = None,
+    bits: int | float | str | None = None,
+    position: int | float | str | None = None,
+    without_embeddings: bool | None = None,
+    size_ratio: int | float | str | None = None,
+    excess: int | float | str | None = None,
+    overfit: int | float | str | None = None,
+    task: str | PathLike[str] | None = None,
+    family: str | PathLike[str] | None = None,
+    n_steps: int | float | str | None = None,
+    batch_size_tokens: int | float | str | None = None,
+    d_model: int | float | str | None = None,
 ) -> Answer:
     """How large a model on how many tokens, and what loss, by each scaling law?"""
 

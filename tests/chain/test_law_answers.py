@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 
 import pytest
-from tests.formula import evaluate
 
 from scaleplan.chain.catalogue import load_law
 from scaleplan.chain.efficiency import convergence_answer, data_answer, size_answer
 from scaleplan.chain.law_answers import (
-    LossQuestion,
     context_losses,
-    losses,
     mean_power,
     precision_answer,
     repetition_answer,
@@ -20,33 +17,7 @@ from scaleplan.chain.law_answers import (
     sparse_answer,
     without_embeddings,
 )
-from scaleplan.errors import InputError, NotSupported
-
-
-def test_a_law_without_an_allocation_tells_its_losses():
-    """Henighan's math law of N and of C, each from what it needs; the unit and the formula come with it."""
-    law = load_law("henighan2020-math")
-    (by_size,) = losses(law, LossQuestion(n_params=1e8))
-    both = losses(law, LossQuestion(n_params=1e8, n_tokens=1e10))
-
-    assert by_size.loss == pytest.approx(0.28 + (1e8 / 1.1e4) ** -0.16)
-    assert {found.block for found in both} == {"loss_of_params", "loss_of_compute"}
-    assert by_size.unit.startswith("nats")
-
-
-def test_every_formula_of_a_loss_gives_it():
-    """The formula with its inputs is the loss, for every law and block that answers."""
-    for name in ("kaplan2020", "besiroglu2024", "henighan2020-image-8x8", "gadre2024-c4", "minicpm2024", "shen2024-tnl"):
-        for found in losses(load_law(name), LossQuestion(n_params=1e9, n_tokens=2e10)):
-            assert evaluate(found.formula, found.inputs) == pytest.approx(found.loss)
-
-
-def test_a_law_that_tells_no_loss_says_what_it_needs():
-    with pytest.raises(NotSupported):
-        losses(load_law("steplaw2025"), LossQuestion(n_params=1e9, n_tokens=2e10))
-    with pytest.raises(NotSupported) as refused:
-        losses(load_law("henighan2020-math"), LossQuestion(n_tokens=1e10))
-    assert "n_params" in str(refused.value.hint)
+from scaleplan.errors import InputError
 
 
 @pytest.mark.parametrize(("count", "exponent"), [(1, -0.5), (10, -0.47), (1024, -0.62), (8192, -0.45)])

@@ -21,7 +21,20 @@ BASES: dict[str, list[dict[str, Any]]] = {
         {"model": "llama-3-8b", "inference": True},
         {"model": "llama-3-8b", "inference": True, "hardware": "h100-sxm", "layout": "tp2"},
     ],
-    "optimal": [{"compute": "1e21"}, {"n_params": "70B", "tokens": "1.4T"}, {"loss": "2.2"}],
+    "optimal": [
+        {"compute": "1e21"},
+        {"n_params": "7B", "tokens": "1.4T"},
+        {"loss": "2.2"},
+        {"compute": "1e21", "n_experts": "8", "n_experts_per_token": "1"},
+        {"rules": True, "n_params": "1B"},
+        {"position": "100"},
+        {"bits": "8"},
+        {"sparsity": "0.5", "n_params": "1B", "tokens": "100B"},
+        {"epochs": "4"},
+        {"without_embeddings": True, "compute": "1e20"},
+        {"size_ratio": "0.6"},
+        {"task": "hellaswag", "n_params": "7B", "tokens": "1.4T"},
+    ],
     "batch": [{"loss": "2.5"}, {"n_params": "1B", "tokens": "20B"}, {"gradient_norm2": ["32=0.041", "512=0.0028"]}],
     "cost": [
         {"model": "gpt2", "tokens": "300B", "hardware": "a100-sxm-80gb"},
@@ -61,7 +74,9 @@ VALUES: dict[str, list[Any]] = {
     "top": ["2"], "explain": ["dp16,zero3,ep8"], "ledger": ["/dev/null"], "trace": ["/dev/null"], "emit": ["megatron"],
     "stage_layers": ["15,17"], "expert_imbalance": ["2"], "deadline": ["20d"],
     "n_kind": ["non-embedding", "total"], "unique_tokens": ["5B"], "inference_tokens": ["1T"], "tokens_per_param": ["400"],
-    "where": ["n_params<=1B", "tp=4"], "loss_change": ["-5%"], "n_experts": ["8"], "n_experts_per_token": ["2"], "name": ["h100-sxm"],
+    "where": ["n_params<=1B", "tp=4"], "position": ["100"], "bits": ["8"], "epochs": ["4"], "size_ratio": ["0.6"],
+    "excess": ["2%"], "overfit": ["2%"], "task": ["hellaswag"], "family": ["llama"], "d_model": ["512"],
+    "loss_change": ["-5%"], "n_experts": ["8"], "n_experts_per_token": ["2"], "name": ["h100-sxm"],
 }  # fmt: skip
 
 
@@ -92,6 +107,6 @@ def test_a_field_has_an_effect_or_is_refused_by_name(name, base, field):
             if answered(name, {**base, field: value}) != plain:
                 return
         except ScaleplanError as error:
-            assert field in str(error), error
+            assert field in f"{error} {error.hint}", error
             return
     pytest.fail(f"{field} changes nothing")

@@ -145,7 +145,7 @@ def test_the_penalty_of_a_size_is_explained(law):
     answer = sp.optimal(n_params=7e9, tokens=1e11, law=law)
     (row,) = answer.result["laws"]
     lines = {line.key: line.value for line in checked(answer.lines)}
-    best = sp.optimal(n_params=row["penalty"]["best_n_params"], tokens=row["penalty"]["best_n_tokens"], law=law).result["laws"][0]
+    best = sp.optimal(n_params=round(row["penalty"]["best_n_params"]), tokens=row["penalty"]["best_n_tokens"], law=law).result["laws"][0]
 
     assert {name: lines[f"laws.{law}.penalty.{name}"] for name, value in row["penalty"].items() if value is not None} == {
         name: value for name, value in row["penalty"].items() if value is not None

@@ -1,90 +1,22 @@
-"""What published laws say beside the division of a budget: losses of one quantity, bits, routed experts, sparsity, repetition,
-positions in the context, and sizes counted without embeddings. Each answer is typed; who shows it makes the lines."""
+"""What published laws say beside the division of a budget: bits, routed experts, sparsity, repetition, positions in the
+context, and sizes counted without embeddings. Each answer is typed; who shows it makes the lines."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from scaleplan.chain import catalogue
 from scaleplan.chain.optimum import Beyond, beyond
-from scaleplan.errors import InputError, NotSupported
-from scaleplan.laws.convention import converted_params, training_flops
+from scaleplan.errors import InputError
+from scaleplan.laws.convention import converted_params
 from scaleplan.laws.experts import RoutedExperts, expert_law_of
-from scaleplan.laws.forms import Additive
-from scaleplan.laws.law import Law, value_of
+from scaleplan.laws.law import Law, TopicUnknown
 from scaleplan.laws.non_embedding import WithoutEmbeddings
 from scaleplan.laws.power import Power
 from scaleplan.laws.precision import Precision, best_bits, kept_share, precision_of, sparse_of
 from scaleplan.laws.repetition import Repeating, geometric, saturated
 from scaleplan.wording import field
-
-
-class LossQuestion(NamedTuple):
-    """What is known of a model or run; a law answers with every loss that follows. N is of the law's own kind.
-
-    position   of a token in the context, counted from 1; also the length of a context
-    """
-
-    n_params: float | None = None
-    n_tokens: float | None = None
-    compute_flops: float | None = None
-    tokens_per_param: float | None = None
-    steps: float | None = None
-    position: float | None = None
-
-    def known(self) -> dict[str, float]:
-        """What is known, with C = 6 N D and D / N where both are."""
-        found = {name: value for name, value in self._asdict().items() if value is not None}
-        if "n_params" in found and "n_tokens" in found:
-            found.setdefault("compute_flops", training_flops(found["n_params"], found["n_tokens"]))
-            found.setdefault("tokens_per_param", found["n_tokens"] / found["n_params"])
-        return found
-
-
-class LossAnswer(NamedTuple):
-    """One loss that a law tells.
-
-    block     of its preset: `loss` (of N and D), `loss_of_params`, `loss_of_compute`, `loss_of_position`, ...
-    unit      as the preset says: nats per token, nats per byte, ...
-    formula   with the names of `inputs`
-    """
-
-    law: Law
-    block: str
-    loss: float
-    unit: str
-    formula: str
-    inputs: Mapping[str, Any]
-    beyond: Sequence[Beyond]
-    sources: Sequence[str]
-
-
-def losses(law: Law, asked: LossQuestion) -> list[LossAnswer]:
-    """Every loss of a law, with an allocation or without, that follows from what is known; raises where none does."""
-    known = asked.known()
-    unit = str(law.data.get("convention", {}).get("loss", "nats per token"))
-    outside = beyond(law.limits, asked)
-    found = [
-        LossAnswer(law, name, value, unit, rule.formula(), {**rule.constants(), **inputs_of(rule, known)}, outside, law.sources(name))
-        for name, rule in law.rules.items()
-        if name.startswith("loss") and isinstance(rule, Power) and (value := value_of(law, name, known)[0]) is not None
-    ]
-    if isinstance(law.loss, Additive) and {"n_params", "n_tokens"} <= set(known):
-        n, d = known["n_params"], known["n_tokens"]
-        inputs = {**law.loss._asdict(), "n_params": n, "n_tokens": d}
-        formula = Additive.FORMULAS["loss_nats"]
-        found.append(LossAnswer(law, "loss", law.loss.loss(n, d), unit, formula, inputs, outside, law.sources("loss")))
-    if not found:
-        needs = sorted({name for key, rule in law.rules.items() if key.startswith("loss") for name in rule.needs()})
-        hint = f"it needs one of {', '.join(needs)}" if needs else f"`{law.name}` tells no loss"
-        raise NotSupported(f"`{law.name}` tells no loss of what is given", hint=hint)
-    return found
-
-
-def inputs_of(rule: Power, known: Mapping[str, float]) -> dict[str, float]:
-    """The quantities that a rule reads."""
-    return {name: known[name] for name in rule.exponents}
 
 
 class ContextLoss(NamedTuple):
@@ -254,12 +186,16 @@ class RepetitionAnswer(NamedTuple):
     worth_geometric: float
 
 
-def repetition_answer(passes: float) -> RepetitionAnswer:
-    """What passes are worth, in both forms of the article. Source: muennighoff2023 appendix A."""
+def repetition_answer(passes: float, law: Law | None = None) -> RepetitionAnswer:
+    """What passes are worth, in both forms of the article. Source: muennighoff2023 appendix A.
+
+    law  one that knows repetition; None: the first of the catalogue
+    """
     if not passes >= 1:
         raise InputError(f"{passes:g} passes are less than one", hint="data that are seen once at most are fresh")
-    law = catalogue.load_law(catalogue.first_knowing("repetition"))
-    assert isinstance(law.loss, Repeating), "the role is of that form"
+    law = law or catalogue.load_law(catalogue.first_knowing("repetition"))
+    if not isinstance(law.loss, Repeating):
+        raise catalogue.with_hint(TopicUnknown(f"`{law.name}` says nothing of repeated data", "repetition"))
     lost = 1 / (1 + law.loss.r_d_star)
     return RepetitionAnswer(law, passes, lost, saturated(passes, 1.0, law.loss.r_d_star), geometric(passes, lost))
 

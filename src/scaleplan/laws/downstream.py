@@ -173,7 +173,7 @@ def check_family(law: TaskLaw, family: str | None) -> None:
     """Refuse another family: the constants belong to one mixture, tokenizer and prompt format."""
     if family is not None and family != law.family:
         raise NotSupported(
-            f"`{law.name}` is of {law.family} models and says nothing of `{family}`",
+            f"{field('family')} `{family}`: `{law.name}` is of {law.family} models and says nothing of others",
             hint="fit a law from a ladder of that family: N, D, task loss and accuracy of at least four sizes",
         )
 

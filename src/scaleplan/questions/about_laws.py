@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from scaleplan.answer import Caution
+from scaleplan.answer import Answer, Caution, Line, quantities
 from scaleplan.chain import catalogue
 from scaleplan.laws.forms import Additive, KaplanLoss
 from scaleplan.units import show_count, show_si, three_digits
@@ -85,6 +85,18 @@ def cautions_of(laws: Iterable[Law]) -> Iterator[Caution]:
     for law in laws:
         if "caution" in law.data:
             yield Caution("law", f"{law.name}: {law.data['caution']}", {"law": law.name})
+
+
+def answer_of_lines(
+    command: str, inputs: Mapping[str, Any], lines: Sequence[Line], *, notes: Sequence[str] = (), warnings: Iterable[Caution] = ()
+) -> Answer:
+    """An answer whose result is its lines, a key each; of dotted keys an object each."""
+    result: dict[str, Any] = {}
+    for one in lines:
+        group, _, key = one.key.rpartition(".")
+        (result.setdefault(group, {}) if group else result)[key] = one.value
+    known = {name: value for name, value in inputs.items() if value is not None}
+    return Answer(command, known, result, [quantities("", lines)], lines, warnings=list(warnings), notes=notes)
 
 
 def percentiles(intervals: Mapping[str, Any] | None) -> dict[str, dict[str, float]] | None:

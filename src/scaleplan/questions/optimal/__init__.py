@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from scaleplan.errors import NotSupported, UsageError
 from scaleplan.questions.asking import Question, Shape
+from scaleplan.questions.optimal import beside
 from scaleplan.questions.registry import asks
 from scaleplan.wording import field, fields
 
@@ -101,8 +102,11 @@ QUESTION = Question(
         "Loss": ("loss_change", "precision", "bytes_per_token"),
         "Exact FLOP": ("exact_flops", "like", "seq_len"),
         "Mixture of experts": ("n_experts", "n_experts_per_token"),
+        **beside.HEADINGS,
+        "Rules of more": ("n_steps", "batch_size_tokens", "d_model"),
     },
     shapes=(
+        *beside.SHAPES,
         Shape(
             "mixture",
             OfMixture,
@@ -131,6 +135,7 @@ QUESTION = Question(
         "scaleplan optimal --n-params 7B --tokens 2T --loss-change -5%",
         "scaleplan optimal --compute 1e21 --exact-flops --like gpt --seq-len 8192",
         "scaleplan optimal --compute 1e21 --n-experts 8 --n-experts-per-token 1",
+        *beside.EXAMPLES,
         "scaleplan optimal --compute 1e21 --plot",
     ),
     more=(

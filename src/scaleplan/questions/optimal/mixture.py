@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.answer import Answer, Caution, Column, Line, Table
 from scaleplan.chain.expert_optimum import ExpertAdvice, ask_experts
+from scaleplan.chain.law_answers import RoutedAnswer, routed_answers
 from scaleplan.errors import ScaleplanError
 from scaleplan.laws.allocation import Question
 from scaleplan.laws.forms import Additive
@@ -20,33 +21,41 @@ if TYPE_CHECKING:
 
 
 class Solved(NamedTuple):
-    """The answers of the laws, and why others have none."""
+    """The answers of the laws, why others have none, and routing at fixed data, where N is given and a token passes one expert."""
 
     question: Question
     mixture: Mixture
     advices: Sequence[ExpertAdvice]
     unanswered: Mapping[str, ScaleplanError]
+    routed: Sequence[RoutedAnswer] = ()
 
 
 def solve(asked: OfMixture) -> Solved:
     """What each law that knows experts says; the budget may be an array."""
     question, mixture = question_of(asked), Mixture(asked.n_experts, asked.n_experts_per_token)
-    return Solved(question, mixture, *ask_experts(asked.law, question, mixture))
+    alone = asked.n_params is not None and asked.n_experts_per_token == 1 and not asked.law
+    routed = routed_answers(asked.n_params, asked.n_experts) if alone and asked.n_params is not None else ()
+    return Solved(question, mixture, *ask_experts(asked.law, question, mixture), routed)
 
 
 def explain(asked: OfMixture, solved: Solved) -> Answer:
     """The laws side by side."""
     question, mixture, advices = solved.question, solved.mixture, solved.advices
     rows = [row_of(advice, mixture, question) for advice in advices]
-    return Answer(
+    answer = Answer(
         "optimal",
         inputs_of(question) | mixture._asdict() | {"law": [advice.law.name for advice in advices]},
-        {"laws": rows, "recommended": None},
+        {"laws": rows, "recommended": None, "routed": []},
         [table_of(rows, question)],
         [line for advice in advices for line in lines_of(advice, mixture, question)],
         warnings=list(warnings_of(advices)),
         notes=[*remarks(advices, mixture), *silences(solved.unanswered)],
     )
+    if not solved.routed or asked.n_params is None:
+        return answer
+    from scaleplan.questions.optimal.routed import with_routed
+
+    return with_routed(asked.n_params, asked.n_experts, solved.routed, answer)
 
 
 def warnings_of(advices: Sequence[ExpertAdvice]) -> Iterator[Caution]:

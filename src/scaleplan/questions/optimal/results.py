@@ -137,9 +137,21 @@ class MixtureRow(TypedDict):
     intervals: None
 
 
+class RoutedRow(TypedDict):
+    """Routing at the fixed data of one law, one expert a token."""
+
+    law: str
+    loss_nats: float
+    dense_loss_nats: float
+    dense_n_params: float
+    useless_from_n_params: float
+    standing: str
+
+
 class OfMixture(TypedDict):
     """The laws that know experts, side by side."""
 
     kind: Literal["mixture"]
     laws: list[MixtureRow]
     recommended: None
+    routed: list[RoutedRow]
