@@ -8,6 +8,8 @@ from typing import NamedTuple
 from scaleplan.chain.memory import Setup, Wishes, training_setup
 from scaleplan.errors import ScaleplanError
 from scaleplan.machine.layout import Layout
+from scaleplan.machine.memory import best_recompute_every
+from scaleplan.machine.pipeline import places
 from scaleplan.model.flops import count_flops, recomputed_flops
 
 
@@ -47,6 +49,7 @@ def changes(setup: Setup, wishes: Wishes) -> Iterator[tuple[str, Layout, Wishes,
     for recompute in ("selective", "per-op", "full"):
         if recompute != wishes.recompute:
             yield f"recompute={recompute}", layout, wishes._replace(recompute=recompute), ""
+    yield from in_groups(setup, wishes)
     if not setup.run.how.fused_attention:
         yield "attention=flash", layout, wishes._replace(attention="flash"), "none"
     yield from of_layout(layout, wishes)
@@ -57,6 +60,20 @@ def changes(setup: Setup, wishes: Wishes) -> Iterator[tuple[str, Layout, Wishes,
     if wishes.micro_batch_size_seqs % 2 == 0:
         half = wishes._replace(micro_batch_size_seqs=wishes.micro_batch_size_seqs // 2, global_batch_size_seqs=setup.global_batch_size_seqs)
         yield f"micro-batch-size-seqs={half.micro_batch_size_seqs}", layout, half, "more, smaller products"
+
+
+def in_groups(setup: Setup, wishes: Wishes) -> Iterator[tuple[str, Layout, Wishes, str]]:
+    """Full recomputation of the best number of layers in a row from one kept input, where that is more than one."""
+    full = wishes._replace(recompute="full", recompute_every=1)
+    stage = training_setup(setup.bill, setup.layout, full, setup.run.stack).worst()
+    place = next(place for place in places(setup.bill, setup.layout, setup.run.stack.placement) if place.name == stage.name)
+    n_layers, parts = int(sum(count for _, count in place.counts)), stage.parts
+    if n_layers == 0 or not parts.recomputed:
+        return
+    every = best_recompute_every(n_layers, parts.layers / n_layers, parts.recomputed)
+    if every > 1 and every != wishes.recompute_every:
+        cost = "the same" if wishes.recompute == "full" else ""
+        yield f"recompute=full,recompute-every={every}", setup.layout, full._replace(recompute_every=every), cost
 
 
 def of_layout(layout: Layout, wishes: Wishes) -> Iterator[tuple[str, Layout, Wishes, str]]:
