@@ -316,6 +316,8 @@ def show_si(value: float, unit: str) -> str:
 
 def show_duration(value_s: float) -> str:
     """The unit that reads best: 32.3 days, 4.20 h, 12.0 min, 310 ms."""
+    if value_s < 0:
+        return f"-{show_duration(-value_s)}"
     for size, name in ((SECONDS_PER_DAY, "days"), (SECONDS_PER_HOUR, "h"), (60, "min"), (1, "s"), (1e-3, "ms")):
         if value_s >= (2 if name == "days" else 1) * size:
             return f"{three_digits(value_s / size)} {name}"

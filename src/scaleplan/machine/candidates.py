@@ -168,7 +168,8 @@ def own_rules(shapes: Candidates, space: Space, sizes: Fixed) -> list[tuple[Any,
 
 def without_numbers(reason: str) -> str:
     """`tp {tp} does not divide the {whole} heads` as a name for all its cases: `tp does not divide the heads`."""
-    return re.sub(r"\s+", " ", re.sub(r"\{[^}]*\}", "", reason).replace("`", "")).strip()
+    bare = re.sub(r" of \{[^}]*\}(?= on )", "", reason)
+    return re.sub(r"\s+", " ", re.sub(r"\{[^}]*\}", "", bare).replace("`", "")).strip()
 
 
 # ------------------------------------------------------------------------------------------------------------------ choices
