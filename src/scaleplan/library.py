@@ -8,6 +8,7 @@ they are read.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -19,6 +20,9 @@ from scaleplan.errors import InputError, UnknownName, clipped
 KINDS = ("hardware", "models", "laws", "tasks", "stacks", "prices", "grid", "sources")
 USUAL_FILE_BYTES = 2**17  # read at first: a buffer for the largest file costs more time than most files
 LARGEST_FILE_BYTES = 64 * 2**20  # of a TOML or JSON file; a model or plan that is larger is a mistake or an attack
+LARGEST_TOML = 4 * 2**20  # characters; a parser in Python reads some millions a second
+MOST_PARTS = 50  # of a dotted key: the time to read one grows with the square of its parts
+DOTTED_KEY = re.compile(r"""(?<![\w"'.-])(?:(?:[\w-]++|"[^"\n]{0,99}"|'[^'\n]{0,99}')[ \t]*+\.[ \t]*+)""" + f"{{{MOST_PARTS}}}")
 
 Data = dict[str, Any]
 
@@ -67,7 +71,7 @@ def load(kind: str, name: str) -> Preset:
     Raises UnknownName with near names, and InputError for a file that cannot be read.
     """
     if isinstance(name, Text):
-        return _own_data(kind, parse_toml(name, kind), Path("-"))
+        return _own_text(kind, str(name), Path("-"))
     if name.endswith(".toml"):
         return _own(kind, Path(name))
     path = None if "/" in name else _find(kind, name) or _find(kind, name.lower())
@@ -112,8 +116,6 @@ def aliases(kind: str, name: str) -> list[str]:
 
 def spellings(kind: str, name: str) -> set[str]:
     """A name without case, marks, owner and words that say nothing: as one word, and with its words in alphabetical order."""
-    import re
-
     text = re.sub(r"(\d+)[ _-]?gi?b\b", r"\1gb", name.rpartition("/")[2].lower())
     text = re.sub(r"\bsxm\d\b", "sxm", text)
     words = [word for word in re.split(r"[^a-z0-9.]+", text) if word and word not in UNSAID[kind]]
@@ -132,14 +134,15 @@ def _find(kind: str, name: str) -> Path | None:
 
 def _own(kind: str, path: Path) -> Preset:
     """A file of the user's."""
-    return _own_data(kind, read_toml(path), path)
+    return _own_text(kind, read_text(path), path)
 
 
-def _own_data(kind: str, data: Data, path: Path) -> Preset:
+def _own_text(kind: str, text: str, path: Path) -> Preset:
     """What a file of the user's says: validated, because no test of ours has seen it."""
-    from scaleplan.schema import validate
+    from scaleplan.schema import MODEL_FILES, validate
 
-    validate(kind, data, str(path))
+    data = parse_toml(text, str(path))
+    validate(MODEL_FILES if kind == "models" else kind, data, str(path), text)
     return Preset(kind, str(data.get("name", path.stem)), data, path)
 
 
@@ -162,30 +165,46 @@ def digest(path: Path) -> str:
 
 
 def rows(kind: str) -> list[dict[str, str]]:
-    """A kind that is one CSV table: prices, grid."""
+    """A kind that is one CSV table: prices, grid. One of the user's is checked whole."""
     import csv
 
     path = table_path(f"{kind}.csv")
-    heading, *cells = csv.reader(read_text(path).splitlines())
-    for line, row in enumerate(cells, start=2):
-        if len(row) != len(heading):
-            raise InputError(f"{len(row)} cells under {len(heading)} headings", file=str(path), line=line)
-    return [dict(zip(heading, row, strict=True)) for row in cells]
+    reader = csv.reader(read_text(path).splitlines(), strict=True)
+    try:
+        heading, *cells = [(reader.line_num, row) for row in reader if row]
+    except csv.Error as error:
+        raise InputError(f"is not a table: {error}", file=str(path), line=reader.line_num) from None
+    if built_in() not in path.parents:
+        from scaleplan.replacements import check_rows
+
+        return check_rows(kind, heading[1], cells, str(path))
+    return [dict(zip(heading[1], row, strict=True)) for _, row in cells]
+
+
+def assumptions(name: str) -> Data:
+    """A table of assumptions; nearest folder wins, and one of the user's must be as ours is."""
+    path = table_path(name)
+    data = read_toml(path)
+    if built_in() not in path.parents:
+        from scaleplan.replacements import check_assumptions
+
+        check_assumptions(data, read_toml(built_in() / name), str(path))
+    return data
 
 
 def defaults() -> Data:
-    """What is assumed where a question leaves it open; nearest folder wins."""
-    return read_toml(table_path("defaults.toml"))
+    """What is assumed where a question leaves it open."""
+    return assumptions("defaults.toml")
 
 
 def peak_errors() -> Data:
-    """Measured over predicted peak memory, by software stack and kind of layout; nearest folder wins."""
-    return read_toml(table_path("peak_errors.toml"))
+    """Measured over predicted peak memory, by software stack and kind of layout."""
+    return assumptions("peak_errors.toml")
 
 
 def efficiencies() -> Data:
-    """What programs get of the rates of hardware; nearest folder wins."""
-    return read_toml(table_path("efficiencies.toml"))
+    """What programs get of the rates of hardware."""
+    return assumptions("efficiencies.toml")
 
 
 def citations(table: Mapping[str, Any]) -> tuple[str, ...]:
@@ -208,7 +227,7 @@ def cited(data: Any) -> Iterator[str]:
     if isinstance(data, Mapping):
         for key, value in data.items():
             if key == "source":
-                yield from [value] if isinstance(value, str) else value
+                yield from [value] if isinstance(value, str) else value if isinstance(value, list) else ()
             else:
                 yield from cited(value)
     elif isinstance(data, list):
@@ -298,6 +317,11 @@ def parse_toml(text: str, name: str) -> Data:
     """TOML text as a dict; `name` is what error messages call it."""
     import tomllib
 
+    if len(text) > LARGEST_TOML:
+        raise InputError(f"larger than {LARGEST_TOML // 2**20} MiB, which no preset, model or plan is", file=name)
+    if (dotted := DOTTED_KEY.search(text)) is not None:
+        place = text.count("\n", 0, dotted.start()) + 1
+        raise InputError(f"a key of more than {MOST_PARTS} parts: `{clipped(dotted[0], 24)}`", file=name, line=place)
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -84,9 +84,18 @@ def read_file(path: Path | str, name: str) -> Model:
     try:
         if first == "{" or (first == "[" and str(path).endswith(".json")):  # in TOML, `[` opens a table
             return model_of_json(parse_json(text), label_of(name))
-        return model_of_toml(library.parse_toml(text, name), label_of(name))
+        data = library.parse_toml(text, name)
+        validate_model(data, name, text)
+        return model_of_toml(data, label_of(name))
     except ScaleplanError as error:
         raise error.located(name) from None
+
+
+def validate_model(data: Mapping[str, Any], name: str, text: str = "") -> None:
+    """Refuse a model file whose title, training, sources or remarks are of a wrong kind."""
+    from scaleplan.schema import MODEL_FILES, validate
+
+    validate(MODEL_FILES, data, name, text)
 
 
 def label_of(name: str) -> str:
@@ -156,6 +165,7 @@ def model_of_json(data: Any, label: str) -> Model:
     if isinstance(data, Mapping) and isinstance(data.get("schema"), str) and data["schema"].startswith(ANSWER_SCHEMA):
         return model_of_answer(data)
     if isinstance(data, Mapping) and isinstance(data.get("architecture"), Mapping) and "model_type" not in data:
+        validate_model(data, label)
         return model_of_toml(data, label)
     return model_of_config(data, label)
 
@@ -171,6 +181,7 @@ def model_of_answer(document: Mapping[str, Any]) -> Model:
     shape = inputs.get("model_shape") if isinstance(inputs, Mapping) else None
     if not isinstance(shape, Mapping) or not isinstance(shape.get("architecture"), Mapping):
         raise InputError(f"the answer of `{command}` holds no model", hint="answers to `params`, `flops` or `memory` of a model hold it")
+    validate_model(shape, "inputs.model_shape")
     return model_of_document(shape, str(shape.get("name", command)))
 
 

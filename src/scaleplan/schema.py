@@ -6,22 +6,32 @@ Imported only when such a file is read: the built-in presets are held to the sam
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from scaleplan.errors import InputError, raise_all
+from scaleplan.errors import InputError, clipped, raise_all
+
+
+def whole_of_float(value: Any) -> Any:
+    """8e10 is a whole number, too."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Whole = Annotated[int, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Whole = Annotated[int, Field(gt=0), BeforeValidator(whole_of_float)]
+Bytes = Annotated[int, Field(ge=0), BeforeValidator(whole_of_float)]
 Text = str
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+MOST_FAULTS = 10  # told at once
 
 
 class Part(BaseModel):
     """A table of a file. `source` names an entry of sources.toml, `date` the day it was read."""
 
-    model_config = ConfigDict(extra="forbid", strict=False, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     source: Text | list[Text] | None = None
     date: Text | None = None
@@ -116,7 +126,7 @@ class Embodied(Part):
 class Hardware(BaseModel):
     """A device: presets/hardware/*.toml."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     name: Text
     title: Text | None = None
@@ -147,7 +157,7 @@ Block = dict[str, Text | bool | int | Finite | list[Text] | list[Finite]]
 class Law(BaseModel):
     """A published or fitted law: presets/laws/*.toml. Its blocks of constants are checked by the form each of them names."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", strict=True)
     __pydantic_extra__: dict[str, Block | Text]
 
     name: Text | None = None  # that of the file, unless it says otherwise
@@ -164,7 +174,7 @@ class Law(BaseModel):
 class Task(BaseModel):
     """A two-step law of the accuracy on a task: presets/tasks/*.toml."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     name: Text | None = None
     title: Text | None = None
@@ -181,40 +191,225 @@ class Task(BaseModel):
     spread: Block
 
 
+class Training(Part):
+    """How the model was trained, as far as it is published."""
+
+    year: Whole | None = None
+    n_tokens: Positive | None = None
+    compute_flops: Positive | None = None
+    seq_len: Whole | None = None
+    decoder_seq_len: Whole | None = None
+    batch_size_tokens: Positive | None = None
+    learning_rate: Positive | None = None
+    optimizer: Text | None = None
+    weight_decay: NotNegative | None = None
+    schedule: Text | None = None
+    warmup_n_steps: NotNegative | None = None
+    warmup_n_tokens: NotNegative | None = None
+    last_rate_fraction: NotNegative | None = None
+
+
 class Model(BaseModel):
     """An architecture: presets/models/*.toml. The words of [architecture] are checked by the vocabulary they belong to."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", strict=True)
 
     name: Text
+    title: Text | None = None
+    note: Text | None = None
     aliases: list[Text] = []
     architecture: dict[str, Any]
-    training: Block = {}
+    training: Training | None = None
 
 
-class Stack(BaseModel):
-    """Measured efficiencies of a software stack: presets/stacks/*.toml."""
+class ModelFile(BaseModel):
+    """A model file of the user's, whose words may also stand at its top."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", strict=True)
 
-    name: Text
+    name: Text | None = None
+    title: Text | None = None
+    note: Text | None = None
+    architecture: dict[str, Any] | None = None
+    training: Training | None = None
+    not_counted: list[Text] = []
+
+
+class StackKeeping(Part):
+    """What the blocks of a stack keep for the backward pass."""
+
+    in_steps: bool = False
+    gate_in_steps: bool = True
+    norm_stats_bytes: Bytes | Literal["residual"] = 4
+    more_per_width: NotNegative = 0
+
+
+class StackMemory(Part):
+    """How the code of a stack computes and what it keeps."""
+
+    keeping: StackKeeping | None = None
+    attention: Literal["eager", "sdpa", "flash", "fa1", "fa2", "fa3"] = "flash"
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    recipe: Literal[12, 16, 18, 20] = 16
+    placement: Literal["even", "balanced"] = "even"
+    bytes_per_logit: Bytes | Literal["counted"] = 8
+    context_bytes: Bytes = 0
+    group_bytes: Bytes = 0
+    bucket_copies: Bytes = 0
+    most_gathered: Whole | None = None
+    waiting_bytes: NotNegative = 0
+    fragments: NotNegative = 0.0
+    fp8_copies: Bytes = 0
+    fp8_inputs: bool = False
+    fitted: dict[str, Any] | None = None
+
+
+class StackTime(Part):
+    """Shares of the device's rates and times that a stack takes in a step; `like` names the stack that has the rest."""
+
+    like: Text | None = None
+    balanced: bool | None = None
+    n_gathers: Whole | None = None
+    accumulation_bytes: NotNegative | None = None
+    gradient_bytes: NotNegative | None = None
+    logit_bytes: NotNegative | None = None
+    fixed_s: NotNegative | None = None
+    hop_s: NotNegative | None = None
+    launch_s: NotNegative | None = None
+    fusion: NotNegative | None = None
+    dp_hidden: NotNegative | None = None
+    gather_hidden: NotNegative | None = None
+    gather_network: NotNegative | None = None
+    hop_hidden: NotNegative | None = None
+    sharded_hidden: NotNegative | None = None
+    tp_hidden: NotNegative | None = None
+    fitted: dict[str, Any] | None = None
+
+
+class StackServing(Part):
+    """Shares of the device's rates and times that a serving engine takes in a pass."""
+
+    product: Positive
+    narrow_product: Positive
+    attention: Positive
+    memory: Positive
+    cache: Positive
+    link: Positive
+    collective_s: NotNegative
+    layer_s: NotNegative
+    step_s: NotNegative = 0.0
+    rereads: NotNegative = 0.0
+    factor_p10: Positive = 1.0
+    factor_p90: Positive = 1.0
+    fitted: dict[str, Any] | None = None
+
+
+class Stack(Part):
+    """A software stack: presets/stacks/*.toml."""
+
+    name: Text | None = None  # that of the file, unless it says otherwise
+    title: Text | None = None
+    aliases: list[Text] = []
+    memory: StackMemory | None = None
+    time: StackTime | None = None
+    serving: StackServing | None = None
 
 
 SCHEMAS: Mapping[str, type[BaseModel]] = {"hardware": Hardware, "laws": Law, "models": Model, "stacks": Stack, "tasks": Task}
+MODEL_FILES = "model files"  # a user's own, outside the presets
 
 
-def validate(kind: str, data: Mapping[str, Any], path: str) -> None:
-    """Refuse a file that does not hold what its kind must; every fault is named with its dotted key."""
+def validate(kind: str, data: Mapping[str, Any], path: str, text: str = "") -> None:
+    """Refuse a file that does not hold what its kind must; every fault is named with its dotted key.
+
+    text  of the file, in which the line of each fault is looked for
+    """
+    errors = faults_of(ModelFile if kind == MODEL_FILES else SCHEMAS[kind], data)
+    errors += [(place, said) for place, said in faults_of_citations(data, ()) if place not in dict(errors)]
+    lines = lines_of(text)
+    raise_all([InputError(f"`{dotted(place)}`: {said}", file=path, line=line_of(lines, place)) for place, said in errors[:MOST_FAULTS]])
+
+
+Place = tuple[int | str, ...]
+
+
+def faults_of(schema: type[BaseModel], data: Mapping[str, Any]) -> list[tuple[Place, str]]:
+    """Every place of a file that the schema refuses, once, with what it says; where several kinds of value are allowed, all of them."""
     try:
-        SCHEMAS[kind].model_validate(dict(data))
+        schema.model_validate(dict(data))
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False)
-        raise_all([InputError(f"`{dotted(fault['loc'])}`: {fault['msg'].lower()}", file=path) for fault in faults[:10]])
+        found: dict[Place, list[str]] = {}
+        for fault in error.errors(include_url=False):
+            place = known_place(fault["loc"], data)
+            said = fault["msg"].lower().removeprefix("input ")
+            seen = found.setdefault(place, [])
+            if said not in seen:
+                seen.append(said)
+        return [(place, " or ".join(said) + shown_value(place, data)) for place, said in found.items()]
+    return []
 
 
-def dotted(place: tuple[int | str, ...]) -> str:
+def known_place(place: tuple[Any, ...], data: Any) -> Place:
+    """The part of a place that is in the file, or is missing from it: what follows is the schema's own name of a kind of value."""
+    for depth, key in enumerate(place):
+        if (isinstance(data, Mapping) and key in data) or (isinstance(data, list) and isinstance(key, int) and key < len(data)):
+            data = data[key]
+        elif isinstance(data, Mapping) and depth == len(place) - 1:
+            return place  # missing
+        else:
+            return place[:depth]
+    return place
+
+
+def shown_value(place: tuple[Any, ...], data: Any) -> str:
+    """The value at a place, for a message; nothing where there is none."""
+    for key in place:
+        if isinstance(data, Mapping) and key not in data:
+            return ""
+        data = data[key]
+    return f"; it is `{clipped(data)}`"
+
+
+def faults_of_citations(data: Any, place: Place) -> list[tuple[Place, str]]:
+    """Every `source` that is neither a citation key nor a list of them, however deep."""
+    if isinstance(data, list):
+        return [fault for position, item in enumerate(data) for fault in faults_of_citations(item, (*place, position))]
+    if not isinstance(data, Mapping):
+        return []
+    source = data.get("source", "")
+    fine = isinstance(source, str) or (isinstance(source, list) and all(isinstance(one, str) for one in source))
+    found = [] if fine else [((*place, "source"), f"should be a citation key or a list of them; it is `{clipped(source)}`")]
+    return found + [fault for key, item in data.items() if key != "source" for fault in faults_of_citations(item, (*place, key))]
+
+
+def lines_of(text: str) -> dict[tuple[str, ...], int]:
+    """Dotted key -> its line in the text of a TOML file, as far as simple lines say it: `[table]` and `key = value`."""
+    found: dict[tuple[str, ...], int] = {}
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        said = line.strip()
+        if said.startswith("["):
+            table = parts_of(said.strip("[]").split("]")[0])
+            found.setdefault(table, number)
+        elif "=" in said and not said.startswith("#"):
+            found.setdefault((*table, *parts_of(said.split("=", 1)[0])), number)
+    return found
+
+
+def parts_of(key: str) -> tuple[str, ...]:
+    """The parts of a dotted key."""
+    return tuple(part.strip().strip("\"'") for part in key.split("."))
+
+
+def line_of(lines: Mapping[tuple[str, ...], int], place: Place) -> int | None:
+    """The line of a place, or of the table around it."""
+    names = tuple(str(part) for part in place if isinstance(part, str))
+    return next((lines[names[:count]] for count in range(len(names), 0, -1) if names[:count] in lines), None)
+
+
+def dotted(place: Place) -> str:
     """`power.tdp_w` for the parts of a place."""
-    return ".".join(map(str, place)) or "the file"
+    return clipped(".".join(map(str, place)), 120) or "the file"
 
 
 def json_schema(kind: str) -> dict[str, Any]:

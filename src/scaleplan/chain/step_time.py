@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from scaleplan import library
+from scaleplan.errors import InputError, clipped
 from scaleplan.machine.device import Device, device_of
 from scaleplan.machine.efficiency import Efficiency, Spreads, StackShares, hardware_shares, spreads_of, stack_shares
 from scaleplan.machine.roofline import Kernels
@@ -35,11 +36,13 @@ def stack_time(name: str) -> StackShares:
     return stack_shares(time_table(name))
 
 
-def time_table(name: str) -> dict[str, Any]:
+def time_table(name: str, before: tuple[str, ...] = ()) -> dict[str, Any]:
     """The table `time` of a stack preset, with what it takes from the stack that it is like."""
+    if name in before:
+        raise InputError(f"stacks are like each other in a circle: {', '.join(map(clipped, before))}")
     own = dict(library.load("stacks", name).data.get("time", {"like": UNNAMED}))
     like = own.pop("like", None)
-    return own if like is None else {**time_table(like), **own}
+    return own if like is None else {**time_table(like, (*before, name)), **own}
 
 
 def spreads(stack: str) -> Spreads:

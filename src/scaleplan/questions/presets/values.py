@@ -23,7 +23,7 @@ def written(value: Any) -> str:
 def sourced_values(data: Mapping[str, Any], prefix: str = "", source: str = "", date: str = "") -> Iterator[dict[str, Any]]:
     """Dotted key, value, source and date of every value of a preset; a value without a source has that of the table around it."""
     own = data.get("source", source)
-    source = own if isinstance(own, str) else own[0]
+    source = own if isinstance(own, str) else next(iter(own), "")
     if not source:  # the heading of a file (title, year, ...) comes from what the file cites first
         source = next(library.cited(data), "")
     date = str(data.get("date") or date or next(dates(data), ""))

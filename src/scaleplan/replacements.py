@@ -1,0 +1,189 @@
+"""Files of users in the place of tables of ours (prices.csv, grid.csv, defaults.toml, ...): held against ours before they are used.
+
+A table of assumptions must have the keys of the built-in one and values of the same kinds; a CSV table the columns that are read,
+with cells that those who read them can use. All faults are told at once.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from scaleplan.errors import InputError, clipped, raise_all
+
+MOST_FAULTS = 10  # told at once
+ABOUT = ("source", "date", "note")
+BOUNDS = {"pue": (1.0, math.inf), "whole_run_mfu": (0.0, 1.0), "goodput": (0.0, 1.0)}
+"""Table -> what its numbers may be; others are not negative where ours are not."""
+OPEN = ("whole_run_mfu.over_six_n.", "whole_run_mfu.by_size.n_params")
+"""Numbers of such a table that mean something else."""
+
+Fault = tuple[str, str]  # dotted key, what is wrong
+
+
+class Cells(NamedTuple):
+    """What the cells of a column may be: numbers between two bounds, whole or not, or texts of a form; empty or not."""
+
+    least: float | None = None
+    most: float = math.inf
+    whole: bool = False
+    form: str = ""
+    empty: bool = False
+
+
+DATE = Cells(form=r"\d{4}(-\d\d(-\d\d)?)?")
+TEXT, MAYBE = Cells(form=r".+"), Cells(form=r".*", empty=True)
+YEAR = Cells(1900, 2200, whole=True, empty=True)
+COLUMNS: Mapping[str, Mapping[str, Cells]] = {
+    "prices": {
+        "device": TEXT,
+        "term": TEXT,
+        "provider": TEXT,
+        "usd_per_device_hour": Cells(0.0),
+        "date": DATE,
+        "region": MAYBE,
+        "instance": MAYBE,
+        "n_devices_per_instance": Cells(1, whole=True, empty=True),
+        "basis": MAYBE,
+        "source": MAYBE,
+    },
+    "grid": {
+        "zone": TEXT,
+        "name": TEXT,
+        "kind": TEXT,
+        "kgco2e_per_kwh": Cells(0.0, empty=True),
+        "iso2": MAYBE,
+        "provider": MAYBE,
+        "same_as": MAYBE,
+        "carbon_free_fraction": Cells(0.0, 1.0, empty=True),
+        "year": YEAR,
+        "pue": Cells(1.0, empty=True),
+        "pue_year": YEAR,
+        "site_water_l_per_kwh": Cells(0.0, empty=True),
+        "plant_water_l_per_kwh": Cells(0.0, empty=True),
+        "date": DATE._replace(empty=True),
+        "source": MAYBE,
+    },
+}
+"""Table -> its columns; those whose cells may be empty may be left out."""
+
+
+def check_rows(kind: str, heading: Sequence[str], rows: Sequence[tuple[int, Sequence[str]]], path: str) -> list[dict[str, str]]:
+    """The rows of a user's table with every column; InputError names line and column of all that is wrong.
+
+    rows  line of the file and cells
+    """
+    columns = COLUMNS[kind]
+    lacking = [name for name, cells in columns.items() if name not in heading and not cells.empty]
+    strange = [name for name in heading if name not in columns]
+    twice = sorted({name for name in heading if heading.count(name) > 1})
+    faults = [f"lacks the column `{name}`" for name in lacking]
+    faults += [f"has a column `{clipped(name)}`, which nothing reads" for name in strange]
+    faults += [f"has two columns `{clipped(name)}`" for name in twice]
+    if faults:
+        hint = f"the columns are {', '.join(columns)}"
+        raise_all([InputError(fault, file=path, line=1, hint=hint) for fault in faults[:MOST_FAULTS]])
+    if not rows:
+        raise InputError("holds a heading and no rows", file=path)
+    wrong = list(faults_of_rows(columns, heading, rows, path))
+    raise_all(wrong[:MOST_FAULTS])
+    absent = dict.fromkeys((name for name in columns if name not in heading), "")
+    return [dict(zip(heading, cells, strict=True)) | absent for _, cells in rows]
+
+
+def faults_of_rows(
+    columns: Mapping[str, Cells], heading: Sequence[str], rows: Sequence[tuple[int, Sequence[str]]], path: str
+) -> Iterator[InputError]:
+    """Every cell that cannot be used."""
+    for line, cells in rows:
+        if len(cells) != len(heading):
+            yield InputError(f"{len(cells)} cells under {len(heading)} headings", file=path, line=line)
+            continue
+        for name, text in zip(heading, cells, strict=True):
+            if said := wrong_cell(columns[name], text):
+                yield InputError(f"{name} is `{clipped(text)}`; it is {said}", file=path, line=line)
+
+
+def wrong_cell(wanted: Cells, text: str) -> str | None:
+    """What a cell should be, where it is something else."""
+    if not text:
+        return None if wanted.empty else "not empty"
+    if wanted.least is None:
+        return None if re.fullmatch(wanted.form, text) else "a date: 2026-11-30" if wanted.form == DATE.form else "one line of text"
+    kind = "a whole number" if wanted.whole else "a number"
+    between = f"{kind} from {wanted.least:g}" + (f" to {wanted.most:g}" if math.isfinite(wanted.most) else "")
+    try:
+        value = int(text) if wanted.whole else float(text)
+    except ValueError:
+        return between
+    return None if math.isfinite(value) and wanted.least <= value <= wanted.most else between
+
+
+# ------------------------------------------------------------------------------------------------------------ assumptions
+
+
+def check_assumptions(data: Mapping[str, Any], ours: Mapping[str, Any], path: str) -> None:
+    """Refuse a user's table of assumptions that has not the keys and kinds of ours."""
+    faults = sorted(faults_of(data, ours, ""), key=lambda fault: fault[1].startswith("is missing"))
+    shown = [InputError(f"`{clipped(key)}` {said}", file=path) for key, said in faults[:MOST_FAULTS]]
+    if len(faults) > len(shown):
+        shown[-1].hint = f"{len(faults) - len(shown)} more; start from the file that `scaleplan presets` reads"
+    raise_all(shown)
+
+
+def faults_of(value: Any, ours: Any, key: str) -> Iterator[Fault]:
+    """What is wrong with a value, held against ours."""
+    if isinstance(ours, Mapping):
+        yield from faults_of_table(value, ours, key)
+    elif isinstance(ours, list):
+        if not isinstance(value, list) or bool(ours) != bool(value):
+            yield key, f"is {kind_of(value)}; it is a list"
+        else:
+            for place, item in enumerate(value):
+                yield from faults_of(item, ours[min(place, len(ours) - 1)], f"{key}[{place}]")
+    elif isinstance(ours, bool | str):
+        if not isinstance(value, type(ours)):
+            yield key, f"is {kind_of(value)}; it is {'text' if isinstance(ours, str) else 'true or false'}"
+    elif isinstance(value, bool) or not isinstance(value, int | float):
+        yield key, f"is {kind_of(value)}; it is a number"
+    elif said := out_of_bounds(value, ours, key):
+        yield key, said
+
+
+def faults_of_table(value: Any, ours: Mapping[str, Any], key: str) -> Iterator[Fault]:
+    """What is wrong with a table. Where ours holds tables alone, their keys are names, and more of the same kind may be added."""
+    if not isinstance(value, Mapping):
+        yield key, f"is {kind_of(value)}; it is a table"
+        return
+    inside = f"{key}." if key else ""
+    ours = {name: item for name, item in ours.items() if name not in ABOUT}
+    named = all(isinstance(item, Mapping) for item in ours.values()) and key != ""
+    for name, item in value.items():
+        if name in ours:
+            yield from faults_of(item, ours[name], inside + name)
+        elif named and name not in ABOUT:
+            yield from faults_of(item, next(iter(ours.values())), inside + name)
+        elif name not in ABOUT:
+            yield inside + name, "is read by nothing"
+    yield from ((inside + name, "is missing") for name in ours if name not in value)
+    low, high = value.get("p10"), value.get("p90")
+    if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
+        yield f"{inside}p10", f"is {low:g}, above p90, {high:g}"
+
+
+def out_of_bounds(value: float, ours: float, key: str) -> str | None:
+    """What is wrong with the size of a number."""
+    least, most = BOUNDS.get(key.split(".", maxsplit=1)[0], (0.0 if ours >= 0 else -math.inf, math.inf))
+    if key.startswith(OPEN):
+        least, most = 0.0, math.inf
+    if math.isfinite(value) and least <= value <= most:
+        return None
+    return f"is {value:g}; it is a number from {least:g}" + (f" to {most:g}" if math.isfinite(most) else "")
+
+
+def kind_of(value: Any) -> str:
+    """A value as a message shows it, with what it is."""
+    words = {bool: "true or false", str: "text", list: "a list", dict: "a table"}
+    return f"`{clipped(value)}`" + (f", {words[type(value)]}" if type(value) in words else "")
