@@ -83,9 +83,12 @@ def test_arrays_are_solved_like_numbers(given):
         alone = solve(OfLoss(**{key: value[place] for key, value in numbers.items()}, **words))
         assert at_once.found.loss_nats[place] == pytest.approx(alone.found.loss_nats, rel=1e-12)
         assert at_once.found.curve.min_tokens[place] == pytest.approx(alone.found.curve.min_tokens, rel=1e-12)
-        for many, one in zip(at_once.advice, alone.advice, strict=True):
-            for name, value in one.values.items():
-                assert value is None or many.values[name][place] == pytest.approx(value, rel=1e-12)
+        if alone.advice is None:
+            continue
+        for many, one in zip(at_once.advice.rules, alone.advice.rules, strict=True):
+            for name in ("batch_tokens", "learning_rate", "rate_at_given", "weight_decay"):
+                value = getattr(one, name)
+                assert value is None or getattr(many, name)[place] == pytest.approx(value, rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -224,3 +227,66 @@ def test_a_loss_worse_than_guessing_is_refused(run):
 
     assert outcome.code == 2
     assert "10.82" in outcome.stderr
+
+
+def test_a_run_of_steps_and_batch():
+    """1e9 parameters after S steps at batch B: L(N, S_min) with S_min = S / (1 + B_crit / B), C_min = C / (1 + B / B_crit) (kaplan2020)."""
+    found = sp.batch(n_params=1e9, n_steps=50_000, batch_size_tokens=2**19).result
+    ratio = 2**19 / found["critical_batch_tokens"]
+    told = (6.5e13 / 1e9) ** 0.077 + (2.1e3 / found["min_steps"]) ** 0.76
+
+    assert found["loss_law"] == "kaplan2020"
+    assert found["loss_nats"] == pytest.approx(told, rel=1e-9)
+    assert found["min_steps"] == pytest.approx(50_000 / (1 + 1 / ratio))
+    assert found["cheapest_flops"] == pytest.approx(6e9 * 50_000 * 2**19 / (1 + ratio))
+
+
+def test_rules_by_optimizer():
+    """Muon's rules alone where Muon is asked for, with its gain as an interval; weight decay is AdamW's, linear in the batch."""
+    muon = sp.batch(n_params=1e9, tokens=2e10, optimizer="muon").result
+    adamw, double = (sp.batch(n_params=1e9, tokens=2e10, optimizer="adamw", batch_size_tokens=b).result for b in (2**20, 2**21))
+
+    assert {row["optimizer"] for row in muon["suggestions"]} == {"muon"}
+    assert muon["optimizer_gain"]["low"] < 1.2 < muon["optimizer_gain"]["high"]
+    assert all(row["weight_decay"] is None for row in muon["suggestions"])
+    for one, two in zip(adamw["suggestions"], double["suggestions"], strict=True):
+        if one["learning_rate"] is not None and one["learning_rate_at_batch"] is not None:
+            assert two["learning_rate_at_batch"] / one["learning_rate_at_batch"] == pytest.approx(2**0.5)
+            assert two["weight_decay"] / one["weight_decay"] == pytest.approx(2**0.5)  # B / rate, and the rate grows as sqrt(B)
+
+
+def test_rules_disagree_and_it_is_said():
+    """0.44e6 to 1.6e6 tokens at 1e9 parameters and 2e10 tokens, a factor of 3.6; tau = 0.224 at 20 tokens a parameter (bergsma2025)."""
+    found = sp.batch(n_params=1e9, tokens=2e10).result
+
+    assert found["disagreement"]["batch_tokens"]["factor"] == pytest.approx(1.61 / 0.442, rel=0.01)
+    assert found["weight_decay_time"] == pytest.approx(0.224, rel=5e-3)
+
+
+def test_muonh_wants_a_width():
+    """18.31 T^-0.395 d^-0.150 sqrt(b): 0.003732 at 1.007e13 tokens, width 2,560 and 33.55e6 tokens a batch (marin-5951)."""
+    without = sp.batch(n_params=1e11, tokens=1.007e13, optimizer="muonh", batch_size_tokens=33_550_000).result["suggestions"][0]
+    row = sp.batch(n_params=1e11, tokens=1.007e13, optimizer="muonh", batch_size_tokens=33_550_000, d_model=2560).result["suggestions"][0]
+
+    assert without["learning_rate"] is None
+    assert "d_model" in without["unanswered"]["learning_rate"]
+    assert row["learning_rate"] == pytest.approx(0.003732, rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({"loss": 2.5, "optimizer": "muon"}, "optimizer"),
+        ({"n_params": 1e9, "tokens": 2e10, "optimizer": "sgdm"}, "optimizer"),
+        ({"n_params": 1e9, "n_steps": 1000}, "batch_size_tokens"),
+        ({"n_params": 1e9, "tokens": 2e10, "d_model": 2048}, "batch_size_tokens"),
+        ({"n_params": 1e9, "tokens": 2e10, "d_model": 2048, "batch_size_tokens": 2**20, "optimizer": "adamw"}, "d_model"),
+        ({"n_params": 1e9, "n_steps": 1000, "tokens": 1e9, "batch_size_tokens": 2**20}, "n_steps"),
+        ({"loss": 2.5, "n_params": 1e9, "n_steps": 1000, "batch_size_tokens": 2**20}, "n_steps"),
+    ],
+)
+def test_half_a_run_is_refused(given, names):
+    """An optimizer without a run, an unknown one, steps without a batch, steps beside tokens or a loss."""
+    with pytest.raises(sp.ScaleplanError) as refused:
+        sp.batch(**given)
+    assert names in f"{refused.value} {refused.value.hint}"

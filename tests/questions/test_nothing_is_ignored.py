@@ -55,7 +55,7 @@ BASES: dict[str, list[dict[str, Any]]] = {
     "presets": [{"kind": "hardware"}],
 }
 VALUES: dict[str, list[Any]] = {
-    "precision": ["fp32", "bf16"], "optimizer": ["sgd", "lion"], "attention": ["eager", "flash"], "recompute": ["full", "selective"],
+    "precision": ["fp32", "bf16"], "optimizer": ["sgd", "muon"], "attention": ["eager", "flash"], "recompute": ["full", "selective"],
     "dropout": ["0.1"], "stack": ["transformers", "megatron23"], "seq_len": ["512", "4096"], "decoder_seq_len": ["256"],
     "batch_size_seqs": ["4"], "micro_batch_size_seqs": ["4"], "global_batch_size_seqs": ["64"], "batch_size_tokens": ["2Mi", "4M"],
     "capacity": ["24GiB"], "hardware": ["l40s"], "pipeline_schedule": ["gpipe", "zb1p"], "offload": ["optimizer"], "recompute_every": ["2"],

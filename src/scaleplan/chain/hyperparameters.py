@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from scaleplan.chain import catalogue
 from scaleplan.chain.optimum import Beyond, beyond
@@ -19,14 +19,14 @@ NO_DECAY = ("muonh",)  # hyperball optimizers fix the norm of the weights
 class RunPoint(NamedTuple):
     """A run as the rules see it; each quantity a law's range may name."""
 
-    n_params: float
-    n_tokens: float
-    compute_flops: float
-    tokens_per_param: float
-    batch_tokens: float | None = None
-    d_model: float | None = None
+    n_params: Any
+    n_tokens: Any
+    compute_flops: Any
+    tokens_per_param: Any
+    batch_tokens: Any = None
+    d_model: Any = None
 
-    def known(self) -> dict[str, float]:
+    def known(self) -> dict[str, Any]:
         """What is known of it."""
         return {name: value for name, value in self._asdict().items() if value is not None}
 
@@ -46,10 +46,10 @@ class Rule(NamedTuple):
     optimizer: str
     schedule: str | None
     n_kind: str
-    batch_tokens: float | None
-    learning_rate: float | None
-    rate_at_given: float | None
-    weight_decay: float | None
+    batch_tokens: Any
+    learning_rate: Any
+    rate_at_given: Any
+    weight_decay: Any
     reasons: Mapping[str, str]
     beyond: Sequence[Beyond]
 
@@ -62,7 +62,7 @@ class Spread(NamedTuple):
     factor: float
 
 
-def run_point(n_params: float, n_tokens: float, batch_tokens: float | None = None, d_model: float | None = None) -> RunPoint:
+def run_point(n_params: Any, n_tokens: Any, batch_tokens: Any = None, d_model: Any = None) -> RunPoint:
     """N and D with what follows from them."""
     return RunPoint(n_params, n_tokens, training_flops(n_params, n_tokens), n_tokens / n_params, batch_tokens, d_model)
 
@@ -96,26 +96,37 @@ def rule_of(law: Law, point: RunPoint) -> Rule:
     batch, no_batch = value_of(law, "batch_tokens", known) if "batch_tokens" in law.rules else (None, None)
     rate, no_rate = value_of(law, "learning_rate", known) if "learning_rate" in law.rules else (None, None)
     reasons = {name: why for name, why in (("batch_tokens", no_batch), ("learning_rate", no_rate)) if why is not None}
-    own_batch = batch or law.data["convention"].get("batch_size_tokens")
+    own_batch = law.data["convention"].get("batch_size_tokens") if batch is None else batch
     given = point.batch_tokens
-    moved = rate_at_batch(rate, own_batch, given) if rate and own_batch and given else None
-    decay = decay_for(law, point, moved or rate, given or own_batch)
+    moved = None if rate is None or own_batch is None or given is None else rate_at_batch(rate, own_batch, given)
+    decay = decay_for(law, point, rate if moved is None else moved, own_batch if given is None else given)
     schedule = law.data["convention"].get("schedule")
     return Rule(law, optimizer_of(law), schedule, law.n_kind, batch, rate, moved, decay, reasons, beyond(law.limits, point))
 
 
-def decay_for(law: Law, point: RunPoint, rate: float | None, batch: float | None) -> float | None:
+def decay_for(law: Law, point: RunPoint, rate: Any, batch: Any) -> Any:
     """Weight decay from the time scale tau(D / N), for AdamW alone: tau was measured there."""
     if rate is None or batch is None or optimizer_of(law) not in ADAM_LIKE:
         return None
-    return float(weight_decay(batch, rate, point.n_tokens, decay_time(point)))
+    return weight_decay(batch, rate, point.n_tokens, decay_time(point))
 
 
-def decay_time(point: RunPoint) -> float:
-    """tau: the best memory of weight decay as a share of the run, by tokens per parameter. Source: the law with that role."""
-    rule = catalogue.load_law(catalogue.first_knowing("weight_decay")).rules["weight_decay_time"]
+def decay_law() -> tuple[Law, Power]:
+    """The law of the best memory of weight decay, and tau as a power of tokens per parameter."""
+    law = catalogue.load_law(catalogue.first_knowing("weight_decay"))
+    rule = law.rules["weight_decay_time"]
     assert isinstance(rule, Power), "tau is a power of tokens per parameter"
-    return float(rule.at(tokens_per_param=point.tokens_per_param))
+    return law, rule
+
+
+def decay_time(point: RunPoint) -> Any:
+    """tau: the best memory of weight decay as a share of the run, by tokens per parameter."""
+    return decay_law()[1].at(tokens_per_param=point.tokens_per_param)
+
+
+def compared_optimizers() -> Sequence[str]:
+    """The optimizers that were compared with AdamW, both tuned."""
+    return tuple(catalogue.load_law(catalogue.first_knowing("optimizer_gain")).data["token_gain"]["optimizers"])
 
 
 def disagreement(rules: Sequence[Rule], quantity: str) -> Spread | None:

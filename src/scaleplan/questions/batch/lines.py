@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from scaleplan.answer import Line, line
 from scaleplan.chain import catalogue
 from scaleplan.chain.batch import FORMULAS, BatchAnswer, steps_law
-from scaleplan.chain.suggestions import RULES, Suggestion
 from scaleplan.laws.batch import StepLoss
 from scaleplan.laws.convention import training_flops
 from scaleplan.questions.about_laws import fitted, loss_formula
@@ -38,6 +37,8 @@ def lines_of(asked: OfLoss, found: BatchAnswer) -> Iterator[Line]:
     yield from compute_lines(found)
     if found.batch_tokens is not None:
         yield from waste_lines(found.batch_tokens, critical)
+    if asked.loss is None or asked.step_s is not None:
+        yield cheapest_line(found)
     if asked.step_s is not None:
         yield from time_lines(found, asked.step_s)
 
@@ -111,7 +112,10 @@ def run_lines(asked: OfLoss, found: BatchAnswer) -> Iterator[Line]:
     else:
         stated = found.loss_law.sources("convention") if found.loss_law and found.batch_basis == "stated" else ()
         yield line("batch_size_tokens", label, batch, "tokens", sources=stated, standing="published" if stated else "given")
-    if asked.tokens is not None:
+    if asked.n_steps is not None:
+        inputs = {"n_steps": asked.n_steps, "batch_size_tokens": batch}
+        yield line("n_tokens", "tokens of the run", found.n_tokens, "tokens", "n_steps * batch_size_tokens", standing="given", **inputs)
+    elif asked.tokens is not None:
         yield line("n_tokens", "tokens of the run", found.n_tokens, "tokens", standing="given")
     else:
         formula = "min_tokens * (1 + batch_size_tokens / critical_batch_tokens)"
@@ -152,6 +156,13 @@ def waste_lines(batch_tokens: Any, critical: Any) -> Iterator[Line]:
         yield line(key, label, value, "fraction", formula, sources=CURVE, standing="fitted", **ratio)
 
 
+def cheapest_line(found: BatchAnswer) -> Line:
+    """C_min of this size: 6 N E_min = C / (1 + B / B_crit)."""
+    tokens = found.curve.min_tokens
+    cheapest, inputs = training_flops(found.n_params, tokens), {"n_params": found.n_params, "min_tokens": tokens}
+    return curve_line(found, "cheapest_flops", "compute of the smallest batches", cheapest, "FLOP", FORMULAS["min_compute_flops"], **inputs)
+
+
 def time_lines(found: BatchAnswer, step_s: float) -> Iterator[Line]:
     """The ends of the trade-off where devices grow with the batch, and where doubling them stops paying.
 
@@ -169,8 +180,6 @@ def time_lines(found: BatchAnswer, step_s: float) -> Iterator[Line]:
         step_s=step_s,
         min_steps=curve.min_steps,
     )
-    cheapest, inputs = training_flops(found.n_params, curve.min_tokens), {"n_params": found.n_params, "min_tokens": curve.min_tokens}
-    yield curve_line(found, "cheapest_flops", "compute of the smallest batches", cheapest, "FLOP", FORMULAS["min_compute_flops"], **inputs)
     turn, label = curve.critical_batch / 2**0.5, "doubling pays below a batch of"
     formula, middle = "critical_batch_tokens / sqrt(2)", {"critical_batch_tokens": curve.critical_batch}
     yield curve_line(found, "last_doubling_batch_tokens", label, turn, "tokens", formula, **middle)
@@ -208,18 +217,6 @@ def row_lines(asked: OfLoss, found: BatchAnswer, rows: Sequence[Mapping[str, Any
 def row_line(key: str, label: str, value: Any, unit: str, formula: str, **inputs: Any) -> Line:
     """A cell of the trade-off."""
     return line(key, label, value, unit, formula, sources=CURVE, standing="fitted", **inputs)
-
-
-def suggestion_lines(one: Suggestion) -> Iterator[Line]:
-    """What a law suggests, by its rule."""
-    for name in RULES:
-        rule, value = one.law.rules.get(name), one.values[name]
-        if rule is not None and value is not None:
-            unit = "tokens" if name == "batch_tokens" else ""
-            inputs = rule.constants() | {needed: one.inputs[needed] for needed in sorted(rule.needs())}
-            key, label = f"suggestions.{one.law.name}.{name}", f"{one.law.name} {name.replace('_', ' ')}"
-            sources, standing = one.law.sources(name), fitted(one.law)
-            yield line(key, label, value, unit, rule.formula(), sources=sources, standing=standing, **inputs)
 
 
 def ramp_lines(ramp: Mapping[str, Any]) -> Iterator[Line]:

@@ -22,13 +22,45 @@ class Row(TypedDict):
 
 
 class Suggestion(TypedDict):
-    """What one law advises for N, D and C = 6 N D."""
+    """What one law advises for N, D and C = 6 N D; with a batch also the rate there."""
 
     law: str
+    optimizer: str
+    schedule: str | None
+    n_params_kind: str
     batch_tokens: float | None
     learning_rate: float | None
+    learning_rate_at_batch: float | None
+    weight_decay: float | None
     standing: str
+    beyond_factor: float | None
     unanswered: dict[str, str]
+
+
+class Spread(TypedDict):
+    """How far rules disagree."""
+
+    low: float
+    high: float
+    factor: float
+
+
+class Disagreement(TypedDict):
+    """By quantity, among the rules of one optimizer; null with fewer than two."""
+
+    batch_tokens: Spread | None
+    learning_rate: Spread | None
+
+
+class OptimizerGain(TypedDict):
+    """AdamW's tokens over those of another optimizer, to the same loss."""
+
+    optimizer: str
+    low: float
+    high: float
+    tuned: float | None
+    claimed: float | None
+    untested: bool
 
 
 class Point(TypedDict):
@@ -79,6 +111,9 @@ class Steps(TypedDict):
     last_doubling_batch_tokens: float | None
     tradeoff: list[Row]
     suggestions: list[Suggestion]
+    disagreement: Disagreement | None
+    weight_decay_time: float | None
+    optimizer_gain: OptimizerGain | None
     schedule: Ramp | None
     intervals: dict[str, Percentiles] | None
 

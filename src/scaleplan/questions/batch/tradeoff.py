@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from scaleplan.answer import Answer, Caution, Column, Line, Table, quantities
 from scaleplan.chain import catalogue
 from scaleplan.chain.batch import BatchAnswer, BatchQuestion, batch_answer, steps_law
-from scaleplan.chain.suggestions import Suggestion, suggestions
+from scaleplan.chain.hyperparameters import RunPoint, run_point
 from scaleplan.laws.schedule import Schedule, growing_batch
 from scaleplan.questions.about_laws import cautions_of, extrapolation, foreign_tokenizers, percentiles
+from scaleplan.questions.batch.advice import Advice, advice_lines, advice_of, advice_result, advice_table
 from scaleplan.questions.batch.charts import charts_of
-from scaleplan.questions.batch.lines import lines_of, ramp_lines, row_lines, suggestion_lines
+from scaleplan.questions.batch.lines import lines_of, ramp_lines, row_lines
 
 if TYPE_CHECKING:
     from scaleplan.questions.batch import OfLoss
@@ -29,20 +30,33 @@ KEYS = (
 
 
 class Solved(NamedTuple):
-    """The curve, the ramp where one is asked for, and the advice of laws where N and D are given."""
+    """The curve, the ramp where one is asked for, and what laws advise where N and D are given."""
 
     found: BatchAnswer
     ramp: Schedule | None
-    advice: Sequence[Suggestion]
+    advice: Advice | None
 
 
 def solve(asked: OfLoss) -> Solved:
     """The curve through what is known; numbers may be arrays."""
     law = catalogue.load_law(asked.law[0]) if asked.law else None
-    found = batch_answer(BatchQuestion(asked.loss, asked.n_params, asked.tokens, asked.batch_size_tokens), law)
+    tokens = tokens_of(asked)
+    if asked.n_steps is not None and law is None:  # steps and their batch are known: the law of both tells the loss
+        law = catalogue.critical_batch_law()
+    found = batch_answer(BatchQuestion(asked.loss, asked.n_params, tokens, asked.batch_size_tokens), law)
     ramp = growing_batch(steps_law(), catalogue.critical_batch(), found.n_params, found.loss_nats) if asked.schedule else None
-    known = asked.n_params is not None and asked.tokens is not None
-    return Solved(found, ramp, suggestions(asked.n_params, asked.tokens) if known else [])
+    known = asked.n_params is not None and tokens is not None
+    return Solved(found, ramp, advice_of(point_of(asked), asked.optimizer) if known else None)
+
+
+def tokens_of(asked: OfLoss) -> Any:
+    """D of the run: given, or steps times batch."""
+    return asked.tokens if asked.n_steps is None or asked.batch_size_tokens is None else asked.n_steps * asked.batch_size_tokens
+
+
+def point_of(asked: OfLoss) -> RunPoint:
+    """The run as rules of batch and rate see it."""
+    return run_point(asked.n_params, tokens_of(asked), asked.batch_size_tokens, asked.d_model)
 
 
 def explain(asked: OfLoss, solved: Solved) -> Answer:
@@ -56,7 +70,10 @@ def explain(asked: OfLoss, solved: Solved) -> Answer:
         "n_params": asked.n_params,
         "n_tokens": asked.tokens,
         "batch_size_tokens": asked.batch_size_tokens,
+        "n_steps": asked.n_steps,
         "law": asked.law,
+        "optimizer": asked.optimizer,
+        "d_model": asked.d_model,
         "schedule": asked.schedule or None,
         "step_s": asked.step_s,
     }
@@ -75,8 +92,8 @@ def explain(asked: OfLoss, solved: Solved) -> Answer:
 def detail_lines(asked: OfLoss, solved: Solved, rows: Sequence[Mapping[str, Any]], ramp: Mapping[str, Any] | None) -> Iterator[Line]:
     """Where the cells of the trade-off, the suggestions and the ramp come from."""
     yield from row_lines(asked, solved.found, rows)
-    for one in solved.advice:
-        yield from suggestion_lines(one)
+    if solved.advice:
+        yield from advice_lines(solved.advice)
     if ramp:
         yield from ramp_lines(ramp)
 
@@ -85,7 +102,7 @@ def result_of(
     found: BatchAnswer,
     lines: Sequence[Line],
     rows: Sequence[Mapping[str, Any]],
-    advice: Sequence[Suggestion],
+    advice: Advice | None,
     ramp: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """The keys that other programs read."""
@@ -97,7 +114,7 @@ def result_of(
         "batch_basis": found.batch_basis,
         **{key: values.get(key) for key in KEYS},
         "tradeoff": rows,
-        "suggestions": [advice_row(one) for one in advice],
+        **advice_result(advice),
         "schedule": ramp,
         "intervals": percentiles(found.intervals),
     }
@@ -146,27 +163,6 @@ def tradeoff_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return Table(title, columns, rows, [note])
 
 
-def advice_row(one: Suggestion) -> dict[str, Any]:
-    """One law in `result.suggestions`."""
-    return {"law": one.law.name, **one.values, "standing": one.law.standing, "unanswered": one.unanswered}
-
-
-def advice_table(advice: Sequence[Suggestion]) -> Table:
-    """The laws side by side."""
-    rows = [advice_row(one) for one in advice]
-    columns = [
-        Column("law", "law"),
-        Column("batch_tokens", "batch", "tokens"),
-        Column("learning_rate", "learning rate", ""),
-        Column("standing", "standing"),
-    ]
-    sizes = [row["batch_tokens"] for row in rows if row["batch_tokens"]]
-    notes = [f"{one.law.name}: no {name.replace('_', ' ')}: {reason}." for one in advice for name, reason in one.unanswered.items()]
-    if len(sizes) > 1:
-        notes.insert(0, f"Published rules differ by {max(sizes) / min(sizes):.1f}x; treat the batch size as a range.")
-    return Table("Batch and learning rate by law", columns, rows, notes)
-
-
 def ramp_of(found: Schedule) -> dict[str, Any]:
     """Points along the ramp, and what it saves."""
     last = len(found.stretches)
@@ -207,7 +203,7 @@ def ramp_table(ramp: Mapping[str, Any]) -> Table:
     return Table("Batch-size ramp", columns, ramp["stretches"], [note])
 
 
-def warnings_of(found: BatchAnswer, advice: Sequence[Suggestion]) -> Iterator[Caution]:
+def warnings_of(found: BatchAnswer, advice: Advice | None) -> Iterator[Caution]:
     """A loss beyond what B_crit was measured on or of another tokenizer, a run beyond its law, and what presets warn of themselves."""
     if found.loss_law is None:
         yield from beyond_measured(found.loss_nats)
@@ -218,7 +214,8 @@ def warnings_of(found: BatchAnswer, advice: Sequence[Suggestion]) -> Iterator[Ca
     else:
         yield from extrapolation(found.loss_law.name, found.beyond)
         yield from foreign_tokenizers([found.loss_law])
-    yield from cautions_of([*([found.loss_law] if found.loss_law else []), *(one.law for one in advice)])
+    rules = [one.law for one in advice.rules if one.batch_tokens is not None or one.learning_rate is not None] if advice else []
+    yield from cautions_of([*([found.loss_law] if found.loss_law else []), *rules])
 
 
 def beyond_measured(loss_nats: float) -> Iterator[Caution]:
