@@ -361,13 +361,11 @@ def peak_activations(stage: Stage) -> Size:
 def best_recompute_every(n_layers: int, kept_bytes: float, at_work_bytes: float) -> int:
     """How many layers in a row to recompute from one input, so that inputs and the group at work take least.
 
-        k = sqrt(n_layers kept / at_work), the whole number beside it at which ceil(n_layers / k) kept + k at_work is least
+        k at which ceil(n_layers / k) kept + k at_work is least: near sqrt(n_layers kept / at_work), all layers at most
 
     Source: chen2016 (sublinear memory).
     """
-    middle = int((n_layers * kept_bytes / at_work_bytes) ** 0.5)
-    near = range(max(1, middle - 1), min(n_layers, middle + 2) + 1)
-    return min(near, key=lambda k: -(-n_layers // k) * kept_bytes + k * at_work_bytes)
+    return min(range(1, n_layers + 1), key=lambda k: -(-n_layers // k) * kept_bytes + k * at_work_bytes)
 
 
 def loss_bytes(bill: Bill, run: Training, units: Units, place: Place) -> tuple[Size, Size]:
