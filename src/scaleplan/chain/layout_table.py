@@ -94,13 +94,35 @@ def row_values(row: Mapping[str, str]) -> dict[str, Any]:
             raise InputError(f"{name} is `{clipped(row[name])}`; it is one of {', '.join(filter(None, known))}")
     values["tp_overlap"] = flag_in(row, "tp_overlap") if row.get("tp_overlap") else False
     values["etp"] = size_in(row, "etp", 1) if row.get("etp") else NO_ETP
+    check_magnitude(values)
     return values
+
+
+LARGEST_BYTES = 2**60  # what arrays of whole numbers hold with room for sums
+BYTES_PER_NUMBER = 64  # of a parameter with its optimizer state, of a saved activation in every copy
+
+
+def check_magnitude(values: Mapping[str, Any]) -> None:
+    """Refuse sizes whose bytes no array could count, and no machine hold."""
+    if "model" in values:
+        return
+    of = {name: float(value) for name, value in values.items() if isinstance(value, int)}
+    width = of["n_heads"] * of["d_head"] + 2 * of["n_kv_heads"] * of["d_head"]
+    inner = max(of["d_ff"], of.get("n_experts", 1) * of.get("d_ff_expert", 0))
+    params = of["n_layers"] * of["d_model"] * (2 * width + 3 * inner) + 2 * of["d_model"] * (of["n_vocab"] + of["seq_len"])
+    tokens = of["micro_batch_size_seqs"] * of["seq_len"]
+    saved = tokens * (of["n_layers"] * (8 * of["d_model"] + 2 * width + 4 * inner + of["n_heads"] * of["seq_len"]) + 4 * of["n_vocab"])
+    in_flight = of["pp"] * of["n_virtual_stages"]
+    if BYTES_PER_NUMBER * max(params, saved * in_flight, of["global_batch_size_seqs"] * of["seq_len"]) > LARGEST_BYTES:
+        raise InputError("the sizes of this row make more bytes than can be counted")
 
 
 def shape_values(row: Mapping[str, str]) -> dict[str, Any]:
     """The model's shape, from the columns for it."""
     values: dict[str, Any] = {name: size_in(row, name, 1) for name in SHAPE_SIZES}
     values |= {name: flag_in(row, name) for name in SHAPE_FLAGS}
+    if values["n_heads"] % values["n_kv_heads"]:
+        raise InputError(f"n_heads {values['n_heads']} is not a multiple of n_kv_heads {values['n_kv_heads']}")
     if row.get("n_experts", "") not in ("", "0"):
         values |= {name: size_in(row, name, 1) for name in EXPERT_SIZES}
         values["n_shared_experts"] = size_in(row, "n_shared_experts", 0) if row.get("n_shared_experts") else 0
