@@ -12,6 +12,7 @@ from scaleplan.laws.convention import training_flops
 from scaleplan.laws.law import Law, value_of
 from scaleplan.laws.optimizer_rules import ADAM_LIKE, compute_ratio, gain_between, rate_at_batch, weight_decay
 from scaleplan.laws.power import Power
+from scaleplan.wording import field
 
 NO_DECAY = ("muonh",)  # hyperball optimizers fix the norm of the weights
 
@@ -85,7 +86,7 @@ def optimizer_of(law: Law) -> str:
 def hyperparameters(point: RunPoint, optimizer: str | None = None) -> list[Rule]:
     """What every law says of a run; only those of one optimizer where it is named (`adamw` takes Adam's too)."""
     if optimizer is not None and optimizer not in optimizers():
-        raise UnknownName("optimizer with a rule for its rate", optimizer, optimizers())
+        raise UnknownName(f"{field('optimizer')} with a rule for its rate", optimizer, optimizers())
     same = ADAM_LIKE if optimizer in ADAM_LIKE else (optimizer,)
     return [rule_of(law, point) for law in batch_laws() if optimizer is None or optimizer_of(law) in same]
 
