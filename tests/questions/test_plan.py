@@ -242,3 +242,60 @@ def test_a_critical_batch_is_that_of_the_loss():
     critical = sp.batch(loss=value(plan, "law.loss_nats")).result["critical_batch_tokens"]
 
     assert value(plan, "run.batch_size_tokens") == round(critical)
+
+
+LAID_OUT = {"model": "llama-3-8b", "tokens": "1T", "hardware": "h100-sxm", "layout": "tp2,dp64", "batch_size_tokens": "4Mi"}
+# dubey2024: 419 failures of 16,384 devices in 54 days
+FAILING = {
+    "device_mtbf": "50673h",
+    "checkpoint_time": "60s",
+    "restart_time": "10min",
+}
+
+
+def test_goodput_follows_from_failures_and_checkpoints():
+    """Best interval sqrt(2 t M) (young1974); a worse one costs goodput; hours go with its inverse."""
+    best = sp.plan(**LAID_OUT, **FAILING)
+    job = 50673 * 3600 / 128
+    assert best["failures.job_mtbf_s.value"] == pytest.approx(job)
+    assert best["failures.checkpoint_interval_s.value"] == pytest.approx((2 * 60 * job) ** 0.5)
+
+    shares = [sp.plan(**LAID_OUT, **FAILING, checkpoint_interval=f"{factor}min")["failures.goodput.value"] for factor in (5, 240, 6000)]
+    assert max(shares) <= best["failures.goodput.value"]
+    whole = sp.plan(**LAID_OUT, goodput=1.0)
+    assert whole["run.wall_s.value"] / best["run.wall_s.value"] == pytest.approx(best["failures.goodput.value"], rel=1e-9)
+
+
+def test_goodput_is_a_surface():
+    """Over failure rate and checkpoint time, in one pass: each row is the plan alone."""
+    base = {name: value for name, value in FAILING.items() if name == "restart_time"} | LAID_OUT
+    rows = sp.sweep("plan", **base, over={"device_mtbf": "1000h,50000h", "checkpoint_time": "10s,300s"}).result["rows"]
+
+    assert len(rows) == 4
+    for row in rows:
+        alone = sp.plan(**base, device_mtbf=row["device_mtbf"], checkpoint_time=row["checkpoint_time"])
+        assert row["failures.goodput"] == pytest.approx(alone["failures.goodput.value"], rel=1e-12)
+
+
+def test_goodput_is_unknown_where_no_rate_of_failures_is():
+    """Nothing is made up: null without the fields, refused with some of them, or beside a rate of whole runs."""
+    assert sp.plan(**LAID_OUT)["failures.goodput.value"] is None
+    with pytest.raises(sp.ScaleplanError, match="restart_time"):
+        sp.plan(**LAID_OUT, device_mtbf="50000h", checkpoint_time="60s")
+    with pytest.raises(sp.ScaleplanError, match="step"):
+        sp.plan(model="gpt2", tokens="1T", hardware="h100-sxm", n_devices=8, **FAILING)
+    with pytest.raises(sp.ScaleplanError, match="goodput"):
+        sp.plan(**LAID_OUT, **FAILING, goodput=0.9)
+
+
+def test_an_automatic_layout_is_the_fastest_that_fits():
+    """On the devices of the plan, within 2 % of the fastest, where that is surer to fit; nothing that fits is refused with its reason."""
+    auto = sp.plan(**LAID_OUT | {"layout": "auto", "n_devices": 64})
+    given = sp.plan(**LAID_OUT | {"layout": "dp64,zero1"})
+
+    assert auto["step.step_s.value"] <= 1.02 * given["step.step_s.value"]
+    assert auto["memory.verdict"] != "does not fit"
+    with pytest.raises(sp.ScaleplanError, match="n_devices"):
+        sp.plan(**LAID_OUT | {"layout": "auto"})
+    with pytest.raises(sp.ScaleplanError, match="fits"):
+        sp.plan(**LAID_OUT | {"model": "llama-3.1-405b", "layout": "auto", "n_devices": 8})

@@ -117,6 +117,35 @@ def layout_step(given: Given, bill: Bill, layout: Layout, seq_len: int, batch_to
     )
 
 
+SEARCHED_WITH = ("stack", "precision", "optimizer", "attention", "expert_imbalance")
+"""Fields of a plan that the search for a layout knows by the same name."""
+
+
+def with_fastest(given: Given, bill: Bill, seq_len: int, batch_tokens: int | None) -> Given:
+    """The fields with the fastest layout that fits, its micro-batch and its recomputation, as far as they are not given.
+
+    Raises UsageError without a number of devices, InputError where no layout fits.
+    """
+    from scaleplan.chain.layout_search import Asked, search_layouts
+    from scaleplan.machine.candidates import LEAST_FIRST
+
+    n = given.get("n_devices")
+    if n is None:
+        raise UsageError(f"{field('layout')} auto needs {field('n_devices')}", hint=f"add {field('n_devices')}, or give a layout")
+    told = {name: given[name] for name in SEARCHED_WITH if given.get(name) is not None}
+    batch = None if batch_tokens is None else int(ceil_div(batch_tokens, seq_len))
+    recompute = LEAST_FIRST if given.get("recompute") is None else (given["recompute"],)
+    micro = given.get("micro_batch_size_seqs")
+    asked = Asked(bill, given["hardware"], n, seq_len, batch, recompute=recompute, **told)
+    found, _ = search_layouts(asked, [] if micro is None else [f"micro={micro}"], top=1)
+    best = found.recommended
+    if best is None:
+        least = found.closest
+        near = "" if least is None else f": the least memory is {least.peak_bytes:,} bytes, of `{least.layout.spelled()}`"
+        raise InputError(f"no layout of {n:,} devices fits{near}", hint=f"raise {field('n_devices')}, or recompute more")
+    return {**given, "layout": best.layout, "recompute": best.recompute, "micro_batch_size_seqs": best.micro_batch_size_seqs}
+
+
 def check_fields(given: Given, layout: Layout) -> None:
     """The number of devices is that of the layout, and step time knows what is asked for."""
     n = given.get("n_devices")

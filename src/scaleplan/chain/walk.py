@@ -24,6 +24,7 @@ from scaleplan.chain.cost_inputs import (
     price_quote,
     site_inputs,
 )
+from scaleplan.chain.failures import Failures, failures_of
 from scaleplan.chain.lengths import chosen_length
 from scaleplan.chain.run_cost import CostInputs, Input, RunCost, intervals_of, run_cost
 from scaleplan.chain.tokens import whole_sequences
@@ -70,6 +71,7 @@ class Walk(NamedTuple):
     step            the step time and memory of the layout; None without a layout
     other_usd       dollars beside the devices, by name
     assumed         what was assumed, in sentences
+    failures        goodput by failure rate and checkpoints; None where no rate is known
     """
 
     size: Size
@@ -89,6 +91,7 @@ class Walk(NamedTuple):
     cost: RunCost
     other_usd: dict[str, Any]
     assumed: tuple[str, ...]
+    failures: Failures | None = None
 
     @property
     def usd(self) -> Any:
@@ -129,9 +132,12 @@ def walk(given: Given, costs: Callable[[Any, Any], dict[str, Any]] | None = None
     rate = None if step is None or rate_is_given(given) else step.run_mfu(flops.value, n_steps, peak_input(device).value)
     told = given if rate is None else {**given, "mfu": rate.value, "mfu_of": "step"}
     inputs, assumed = cost_inputs(told, device, size, convention, flops, defaults)
+    lost = failures_of(given, given.get("n_devices"), of_a_step=rate is not None or given.get("mfu_of") == "step")
+    if lost is not None:
+        inputs = inputs._replace(goodput=lost.input())
     if rate is not None:
         inputs = inputs._replace(mfu=rate)
-        assumed = [f"Hours follow from the step time and a goodput of {inputs.goodput.value:.2g}.", *assumed]
+        assumed = [hours_words(step, inputs.goodput.value), *assumed]
     inputs = with_devices(given, device, inputs)
     if inputs.n_devices is not None and given.get("n_devices") is None and given.get("deadline") is None:
         assumed = [*assumed, f"No {fields('n_devices', 'deadline', joined=' or ')}: the fewest whole nodes that finish in 30 days."]
@@ -139,20 +145,29 @@ def walk(given: Given, costs: Callable[[Any, Any], dict[str, Any]] | None = None
     other_usd = {} if costs is None else costs(cost.device_hours, cost.wall_s)
     return Walk(
         size, convention, flops, seq_len, batch_tokens, n_steps, law, loss, interval, device, inputs.n_devices, given.get("layout"), step,
-        inputs, cost, other_usd, tuple(assumed),
+        inputs, cost, other_usd, tuple(assumed), lost,
     )  # fmt: skip
 
 
+def hours_words(step: LayoutStep | None, goodput: Any) -> str:
+    """What the hours of a plan with a layout follow from."""
+    layout = "" if step is None else f" with `{step.layout_text}`"
+    return f"Hours follow from the step time{layout}" + (f" and a goodput of {goodput:.2g}." if is_number(goodput) else " and the goodput.")
+
+
 def step_of(given: Given, size: Size, seq_len: Any, batch_tokens: Any) -> LayoutStep | None:
-    """The step of the layout that is given; None where none is."""
+    """The step of the layout that is given, or of the fastest that fits; None where the plan names none."""
     layout = given.get("layout")
-    if layout is None or layout == AUTO:
+    if layout is None:
         return None
     if size.model is None:
         raise UsageError(f"{field('layout')} divides an architecture", hint=f"give {field('model')}")
-    from scaleplan.chain.layout_step import layout_step
+    from scaleplan.chain.layout_step import layout_step, with_fastest
 
-    return layout_step(given, bill_of(size.model.arch), layout, seq_len, batch_tokens)
+    bill = bill_of(size.model.arch)
+    if layout == AUTO:
+        given = with_fastest(given, bill, seq_len, batch_tokens)
+    return layout_step(given, bill, given["layout"], seq_len, batch_tokens)
 
 
 def rate_is_given(given: Given) -> bool:

@@ -48,6 +48,10 @@ class OfPlan(NamedTuple):
     mfu_of: str | None = None
     flops_per_s_per_device: float | None = None
     goodput: float | None = None
+    device_mtbf: Any = None
+    checkpoint_time: Any = None
+    checkpoint_interval: Any = None
+    restart_time: Any = None
     usd_per_device_hour: float | None = None
     provider: str | None = None
     price_term: str | None = None
@@ -83,7 +87,9 @@ QUESTION = Question(
         "Budget": ("usd", "device_days", "energy_budget", "carbon_budget", "compute", "loss", "deadline"),
         "Run": ("model", "target", "like", "n_params", "n_active_params", "tokens", "n_steps", "text", "bytes_per_token", "seq_len",
                 "batch_size_tokens", "batch_size_seqs", "precision", "recompute", "law", "flops_convention"),
-        "Hardware": ("hardware", "n_devices", "layout", "stack", "mfu", "mfu_of", "flops_per_s_per_device", "goodput"),
+        "Hardware": ("hardware", "n_devices", "layout", "stack", "mfu", "mfu_of", "flops_per_s_per_device",
+                     "goodput", "device_mtbf", "checkpoint_time",
+                     "checkpoint_interval", "restart_time"),
         "Site": ("usd_per_device_hour", "provider", "price_term", "device_power", "system_power", "pue", "region", "grid_intensity",
                  "carbon_scope", "device_lifetime"),
     },

@@ -35,6 +35,15 @@ def layout_links(whole: Walk) -> dict[str, Any]:
     }
 
 
+FAILURES = ("goodput", "job_mtbf_s", "checkpoint_interval_s", "best_interval_s")
+
+
+def failure_links(whole: Walk) -> dict[str, Any]:
+    """Goodput of a run whose failure rate is known: of all others it is unknown, or in the rate of whole runs."""
+    found = whole.failures
+    return {key: number(None if found is None else getattr(found, key), None, "estimate") for key in FAILURES}
+
+
 def count_standing(standing: str) -> str:
     """A count of what was given is exact."""
     return "exact" if standing == "given" else standing

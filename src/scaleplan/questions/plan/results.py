@@ -56,6 +56,15 @@ class Step(TypedDict):
     tokens_per_s_per_device: Number
 
 
+class Failures(TypedDict):
+    """Goodput by failure rate and checkpoints; unknown where no failure rate is given."""
+
+    goodput: Number
+    job_mtbf_s: Number
+    checkpoint_interval_s: Number
+    best_interval_s: Number
+
+
 class StageRun(TypedDict):
     """Time of a stage."""
 
@@ -141,6 +150,7 @@ class Plan(TypedDict):
     layout: str | None
     memory: Memory
     step: Step
+    failures: Failures
     run: Run
     money: Money
     energy: Energy

@@ -11,7 +11,7 @@ from scaleplan.chain.walk import Walk, walk, walk_stages
 from scaleplan.errors import ScaleplanError, UsageError
 from scaleplan.limits import judge
 from scaleplan.questions.plan.case import Case, Stage, case_of, usd_of
-from scaleplan.questions.plan.links import COST_PATHS, cost_numbers, count_standing, layout_links, number
+from scaleplan.questions.plan.links import COST_PATHS, cost_numbers, count_standing, failure_links, layout_links, number
 from scaleplan.questions.plan.views import SWUNG, lines_of, tables_of
 from scaleplan.questions.plan_file import key_named
 from scaleplan.wording import field
@@ -132,6 +132,7 @@ def linked(solved: Solved, spread: Mapping[str, Interval], devices_usd: Interval
             "n_active_params": number(size.n_active_params, None, count_standing(size.n_standing)),
         },
         **layout_links(whole),
+        "failures": failure_links(whole),
     }
     cost = {group: cost_numbers(whole.inputs, whole.cost, keys, spread) for group, keys in COST_PATHS.items()}
     cost["run"] |= {

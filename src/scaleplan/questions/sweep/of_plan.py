@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scaleplan.chain.walk import BUDGETS
+from scaleplan.chain.walk import AUTO, BUDGETS
 from scaleplan.questions.asking import requested
 from scaleplan.questions.plan.case import Case, case_of
 from scaleplan.questions.plan.whole import numbers, solved
@@ -14,7 +14,8 @@ from scaleplan.questions.sweep.grid import Block
 if TYPE_CHECKING:
     from scaleplan.questions.sweep.points import InArrays, Swept
 
-IN_ARRAYS = ("tokens", "n_devices", "mfu", "goodput", "usd_per_device_hour", "pue", "grid_intensity")
+IN_ARRAYS = ("tokens", "n_devices", "mfu", "goodput", "usd_per_device_hour", "pue", "grid_intensity", "device_mtbf", "checkpoint_time",
+             "checkpoint_interval", "restart_time")  # fmt: skip
 """Fields that the walk takes as arrays."""
 
 
@@ -40,7 +41,7 @@ def allowed(case: Case, names: list[str]) -> bool:
     given = {**case.given, **dict.fromkeys(names, 0)}
     sized = any(case.given.get(name) is not None for name in ("model", "n_params"))
     open_ends = any(given.get(name) is not None for name in (*BUDGETS, "deadline", "loss"))
-    laid_out = case.given.get("layout") is not None and "n_devices" in names
+    laid_out = case.given.get("layout") == AUTO or (case.given.get("layout") is not None and "n_devices" in names)
     fixed = sized and given.get("tokens") is not None and not isinstance(given["tokens"], str)
     return set(names) <= set(IN_ARRAYS) and not case.searched and not open_ends and (fixed or bool(case.stages)) and not laid_out
 
