@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan import library
 from scaleplan.answer import Interval
@@ -21,6 +21,9 @@ from scaleplan.machine.uncertainty import interval
 from scaleplan.model.items import Bill
 from scaleplan.numeric import ceil_div
 from scaleplan.wording import field
+
+if TYPE_CHECKING:
+    from scaleplan.chain.layout_search import Asked
 
 Given = Mapping[str, Any]
 Number = tuple[Any, Interval | None, str]
@@ -121,23 +124,52 @@ SEARCHED_WITH = ("stack", "precision", "optimizer", "attention", "expert_imbalan
 """Fields of a plan that the search for a layout knows by the same name."""
 
 
+MOST_DEVICES = 4096  # that are searched where a plan leaves their number open
+
+
+def search_of(given: Given, bill: Bill, n_devices: int, seq_len: int, batch_tokens: int | None) -> Asked:
+    """The search of a plan's fields; a micro-batch and a recomputation that are given are kept."""
+    from scaleplan.chain.layout_search import Asked
+    from scaleplan.machine.candidates import LEAST_FIRST
+
+    told = {name: given[name] for name in SEARCHED_WITH if given.get(name) is not None}
+    batch = None if batch_tokens is None else int(ceil_div(batch_tokens, seq_len))
+    recompute = LEAST_FIRST if given.get("recompute") is None else (given["recompute"],)
+    micro = given.get("micro_batch_size_seqs")
+    where = () if micro is None else (f"micro={micro}",)
+    return Asked(bill, given["hardware"], n_devices, seq_len, batch, recompute=recompute, where=where, **told)
+
+
+def devices_in_time(given: Given, bill: Bill, seq_len: int, batch_tokens: int | None, n_tokens: float, deadline_s: float) -> int:
+    """The fewest devices, whole nodes, on which the steps of a run take no longer than a time.
+
+    Raises InputError where no count is enough.
+    """
+    from scaleplan.chain.layout_search import fewest_devices, whole_nodes
+
+    counts = whole_nodes(given["hardware"], 1, MOST_DEVICES)
+    found = fewest_devices(search_of(given, bill, counts[0], seq_len, batch_tokens), counts, n_tokens, deadline_s)
+    if found is None:
+        raise InputError(
+            f"{field('layout')} auto: no count up to {MOST_DEVICES:,} devices finishes by the {field('deadline')}",
+            hint=f"give {field('n_devices')}, a later {field('deadline')}, or a larger batch",
+        )
+    return found.n_devices
+
+
 def with_fastest(given: Given, bill: Bill, seq_len: int, batch_tokens: int | None) -> Given:
     """The fields with the fastest layout that fits, its micro-batch and its recomputation, as far as they are not given.
 
     Raises UsageError without a number of devices, InputError where no layout fits.
     """
-    from scaleplan.chain.layout_search import Asked, search_layouts
-    from scaleplan.machine.candidates import LEAST_FIRST
+    from scaleplan.chain.layout_search import search_layouts
 
     n = given.get("n_devices")
     if n is None:
-        raise UsageError(f"{field('layout')} auto needs {field('n_devices')}", hint=f"add {field('n_devices')}, or give a layout")
-    told = {name: given[name] for name in SEARCHED_WITH if given.get(name) is not None}
-    batch = None if batch_tokens is None else int(ceil_div(batch_tokens, seq_len))
-    recompute = LEAST_FIRST if given.get("recompute") is None else (given["recompute"],)
-    micro = given.get("micro_batch_size_seqs")
-    asked = Asked(bill, given["hardware"], n, seq_len, batch, recompute=recompute, **told)
-    found, _ = search_layouts(asked, [] if micro is None else [f"micro={micro}"], top=1)
+        raise UsageError(
+            f"{field('layout')} auto needs {field('n_devices')}", hint=f"add {field('n_devices')} or {field('deadline')}, or give a layout"
+        )
+    found, _ = search_layouts(search_of(given, bill, n, seq_len, batch_tokens), top=1)
     best = found.recommended
     if best is None:
         least = found.closest

@@ -125,6 +125,7 @@ def walk(given: Given, costs: Callable[[Any, Any], dict[str, Any]] | None = None
     convention, flops = compute(given, size, seq_len)
     loss, interval = loss_of(law, size)
     batch_tokens = batch_of(given, seq_len) if given.get("batch_size_tokens") != CRITICAL else critical_batch(loss)
+    given = with_devices_in_time(given, size, seq_len, batch_tokens, defaults)
     step = step_of(given, size, seq_len, batch_tokens)
     if step is not None:
         given, batch_tokens = {**given, "n_devices": step.layout.n_devices}, step.batch_tokens
@@ -153,6 +154,20 @@ def hours_words(step: LayoutStep | None, goodput: Any) -> str:
     """What the hours of a plan with a layout follow from."""
     layout = "" if step is None else f" with `{step.layout_text}`"
     return f"Hours follow from the step time{layout}" + (f" and a goodput of {goodput:.2g}." if is_number(goodput) else " and the goodput.")
+
+
+def with_devices_in_time(given: Given, size: Size, seq_len: Any, batch_tokens: Any, defaults: Mapping[str, Any]) -> Given:
+    """The plan with the fewest whole nodes whose fastest layout finishes by the deadline, goodput included, where both are left open."""
+    if given.get("layout") != AUTO or given.get("n_devices") is not None or given.get("deadline") is None or size.model is None:
+        return given
+    if not is_number(seq_len, size.tokens, batch_tokens or 1):
+        raise UsageError(
+            f"{field('layout')} auto without {field('n_devices')} is of one run, not of arrays", hint=f"give {field('n_devices')}"
+        )
+    from scaleplan.chain.layout_step import devices_in_time
+
+    deadline_s = given["deadline"] * (given.get("goodput") or defaults["goodput"]["p50"])
+    return {**given, "n_devices": devices_in_time(given, bill_of(size.model.arch), seq_len, batch_tokens, size.tokens, deadline_s)}
 
 
 def step_of(given: Given, size: Size, seq_len: Any, batch_tokens: Any) -> LayoutStep | None:
