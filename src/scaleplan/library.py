@@ -21,6 +21,7 @@ KINDS = ("hardware", "models", "laws", "tasks", "stacks", "prices", "grid", "sou
 USUAL_FILE_BYTES = 2**17  # read at first: a buffer for the largest file costs more time than most files
 LARGEST_FILE_BYTES = 64 * 2**20  # of a TOML or JSON file; a model or plan that is larger is a mistake or an attack
 LARGEST_TOML = 4 * 2**20  # characters; a parser in Python reads some millions a second
+MOST_FILES = 1000  # of a folder that are compared with a name
 MOST_PARTS = 50  # of a dotted key: the time to read one grows with the square of its parts
 DOTTED_KEY = re.compile(r"""(?<![\w"'.-])(?:(?:[\w-]++|"[^"\n]{0,99}"|'[^'\n]{0,99}')[ \t]*+\.[ \t]*+)""" + f"{{{MOST_PARTS}}}")
 
@@ -275,7 +276,7 @@ def read_bytes(path: Path | str) -> bytes:
                 if len(data) == USUAL_FILE_BYTES:
                     data += file.read(LARGEST_FILE_BYTES + 1 - USUAL_FILE_BYTES)
         except FileNotFoundError:
-            raise InputError(f"no file `{clipped(name, 200)}`") from None
+            raise InputError(f"no file `{clipped(name, 200)}`", hint=files_near(Path(path))) from None
         except IsADirectoryError:
             raise InputError(f"`{clipped(name, 200)}` is a folder, not a file") from None
         except (OSError, ValueError) as error:
@@ -286,6 +287,19 @@ def read_bytes(path: Path | str) -> bytes:
     if not data.strip():
         raise InputError("is empty", file=name)
     return data
+
+
+def files_near(path: Path) -> str | None:
+    """The files that somebody may have meant by one that is not there, for a hint."""
+    from scaleplan.errors import near_names
+
+    try:
+        if not path.parent.is_dir():
+            return f"there is no folder `{clipped(path.parent, 200)}`"
+        found = near_names(path.name, sorted(other.name for other in path.parent.iterdir() if other.suffix == path.suffix)[:MOST_FILES])
+    except OSError:
+        return None
+    return f"did you mean `{clipped(path.parent / found[0], 200)}`?" if found else None
 
 
 def read_text(path: Path | str) -> str:

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 from scaleplan import units
 from scaleplan.answer import Interval
-from scaleplan.errors import InputError, UnknownName, clipped
+from scaleplan.errors import InputError, UnknownName, clipped, near_names
 from scaleplan.wording import field
 
 LEVELS = ("error", "warn")
 VERDICTS = ("fail", "unsure", "pass")  # worst first
+LARGEST = 10**300  # a whole number beyond has no float
 
 
 class Limit(NamedTuple):
@@ -129,14 +130,45 @@ def look_up(result: Mapping[str, Any], path: str) -> tuple[float, Interval | Non
     for part in path.split("."):
         holder, value = value, step(value, part)
         if value is MISSING:
-            raise UnknownName("quantity", path, sorted(numeric_paths(result)), where="it must be a dotted path to a number in `result`")
+            raise unknown_quantity(path, result)
     if isinstance(value, Mapping) and "value" in value:
         return plain_number(value["value"], path), percentiles_in(value)
     beside = holder.get("intervals") if isinstance(holder, Mapping) else None
-    return plain_number(value, path), percentiles_in((beside or {}).get(path.rpartition(".")[2]))
+    return plain_number(value, path), percentiles_in(beside.get(path.rpartition(".")[2]) if isinstance(beside, Mapping) else None)
 
 
 MISSING = object()
+MEANT = {
+    **dict.fromkeys(("co2", "carbon", "emissions"), "kgco2e"),
+    **dict.fromkeys(("dollars", "cost", "price", "rent", "money"), "usd"),
+    **dict.fromkeys(("days", "time", "duration"), "wall_s"),
+    **dict.fromkeys(("energy", "power"), "energy_wh"),
+    **dict.fromkeys(("params", "parameters"), "n_params"),
+    **dict.fromkeys(("flops", "compute"), "training_flops"),
+    **dict.fromkeys(("devices", "gpus"), "n_devices"),
+    "hours": "device_hours",
+    "memory": "peak_bytes",
+    "tokens": "n_tokens",
+    "loss": "loss_nats",
+}
+"""What people call a quantity -> how its key ends."""
+MOST_NAMED = 12
+
+
+def unknown_quantity(path: str, result: Mapping[str, Any]) -> UnknownName:
+    """A refusal with the quantities that are near by meaning or by spelling, else with all of a short answer."""
+    known = sorted(numeric_paths(result))
+    last = path.rpartition(".")[2].lower()
+    by_meaning = [name for name in known if name.rpartition(".")[2] == MEANT.get(last, last)]
+    by_part = [name for name in known if last and last in name.rpartition(".")[2].split("_")]
+    near = list(dict.fromkeys([*by_meaning, *near_names(path, known), *by_part]))[:MOST_NAMED]
+    listed = near or known[:MOST_NAMED]
+    more = ", ..." if not near and len(known) > MOST_NAMED else ""
+    said = f"did you mean `{near[0]}`? " if near else ""
+    found = UnknownName(
+        "quantity", path, (), where=f"{said}quantities {'near it' if near else 'of this answer'}: {', '.join(listed)}{more}"
+    )
+    return found if listed else UnknownName("quantity", path, (), where="this answer holds no numbers under `result`")
 
 
 def step(value: Any, part: str) -> Any:
@@ -144,7 +176,7 @@ def step(value: Any, part: str) -> Any:
     if isinstance(value, Mapping):
         return value.get(part, MISSING)
     if isinstance(value, list):
-        if part.isdigit() and int(part) < len(value):
+        if part.isascii() and part.isdecimal() and len(part) <= 9 and int(part) < len(value):
             return value[int(part)]
         return next((row for row in value if isinstance(row, Mapping) and part in row.values()), MISSING)
     return MISSING
@@ -159,6 +191,8 @@ def plain_number(value: Any, path: str) -> float:
         )
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(f"`{path}` is not a number")
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise InputError(f"`{path}` is `{clipped(value)}`, beyond every number that a limit can be held against")
     if not math.isfinite(value):
         raise InputError(f"`{path}` is `{value}`, so no limit can be held against it")
     return value
@@ -169,9 +203,11 @@ def percentiles_in(value: Any) -> Interval | None:
     if not isinstance(value, Mapping):
         return None
     found = [value.get(key) for key in Interval._fields]
-    numbers = [item for item in found if isinstance(item, int | float)]
-    if not all(map(math.isfinite, numbers)):
-        raise InputError(f"the percentiles {numbers} are not all numbers, so no limit can be held against them")
+    numbers = [item for item in found if isinstance(item, int | float) and not isinstance(item, bool)]
+    if not all(abs(item) <= LARGEST for item in numbers):  # false of nan, too
+        raise InputError(f"the percentiles {clipped(numbers)} are not all numbers, so no limit can be held against them")
+    if numbers != sorted(numbers):
+        raise InputError(f"the percentiles {clipped(numbers)} are not in order, so no limit can be held against them")
     return Interval(*numbers) if len(numbers) == len(found) else None
 
 

@@ -67,13 +67,12 @@ def quantity(text: str, units: Mapping[str, float], what: str, *, ambiguous: Map
     if not match or not (match[2] or match[3]):
         if len(text) > 80:
             raise InputError(f"`{shown}` is too long to be {what}")
-        hint = "write it without a comma: 1000000, 1e6 or 1M" if "," in text else None
-        raise InputError(f"`{shown}` is not {what}", hint=hint or f"{_example(units)} would be one")
+        raise InputError(f"`{shown}` is not {what}", hint=_comma_hint(shown) or f"{_example(units, what)} would be one")
     sign, whole, decimals, exponent, unit = match[1], match[2] or "", match[3] or "", int(match[4] or 0), match[5] or ""
     if ambiguous and unit in ambiguous:
         raise InputError(f"`{shown}` is ambiguous", hint=ambiguous[unit])
     if unit not in units:
-        raise InputError(f"`{shown}` is not {what}", hint=_unit_hint(unit, units))
+        raise InputError(f"`{shown}` is not {what}", hint=_unit_hint(shown, unit, units))
     value = _exact(whole.replace("_", "") + decimals, exponent - len(decimals), units[unit], shown, what)
     return -value if sign == "-" else value
 
@@ -91,19 +90,36 @@ def _exact(digits: str, exponent: int, unit: float, shown: str, what: str) -> in
     return whole if rest == 0 else mantissa * unit / 10**-exponent
 
 
-def _example(units: Mapping[str, float]) -> str:
+def _comma_hint(shown: str) -> str | None:
+    """What a comma in a number should be: nothing between thousands, else a decimal point."""
+    if "," not in shown:
+        return None
+    if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?[A-Za-z%]*", shown, re.ASCII):
+        return f"write it without commas: `{shown.replace(',', '')}`"
+    return f"write it with a decimal point: `{shown.replace(',', '.')}`" if shown.count(",") == 1 else "write one number, without commas"
+
+
+EXAMPLES = {"a number": "2.5", "an amount of dollars": "$50k", "a relative change": "-10%", "a whole number": "8"}
+"""What is read -> a value of usual size, where a unit alone does not say it."""
+
+
+def _example(units: Mapping[str, float], what: str) -> str:
     """A value that can be read: the unit in the list below that comes first says which quantity is meant."""
+    if what in EXAMPLES:
+        return f"`{EXAMPLES[what]}`"
     wanted = ("ZFLOP", "TFLOP/s", "GiB", "%", "kWh", "g/kWh", "W", "t", "h", "B", "k")
     unit = next((u for u in wanted if u in units), next(iter(units)))
     return f"`40{unit}`"
 
 
-def _unit_hint(unit: str, units: Mapping[str, float]) -> str:
+def _unit_hint(shown: str, unit: str, units: Mapping[str, float]) -> str:
+    """The value with the unit that was meant, where one differs by case alone; else the units there are."""
     known = [u for u in units if u]
     if not unit:
         return f"say the unit: {', '.join(known)}"
     same = next((u for u in known if u.lower() == unit.lower()), None)
-    return f"did you mean `{same}`?" if same else f"units: {', '.join(known[:MOST_UNITS])}{', ...' if len(known) > MOST_UNITS else ''}"
+    meant = f"did you mean `{shown.removesuffix(unit).rstrip()}{same}`?" if same else ""
+    return meant or f"units: {', '.join(known[:MOST_UNITS])}{', ...' if len(known) > MOST_UNITS else ''}"
 
 
 def positive(value: int | float, shown: str, what: str) -> int | float:

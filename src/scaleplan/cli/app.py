@@ -114,7 +114,11 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     except ScaleplanError as error:
         refuse(error.report(flag))
     except ClickException as error:
-        refuse(usage_report(error))
+        from scaleplan.cli.usage import before_the_command
+
+        option = getattr(error, "option_name", None)
+        ours = before_the_command(option, arguments) if option else None
+        refuse(ours.report(flag) if ours else usage_report(error))
     except (KeyboardInterrupt, Abort):
         tell("interrupted")
         sys.exit(INTERRUPTED)

@@ -9,13 +9,14 @@ from textwrap import wrap
 from typing import Any
 
 from typer._click import Context  # Typer carries its own Click and exports none of it
-from typer._click.exceptions import NoSuchOption
+from typer._click.exceptions import ClickException, NoSuchOption
 from typer._click.formatting import HelpFormatter
 from typer._click.types import StringParamType
 from typer.core import TyperArgument, TyperCommand, TyperOption
 
 from scaleplan.cli.progress import bar, interruptible
 from scaleplan.cli.show import HERE, PICTURES, Shown, shown
+from scaleplan.cli.usage import parser_error
 from scaleplan.questions.asking import INTERRUPT, WATCH, Question, ask
 from scaleplan.questions.fields import SHAPE_WORDS, Field, field_named, meant
 from scaleplan.questions.registry import NAMES, question_named
@@ -72,6 +73,9 @@ class QuestionCommand(TyperCommand):
             return super().parse_args(ctx, [given for place, arg in enumerate(args) for given in spelled_out(arg, args[place + 1 :])])
         except NoSuchOption as error:
             raise better(error) from None
+        except ClickException as error:
+            ours = parser_error(error.format_message(), self.question, args)
+            raise ours or error from None
 
     def format_help_text(self, ctx: Context, formatter: HelpFormatter) -> None:
         question = self.question

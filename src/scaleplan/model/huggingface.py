@@ -93,9 +93,10 @@ def without_type(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def supported_hint(kind: str) -> str:
-    """The closest families that there are."""
-    near = near_names(kind, list(FAMILIES)) or sorted(FAMILIES)[:6]
-    return f"the closest supported ones: {', '.join(near)} ({len(FAMILIES)} in all); or describe the shape with flags or a model TOML"
+    """Families whose names are near, where some are."""
+    near = near_names(kind, list(FAMILIES))
+    said = f"of {len(FAMILIES)} supported types {', '.join(near)} {'is' if len(near) == 1 else 'are'} spelled most alike; " if near else ""
+    return f"{said}describe the shape with flags or a model TOML"
 
 
 def read_nested(config: Mapping[str, Any], key: str, kind: str, label: str) -> Reading:

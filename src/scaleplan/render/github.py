@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from scaleplan.answer import Answer
+from scaleplan.answer import Answer, Row
 from scaleplan.render import Style
-from scaleplan.render.cells import show_cell
+from scaleplan.render.cells import show_value
+from scaleplan.wording import visible
 
 
 def as_github(answer: Answer, style: Style) -> str:
@@ -13,15 +14,30 @@ def as_github(answer: Answer, style: Style) -> str:
     for table in answer.tables:
         for row in table.rows:
             level = "notice" if row["verdict"] == "pass" else "error" if row["verdict"] == "fail" and row["level"] == "error" else "warning"
-            words = ", ".join(
-                f"{column.label} {show_cell(row, column)}"
-                for column in table.columns
-                if column.unit != "hidden" and row.get(column.key) is not None
-            )
-            lines.append(f"::{level} title=scaleplan {escaped(str(row['quantity']))}::{escaped(words)}")
+            lines.append(f"::{level} title=scaleplan {property_text(str(row['quantity']))}::{escaped(sentence(row))}")
     return "\n".join([*lines, *(f"::warning::{escaped(w.message)}" for w in answer.warnings)]) + "\n"
+
+
+def sentence(row: Row) -> str:
+    """`usd $259k (80 %: $145k to $470k) is over the limit of $100k (259 %)`."""
+    unit = str(row.get("unit", ""))
+    found, limit = show_value(row["found"], unit), show_value(row["limit"], unit)
+    spread = f" (80 %: {show_value(row['p10'], unit)} to {show_value(row['p90'], unit)})" if row.get("p10") is not None else ""
+    at_most = row.get("sign") != ">="
+    said = {
+        "pass": "is within the limit of" if at_most else "is above the least of",
+        "fail": "is over the limit of" if at_most else "is below the least of",
+        "unsure": "may be over the limit of" if at_most else "may be below the least of",
+    }[row["verdict"]]
+    used = f" ({show_value(row['used_fraction'], 'fraction')} of it)" if row.get("used_fraction") is not None else ""
+    return f"{visible(str(row['quantity']))} {found}{spread} {said} {limit}{used}"
+
+
+def property_text(text: str) -> str:
+    """What the property of a workflow command may not hold as it is."""
+    return escaped(visible(text)).replace(":", "%3A").replace(",", "%2C")
 
 
 def escaped(text: str) -> str:
     """What a workflow command may not hold as it is."""
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A").replace(":", "%3A" if "::" in text else ":")
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
