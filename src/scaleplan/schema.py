@@ -325,7 +325,8 @@ def validate(kind: str, data: Mapping[str, Any], path: str, text: str = "") -> N
     text  of the file, in which the line of each fault is looked for
     """
     errors = faults_of(ModelFile if kind == MODEL_FILES else SCHEMAS[kind], data)
-    errors += [(place, said) for place, said in faults_of_citations(data, ()) if place not in dict(errors)]
+    more = faults_of_citations(data, ()) + (faults_of_constants(data) if kind == "laws" else [])
+    errors += [(place, said) for place, said in more if place not in dict(errors)]
     lines = lines_of(text)
     raise_all([InputError(f"`{dotted(place)}`: {said}", file=path, line=line_of(lines, place)) for place, said in errors[:MOST_FAULTS]])
 
@@ -380,6 +381,20 @@ def faults_of_citations(data: Any, place: Place) -> list[tuple[Place, str]]:
     fine = isinstance(source, str) or (isinstance(source, list) and all(isinstance(one, str) for one in source))
     found = [] if fine else [((*place, "source"), f"should be a citation key or a list of them; it is `{clipped(source)}`")]
     return found + [fault for key, item in data.items() if key != "source" for fault in faults_of_citations(item, (*place, key))]
+
+
+ABOUT_FORM = ("form", "gives", "source", "date", "note")
+
+
+def faults_of_constants(data: Mapping[str, Any]) -> list[tuple[Place, str]]:
+    """Every constant of a form, and every end of the range of a law, that is no number."""
+    blocks = {name: block for name, block in data.items() if isinstance(block, Mapping) and ("form" in block or name == "range")}
+    return [
+        ((name, key), f"should be a number; it is `{clipped(value)}`")
+        for name, block in blocks.items()
+        for key, value in block.items()
+        if key not in ABOUT_FORM and not isinstance(value, int | float)
+    ]
 
 
 def lines_of(text: str) -> dict[tuple[str, ...], int]:

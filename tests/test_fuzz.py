@@ -1,0 +1,58 @@
+"""A fixed part of what benchmarks/fuzz.py tries: hostile command lines and damaged files meet no bug of the program."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+from benchmarks.fuzz import Case, complaint, found, run
+
+CASES = 120
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_hostile_cases_are_answered_or_refused(seed):
+    """No traceback, no hang, no number that is not finite, and every refusal begins with `error:`."""
+    wrong = [f"{said} <- {shlex.join(case.args)[:200]}" for case, _, said in found(CASES, seed)]
+
+    assert not wrong
+
+
+def test_what_is_wrong_is_seen():
+    """The judge knows a good answer from a bad one."""
+    good = run(Case(["params", "gpt2", "--json"]))
+
+    assert complaint(Case(["params", "gpt2", "--json"]), good) is None
+    assert complaint(Case(["params"]), good._replace(code=None)) is not None
+    assert complaint(Case(["params"]), good._replace(code=2)) is not None
+    assert complaint(Case(["params"]), good._replace(code=1)) is not None
+    assert complaint(Case(["params", "--json"]), good._replace(stdout='{"x": NaN}')) is not None
+    assert complaint(Case(["params"]), good._replace(stderr="error: a bug in scaleplan: x")) is not None
+    assert Path.cwd().exists()
+
+
+LAW = """name = "mine"
+[convention]
+n_params = "total"
+loss = "nats per token"
+[range]
+n_params_max = "x"
+[loss]
+form = "additive"
+e_nats = 1.7
+a = "400"
+b = [410]
+alpha = 0.34
+beta = 0.28
+"""
+
+
+def test_constants_of_a_law_are_numbers(run, tmp_path):
+    """Each that is none is named with its line."""
+    path = tmp_path / "law.toml"
+    path.write_text(LAW)
+    outcome = run("optimal", "--compute", "1e21", "--law", path)
+
+    assert outcome.code == 2
+    assert [f"law.toml:{line}" in outcome.stderr for line in (6, 10, 11)] == [True] * 3
