@@ -21,6 +21,7 @@ def whole_of_float(value: Any) -> Any:
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Whole = Annotated[int, Field(gt=0), BeforeValidator(whole_of_float)]
+Length = Annotated[int, Field(gt=0, le=10**12), BeforeValidator(whole_of_float)]
 Bytes = Annotated[int, Field(ge=0), BeforeValidator(whole_of_float)]
 Text = str
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -197,8 +198,8 @@ class Training(Part):
     year: Whole | None = None
     n_tokens: Positive | None = None
     compute_flops: Positive | None = None
-    seq_len: Whole | None = None
-    decoder_seq_len: Whole | None = None
+    seq_len: Length | None = None
+    decoder_seq_len: Length | None = None
     batch_size_tokens: Positive | None = None
     learning_rate: Positive | None = None
     optimizer: Text | None = None

@@ -89,3 +89,11 @@ def test_a_job_reads_a_sentence(run, tmp_path):
     assert run("check", path, "--limit", "usd<=1", "--format", "github").stdout == (
         "::error title=scaleplan usd::usd $5.00 (80 %25: $4.00 to $6.00) is over the limit of $1.00 (500 %25 of it)\n"
     )
+
+
+@pytest.mark.parametrize("model", ["llama-3-8b", "bert-base-uncased"])
+def test_windows_of_a_model_without_them_change_nothing(run, model):
+    """The count is that without the switch."""
+    plain, windowed = (run("flops", model, "--causal", *more, "--json").result for more in ((), ("--windowed",)))
+
+    assert windowed["batch"] == plain["batch"]

@@ -77,7 +77,10 @@ def compute_of(
         raise NotSupported(
             f"{field('flops_convention')}: `{convention}` does not describe this shape", hint="`exact` describes every shape"
         )
-    return Compute(bill, params, batch, found, convention or counted_as(how))
+    counted = counted_as(how)
+    if found.get(counted) is None:  # a shape without windows is counted alike with and without them
+        counted = counted_as(how._replace(window=False))
+    return Compute(bill, params, batch, found, convention or counted)
 
 
 def counted_as(how: Counting) -> str:

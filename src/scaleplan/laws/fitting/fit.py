@@ -174,7 +174,8 @@ def determination(problem: Problem, theta: Array, weights: Array | None = None) 
     if not condition < 1 / RIDGE:
         return min(condition, 1e300), None
     curvature = (scaled * (weights * bend)) @ scaled.T
-    if np.linalg.eigvalsh(curvature)[0] <= 0:
+    bends = np.linalg.eigvalsh(curvature)
+    if not bends[0] > np.finfo(float).eps * bends[-1]:  # flat in some direction: nothing is known of it
         return condition, None
     inverse = np.linalg.inv(curvature)
     dof = problem.n_rows / max(problem.n_rows - problem.n_parameters, 1)
