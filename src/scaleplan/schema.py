@@ -262,6 +262,7 @@ class StackMemory(Part):
     fragments: NotNegative = 0.0
     fp8_copies: Bytes = 0
     fp8_inputs: bool = False
+    peak_factor: Positive = 1.0
     fitted: dict[str, Any] | None = None
 
 
@@ -284,6 +285,8 @@ class StackTime(Part):
     hop_hidden: NotNegative | None = None
     sharded_hidden: NotNegative | None = None
     tp_hidden: NotNegative | None = None
+    expert_launches: NotNegative | None = None
+    pace: Positive = 1.0
     fitted: dict[str, Any] | None = None
 
 
@@ -305,6 +308,17 @@ class StackServing(Part):
     fitted: dict[str, Any] | None = None
 
 
+class StackCalibration(Part):
+    """The measurement that corrected a stack, beside what was planned with the stack behind it."""
+
+    stack: Text
+    layout: Text
+    step_s: Positive
+    planned_step_s: Positive
+    peak_bytes: Positive | None = None
+    planned_peak_bytes: Positive | None = None
+
+
 class Stack(Part):
     """A software stack: presets/stacks/*.toml."""
 
@@ -314,6 +328,7 @@ class Stack(Part):
     memory: StackMemory | None = None
     time: StackTime | None = None
     serving: StackServing | None = None
+    calibration: StackCalibration | None = None
 
 
 SCHEMAS: Mapping[str, type[BaseModel]] = {"hardware": Hardware, "laws": Law, "models": Model, "stacks": Stack, "tasks": Task}
