@@ -111,7 +111,8 @@ def check_magnitude(values: Mapping[str, Any]) -> None:
     inner = max(of["d_ff"], of.get("n_experts", 1) * of.get("d_ff_expert", 0))
     params = of["n_layers"] * of["d_model"] * (2 * width + 3 * inner) + 2 * of["d_model"] * (of["n_vocab"] + of["seq_len"])
     tokens = of["micro_batch_size_seqs"] * of["seq_len"]
-    saved = tokens * (of["n_layers"] * (8 * of["d_model"] + 2 * width + 4 * inner + of["n_heads"] * of["seq_len"]) + 4 * of["n_vocab"])
+    scores = of["n_heads"] * of["seq_len"] if values.get("attention") == "eager" else 0.0  # fused kernels keep none
+    saved = tokens * (of["n_layers"] * (8 * of["d_model"] + 2 * width + 4 * inner + scores) + 4 * of["n_vocab"])
     in_flight = of["pp"] * of["n_virtual_stages"]
     if BYTES_PER_NUMBER * max(params, saved * in_flight, of["global_batch_size_seqs"] * of["seq_len"]) > LARGEST_BYTES:
         raise InputError("the sizes of this row make more bytes than can be counted")
