@@ -60,7 +60,10 @@ def price_table(path: str) -> LayoutTable:
 def read_table(path: str) -> tuple[tuple[str, ...], list[dict[str, str]]]:
     """The header and the rows of a CSV file; every column that is needed must be there."""
     reader = csv.DictReader(io.StringIO(library.read_text(path)), restval="")
-    columns = tuple(name.strip() for name in reader.fieldnames or ())
+    try:
+        columns = tuple(name.strip() for name in reader.fieldnames or ())
+    except csv.Error as error:
+        raise InputError(f"is not a table: {error}", file=path, line=1) from None
     shape = () if "model" in columns else (*SHAPE_SIZES, *SHAPE_FLAGS)
     missing = [name for name in (*shape, *SIZES, *COUNTS, *FLAGS, *WORDS) if name not in columns]
     if missing:
@@ -74,7 +77,10 @@ def read_table(path: str) -> tuple[tuple[str, ...], list[dict[str, str]]]:
         twice = next(name for name in columns if columns.count(name) > 1)
         raise InputError(f"the column `{clipped(twice)}` is there twice", file=path, line=1)
     reader.fieldnames = columns
-    rows = [{name: (row.get(name) or "").strip() for name in columns} for row in reader]
+    try:
+        rows = [{name: (row.get(name) or "").strip() for name in columns} for row in reader]
+    except csv.Error as error:
+        raise InputError(f"is not a table: {error}", file=path, line=reader.line_num) from None
     if not rows:
         raise InputError("the table has no rows", file=path)
     if len(rows) > MOST_ROWS:
