@@ -112,11 +112,16 @@ def _example(units: Mapping[str, float], what: str) -> str:
     return f"`40{unit}`"
 
 
+USUAL_UNITS = ("d", "GiB", "g/kWh", "W", "MWh", "t")
+"""The unit of a quantity that people mean most often, for a number without one."""
+
+
 def _unit_hint(shown: str, unit: str, units: Mapping[str, float]) -> str:
     """The value with the unit that was meant, where one differs by case alone; else the units there are."""
     known = [u for u in units if u]
     if not unit:
-        return f"say the unit: {', '.join(known)}"
+        usual = next((u for u in USUAL_UNITS if u in units), known[0])
+        return f"say the unit, as in `{shown}{usual}`: {', '.join(known)}"
     same = next((u for u in known if u.lower() == unit.lower()), None)
     meant = f"did you mean `{shown.removesuffix(unit).rstrip()}{same}`?" if same else ""
     return meant or f"units: {', '.join(known[:MOST_UNITS])}{', ...' if len(known) > MOST_UNITS else ''}"

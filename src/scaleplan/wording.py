@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 OPEN, CLOSE = "\ue000", "\ue001"
 ASK, END = "\ue002", "\ue003"
-MARKS = (OPEN, CLOSE, ASK, END)
+QUOTE, ESCAPE = "\ue004", "\ue005"  # for marks that no format of text changes on the way
+MARKS = (OPEN, CLOSE, ASK, END, QUOTE, ESCAPE)
 FIELD = re.compile(f"{OPEN}([a-z0-9_]+){CLOSE}")
 QUESTION = re.compile(f"{ASK}([^{END}]*){END}")
 
@@ -32,7 +33,7 @@ def question(command: str, *subject: str, **given: str | bool) -> str:
     """The mark of a question that the reader may ask; True and False stand for a switch."""
     import json
 
-    return ASK + json.dumps([command, list(subject), given]) + END
+    return ASK + json.dumps([command, list(subject), given]).replace('"', QUOTE).replace("\\", ESCAPE) + END
 
 
 SUBJECTS = {
@@ -83,7 +84,7 @@ def shown(mark: str, spell: Callable[[str], str]) -> str:
     import json
 
     try:
-        command, subject, given = json.loads(mark)
+        command, subject, given = json.loads(mark.replace(QUOTE, '"').replace(ESCAPE, "\\"))
     except ValueError:
         return mark
     if spell is keyword:

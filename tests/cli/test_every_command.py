@@ -67,7 +67,7 @@ def test_examples_of_the_help_run(run, example):
     assert outcome.code == 0, outcome.stderr
 
 
-VERSIONS = {"batch": 2, "cost": 2}
+VERSIONS = {"batch": 2, "cost": 3}
 """Versions of schemas, where a key has changed its meaning since the first."""
 
 
@@ -93,13 +93,14 @@ def test_verbose_adds_only_lines(run, line):
 
 @pytest.mark.parametrize("line", ASKED.values(), ids=ASKED)
 def test_every_formula_gives_its_value(run, line):
-    """Evaluated with its inputs, the formula of a line is its value; most lines have one."""
+    """Evaluated with its inputs, the formula of a line is its value; most lines that are computed have one."""
     lines = run(*line.split(), "--json", "-v").document["lines"]
     with_formula = [entry for entry in lines if entry["formula"]]
 
     for entry in with_formula:
         assert evaluate(entry["formula"], entry["inputs"]) == pytest.approx(entry["value"], rel=1e-9), entry["key"]
-    assert len(with_formula) >= 0.8 * len(lines)
+    computed = [entry for entry in lines if entry["formula"] or entry["standing"] not in ("given", "published", "measured", "assumed")]
+    assert len(with_formula) >= 0.8 * len(computed)
 
 
 @pytest.mark.parametrize("line", ASKED.values(), ids=ASKED)

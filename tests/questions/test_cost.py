@@ -78,7 +78,7 @@ def test_a_rate_that_is_hoped_for_gives_a_forecast():
 
 
 def test_without_a_rate_the_run_is_as_slow_as_published_runs(ask):
-    """The default is the whole-run MFU with its interval: 0.29, 0.16 to 0.52."""
+    """The default is the whole-run MFU with its interval, 0.29 and 0.16 to 0.52, as its 1,000 draws have it."""
     hours = ask("cost", "--compute", "1.2e21", "--hardware", "l40s")["intervals"]["device_hours"]
 
     assert [1.2e21 / 362e12 / 3600 / hours[p] for p in ("p10", "p50", "p90")] == pytest.approx([0.52, 0.29, 0.16], rel=0.01)
@@ -92,54 +92,6 @@ def test_the_footprint_of_opt_implies_its_grid():
     assert result["implied_kgco2e_per_kwh"] == pytest.approx(75_000 / (809_472 * 0.4), rel=1e-12)
     assert sp.cost(**opt, grid_intensity=result["implied_kgco2e_per_kwh"]).result["kgco2e"] == pytest.approx(75_000)
     assert "training_flops" not in result
-
-
-def test_an_array_of_tokens_costs_what_each_costs():
-    """`solve` takes arrays where it takes numbers: tokens, a rate, the number of devices."""
-    import numpy as np
-
-    from scaleplan.questions.asking import requested
-    from scaleplan.questions.registry import question_named
-
-    shape, request = requested(question_named("cost"), {"model": "gpt2", "tokens": "300B", "hardware": "h100-sxm", "mfu": 0.4})
-    varied = {"tokens": [1e11, 3e11, 1e12], "mfu": [0.3, 0.4, 0.5], "n_devices": [8, 16, 1024]}
-    one_by_one = [shape.solve(request._replace(**dict(zip(varied, row, strict=True)))) for row in zip(*varied.values(), strict=True)]
-    at_once = shape.solve(request._replace(**{name: np.array(values) for name, values in varied.items()})).costed.cost
-
-    for key in ("device_hours", "wall_s", "usd", "energy_wh", "kgco2e"):
-        assert getattr(at_once, key).tolist() == pytest.approx([getattr(one.costed.cost, key) for one in one_by_one], rel=1e-12)
-
-
-def test_a_deadline_asks_for_the_fewest_devices():
-    """One device fewer would be late."""
-    run = {"n_params": 7e9, "tokens": 2e12, "hardware": "h100-sxm", "mfu": 0.4}
-    n_devices = sp.cost(**run, deadline="30d").result["n_devices"]
-    walls = [sp.cost(**run, n_devices=n).result["wall_s"] for n in (n_devices - 1, n_devices)]
-
-    assert walls[1] <= 30 * 86_400 < walls[0]
-
-
-def test_an_ordinary_run_takes_the_same_hours_in_every_convention():
-    """The usual MFU is of the FLOP that are counted: hours by the exact count and by 6 N D differ by a few percent."""
-    run = {"tokens": "2T", "hardware": "a100-sxm-80gb"}
-    exact, six_n = (sp.cost("llama-2-70b", **run, flops_convention=name).result["device_hours"] for name in ("exact", "six_n"))
-
-    assert exact == pytest.approx(six_n, rel=0.05)
-    assert sp.cost("llama-2-70b", **run, seq_len=131_072).result["device_hours"] > 1.5 * six_n
-
-
-def test_what_is_given_narrows_only_what_hangs_on_it():
-    """With price, power, PUE and grid given, every interval is as wide as that of the hours."""
-    run = {"n_params": 70e9, "tokens": 2e12, "hardware": "h100-sxm"}
-    told = {"usd_per_device_hour": 2.5, "device_power": "560W", "system_power": "900W", "pue": 1.2, "grid_intensity": "400g/kWh"}
-    usual, given = (sp.cost(**run, **more).result["intervals"] for more in ({}, told))
-
-    def width(intervals, key):
-        return intervals[key]["p90"] / intervals[key]["p10"]
-
-    for key in ("usd", "energy_wh", "kgco2e"):
-        assert width(given, key) == pytest.approx(width(given, "device_hours"), rel=1e-9)
-        assert width(given, key) < width(usual, key)
 
 
 def test_bloom_from_its_metered_energy(ask):
@@ -194,6 +146,16 @@ def test_tokens_may_be_text(ask):
         (("--n-steps", "10"), "--n-steps"),
         (("--grid-intensity", "57"), "57"),
         (("--usd-per-device-hour", "-2"), "-2"),
+        (("--usd-per-device-hour", "2", "--price-term", "spot"), "--price-term"),
+        (("--usd-per-device-hour", "2", "--provider", "aws"), "--provider"),
+        (("--provider", "nobody"), "nobody"),
+        (("--mfu-of", "step"), "--mfu-of"),
+        (("--device-power", "500W", "--system-power", "400W"), "400W"),
+        (("--n-devices", "8", "--deadline", "30d"), "--deadline"),
+        (("--deadline", "30"), "30d"),
+        (("--carbon-scope", "planet"), "planet"),
+        (("--lora", "rank=8"), "--lora"),
+        (("--flops-per-s-per-device", "147T", "--flops-kind", "model", "--side-by-side", "devices"), "--side-by-side"),
     ],
 )
 def test_what_contradicts_itself_is_refused(run, more, says):
@@ -213,6 +175,11 @@ def test_what_contradicts_itself_is_refused(run, more, says):
         ("cost --energy 433MWh --mfu 0.4", "--mfu"),
         ("cost --device-hours 1000 --hardware a100 --mfu 0.4", "--mfu"),
         ("cost --device-hours 1000", "--hardware"),
+        ("cost --device-hours 1000 --hardware a100 --side-by-side devices", "--side-by-side"),
+        ("cost --device-hours 1000 --hardware l40s --device-lifetime 4y", "--device-lifetime"),
+        ("cost --device-hours 1000 --hardware l40s --price-term committed_3y", "--price-term"),
+        ("cost --energy 433MWh --carbon-scope devices", "--carbon-scope"),
+        ("cost --compute 1e21 --hardware h100-sxm --flops-convention bananas", "bananas"),
         ("cost --device-hours 1000 --energy 1MWh", "--energy"),
         ("cost --tokens 1B --hardware a100", "--n-params"),
         ("cost --n-params 1B --hardware a100", "--tokens"),
@@ -232,3 +199,157 @@ def test_more_active_parameters_than_parameters_are_refused(run):
 
     assert outcome.code == 2
     assert outcome.stderr.startswith("error: --n-active-params 20.0B is more than --n-params 10.0B")
+
+
+HOURS = ("cost", "--device-hours", "1000", "--hardware", "h100-sxm")
+
+
+def test_the_mfu_of_a_step_is_spread_by_the_goodput_of_published_runs(ask):
+    """Llama 3.1 405B: 41 % by step and 34.6 % of the whole run; PaLM: 46.2 and 30 %; both inside an interval of a factor 1.5."""
+    for step, whole in ((0.41, 0.346), (0.462, 0.30)):
+        hours = ask("cost", "--compute", "1e24", "--hardware", "h100-sxm", "--mfu", step, "--mfu-of", "step")["intervals"]["device_hours"]
+        assert hours["p10"] <= 1e24 / (whole * 989.4e12) / 3600 <= hours["p90"]
+        assert hours["p90"] / hours["p10"] <= 1.5
+
+
+def test_the_mfu_of_a_run_is_arithmetic_and_goodput_divides_it(ask):
+    """C / (MFU x peak); a given goodput makes it longer by its reciprocal."""
+    run = ("cost", "--n-params", "70B", "--tokens", "2T", "--hardware", "h100-sxm", "--mfu", "0.42")
+    hours = 6 * 70e9 * 2e12 / (0.42 * 989.4e12) / 3600
+
+    assert ask(*run)["device_hours"] == ask(*run, "--mfu-of", "run")["device_hours"] == pytest.approx(hours)
+    assert ask(*run, "--mfu-of", "step", "--goodput", "0.8")["device_hours"] == pytest.approx(hours / 0.8)
+
+
+def test_a_deadline_takes_the_fewest_devices(ask):
+    """In time, and one device fewer is late."""
+    run = ("cost", "--n-params", "7B", "--tokens", "1T", "--hardware", "h100-sxm")
+    n = ask(*run, "--deadline", "30d")["n_devices"]
+
+    assert ask(*run, "--n-devices", n)["wall_s"] <= 30 * 86_400 < ask(*run, "--n-devices", n - 1)["wall_s"]
+
+
+def test_each_scope_counts_its_own_energy(ask):
+    """kgco2e is the energy of the scope times the intensity; embodied carbon is never in it."""
+    for scope, energy in (("devices", "energy_devices_wh"), ("it", "energy_it_wh"), ("facility", "energy_wh")):
+        result = ask(*HOURS, "--grid-intensity", "400g/kWh", "--carbon-scope", scope)
+        assert result["kgco2e"] == result[f"kgco2e_{scope}"] == pytest.approx(0.4 * result[energy] / 1000)
+        assert (result["carbon_scope"], result["embodied_kgco2e"]) == (scope, pytest.approx(164 * 1000 / (4 * 8766)))
+
+
+@pytest.mark.parametrize("scope", ["devices", "it", "facility"])
+def test_an_implied_intensity_fed_back_gives_the_footprint(ask, scope):
+    """Whatever the scope, the published figure comes back."""
+    run = (*HOURS, "--carbon-scope", scope)
+    intensity = ask(*run, "--published-kgco2e", "75t")["implied_kgco2e_per_kwh"]
+
+    assert ask(*run, "--grid-intensity", f"{intensity!r}kg/kWh")["kgco2e"] == pytest.approx(75_000, rel=1e-12)
+
+
+CARDS = [  # device-hours, device, tonnes printed on the model card; rated power, PUE 1.1, 385 g/kWh (dubey2024, touvron2023)
+    ("184320", "a100-sxm-80gb", 31.22),
+    ("1720320", "a100-sxm-80gb", 291.42),
+    ("30840000", "h100-sxm", 8930),
+]
+
+
+@pytest.mark.parametrize(("hours", "device", "tonnes"), CARDS)
+def test_model_cards_multiply_rated_power(ask, hours, device, tonnes):
+    """Llama 2 7B and 70B, Llama 3.1 405B: devices at rated power, facility scope, within 5 %."""
+    result = ask(
+        "cost", "--device-hours", hours, "--hardware", device, "--device-power", "tdp", "--system-power", "tdp", "--pue", "1.1",
+        "--grid-intensity", "385g/kWh",
+    )  # fmt: skip
+    assert result["kgco2e"] / 1000 == pytest.approx(tonnes, rel=0.05)
+
+
+def test_what_is_given_narrows_only_what_hangs_on_it(ask):
+    """The price narrows dollars, the grid CO2e; with everything given every interval is as wide as that of the hours."""
+    run = ("cost", "--n-params", "70B", "--tokens", "2T", "--hardware", "h100-sxm")
+    site = ("--device-power", "560W", "--system-power", "900W", "--pue", "1.2")
+    whole, priced, told = (
+        ask(*run),
+        ask(*run, "--usd-per-device-hour", "2"),
+        ask(*run, "--usd-per-device-hour", "2", *site, "--region", "FRA"),
+    )
+
+    assert width(priced, "usd") == pytest.approx(width(whole, "device_hours"))
+    assert width(priced, "usd") < width(whole, "usd")
+    assert width(priced, "energy_wh") == width(whole, "energy_wh")
+    assert width(told, "energy_wh") == pytest.approx(width(told, "device_hours"))
+    assert width(told, "energy_wh") < width(told, "kgco2e")
+
+
+def width(result, key):
+    """p90 over p10 of a quantity."""
+    interval = result["intervals"][key]
+    return interval["p90"] / interval["p10"]
+
+
+def test_an_old_price_warns(run):
+    """The newest price of a V100 with 32 GB is older than the window."""
+    kinds = [one["kind"] for one in run("cost", "--device-hours", "1000", "--hardware", "v100-sxm-32gb", "--json").document["warnings"]]
+    assert kinds == ["old-price"]
+
+
+def test_states_that_no_sharding_fits_warn(run):
+    """16 bytes for each of 175B parameters are 2.8 TB: more than 32 devices of 80 GiB (2.75 TB), less than 33."""
+    few, enough = (
+        run("cost", "--n-params", "175e9", "--tokens", "300B", "--hardware", "a100-sxm-80gb", "--n-devices", n, "--json").document[
+            "warnings"
+        ]
+        for n in (32, 33)
+    )
+    assert [one["kind"] for one in few] == ["memory"] and few[0]["states_bytes"] == 16 * 175 * 10**9
+    assert enough == []
+
+
+def test_adapters_cost_what_flops_counts(ask):
+    """LoRA computes no gradient of frozen weights: the FLOP of `flops --lora`."""
+    lora = sp.flops("llama-3-8b", tokens="1B", lora="rank=16").result["training_flops"]
+    assert sp.cost("llama-3-8b", tokens="1B", lora="rank=16", hardware="h100-sxm").result["training_flops"] == lora
+    assert 0.6 < lora / sp.flops("llama-3-8b", tokens="1B").result["training_flops"] < 0.75
+
+
+def test_the_same_run_side_by_side():
+    """The row of the device itself, of a provider and of a region is what the question says of them."""
+    asked = {"n_params": "70B", "tokens": "2T", "hardware": "h100-sxm"}
+    whole = sp.cost(**asked).result
+    devices = {row["device"]: row for row in sp.cost(**asked, side_by_side="devices").result["side_by_side"]}
+    providers = {row["provider"]: row for row in sp.cost(**asked, side_by_side="providers").result["side_by_side"]}
+    regions = {row["region"]: row for row in sp.cost(**asked, side_by_side="regions").result["side_by_side"]}
+
+    assert [devices["h100-sxm"][key] for key in ("usd", "kgco2e")] == [whole[key] for key in ("usd", "kgco2e")]
+    assert providers["lambda"]["usd"] == sp.cost(**asked, provider="lambda").result["usd"]
+    assert regions["us-east4"]["kgco2e"] == sp.cost(**asked, region="us-east4").result["kgco2e"]
+
+
+def test_a_command_in_a_warning_is_json(run):
+    """The warning names a command in quotes of its own, and the document is read all the same."""
+    document = run("cost", "mixtral-8x7b", "--tokens", "300B", "--hardware", "a100-sxm-80gb", "--n-devices", "8", "--json").document
+    assert document["warnings"][0]["message"].endswith("scaleplan memory mixtral-8x7b")
+
+
+def test_an_array_of_tokens_costs_what_each_costs():
+    """`solve` takes arrays where it takes numbers: tokens, a rate, the number of devices."""
+    import numpy as np
+
+    from scaleplan.questions.asking import requested
+    from scaleplan.questions.registry import question_named
+
+    shape, request = requested(question_named("cost"), {"model": "gpt2", "tokens": "300B", "hardware": "h100-sxm", "mfu": 0.4})
+    varied = {"tokens": [1e11, 3e11, 1e12], "mfu": [0.3, 0.4, 0.5], "n_devices": [8, 16, 1024]}
+    one_by_one = [shape.solve(request._replace(**dict(zip(varied, row, strict=True)))) for row in zip(*varied.values(), strict=True)]
+    at_once = shape.solve(request._replace(**{name: np.array(values) for name, values in varied.items()})).cost
+
+    for key in ("device_hours", "wall_s", "usd", "energy_wh", "kgco2e"):
+        assert getattr(at_once, key).tolist() == pytest.approx([getattr(one.cost, key) for one in one_by_one], rel=1e-12)
+
+
+def test_an_ordinary_run_takes_the_same_hours_in_every_convention():
+    """The usual MFU is of the FLOP that are counted: hours by the exact count and by 6 N D differ by a few percent."""
+    run = {"tokens": "2T", "hardware": "a100-sxm-80gb"}
+    exact, six_n = (sp.cost("llama-2-70b", **run, flops_convention=name).result["device_hours"] for name in ("exact", "six_n"))
+
+    assert exact == pytest.approx(six_n, rel=0.05)
+    assert sp.cost("llama-2-70b", **run, seq_len=131_072).result["device_hours"] > 1.5 * six_n

@@ -40,7 +40,7 @@ class CostInputs(NamedTuple):
 
     training_flops          model FLOP of the run
     hardware_flops          with the recomputed ones, where the rate counts them; None for a rate of model FLOP
-    peak_flops_per_s, mfu   the rate of one device, of the kind that is counted; its spread is that of `mfu`
+    peak_flops_per_s, mfu   the rate of one device, of the kind that is counted (HFU beside hardware_flops); its spread is that of `mfu`
     goodput                 share of the wall time in which the run advances; 1 where the rate is of the whole run
     device_power_w          average power of one device
     host_power_w            its share of host, fans and network; None where `system_power_w` is given
@@ -105,6 +105,9 @@ FORMULAS: Mapping[str, str] = {
     "water_l": "energy_it_wh / 1000 * site_l_per_kwh + energy_wh / 1000 * plant_l_per_kwh",
 }
 """Formula of each quantity in names of inputs and of other quantities; `formula_of` adds those that depend on the scope."""
+
+INPUT_OF = {"hfu": "mfu"}
+"""Name in a formula -> its input, where they differ: a rate of hardware FLOP is an HFU."""
 
 
 def run_cost(inputs: CostInputs) -> RunCost:
@@ -236,7 +239,7 @@ def formula_of(key: str, inputs: CostInputs) -> str | None:
     if getattr(inputs, key, None) is not None:
         return None
     if key == "device_hours" and inputs.hardware_flops is not None:
-        return FORMULAS[key].replace("training_flops", "hardware_flops")
+        return FORMULAS[key].replace("training_flops", "hardware_flops").replace("mfu", "hfu")
     if key == "kgco2e":
         return f"{counted} / 1000 * kgco2e_per_kwh"
     if key == "implied_kgco2e_per_kwh":
@@ -260,22 +263,25 @@ def number_of(name: str, inputs: CostInputs, cost: RunCost) -> Any:
     if name == "system_power_w" and inputs.system_power_w is None:
         power = power_of(inputs)
         return power and power.system_w
-    found = getattr(cost, name) if name in cost._fields else getattr(inputs, name)
+    found = getattr(cost, name) if name in cost._fields else getattr(inputs, INPUT_OF.get(name, name))
     return found.value if isinstance(found, Input) else found
 
 
 def behind(key: str, inputs: CostInputs) -> Iterator[Input]:
     """Every input that a quantity follows from, directly or through another quantity."""
-    formula = formula_of(key, inputs)
-    if formula is None:
-        yield getattr(inputs, key)
-        return
-    for name in names_in(formula):
+    yield from named_inputs(key, inputs)
+    for name in names_in(formula_of(key, inputs) or ""):
         if name in RunCost._fields:
             yield from behind(name, inputs)
-            continue
-        parts = ("device_power_w", "host_power_w") if name == "system_power_w" and inputs.system_power_w is None else (name,)
-        yield from (found for part in parts if isinstance(found := getattr(inputs, part), Input))
+
+
+def named_inputs(key: str, inputs: CostInputs) -> Iterator[Input]:
+    """The inputs that the formula of a quantity names; the quantity itself where it is given."""
+    formula = formula_of(key, inputs)
+    for name in [key] if formula is None else names_in(formula):
+        summed = name == "system_power_w" and inputs.system_power_w is None
+        parts = ("device_power_w", "host_power_w") if summed else (INPUT_OF.get(name, name),)
+        yield from (found for part in parts if isinstance(found := getattr(inputs, part, None), Input))
 
 
 def standing_of(key: str, inputs: CostInputs) -> str:

@@ -12,23 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from scaleplan import library
 from scaleplan.answer import Interval
 from scaleplan.chain import catalogue
+from scaleplan.chain.budget import BUDGETS, budget_flops
 from scaleplan.chain.compute import EXACT, compute_of
-from scaleplan.chain.cost_inputs import (
-    embodied_input,
-    goodput_input,
-    lifetime_input,
-    mfu_input,
-    peak_input,
-    power_inputs,
-    price_input,
-    price_quote,
-    site_inputs,
-)
+from scaleplan.chain.cost_given import assumptions, costing, within_deadline
 from scaleplan.chain.failures import Failures, failures_of
 from scaleplan.chain.lengths import chosen_length
 from scaleplan.chain.run_cost import CostInputs, Input, RunCost, intervals_of, run_cost
 from scaleplan.chain.tokens import whole_sequences
-from scaleplan.errors import InputError, UsageError
+from scaleplan.errors import UsageError
 from scaleplan.laws.allocation import Question, allocate
 from scaleplan.laws.convention import training_flops
 from scaleplan.model.bill import bill_of
@@ -44,7 +35,6 @@ if TYPE_CHECKING:
 OPTIMAL = "optimal"
 CRITICAL = "critical"
 AUTO = "auto"
-BUDGETS = ("compute", "usd", "device_days", "energy_budget", "carbon_budget")
 Given = Mapping[str, Any]
 """Field -> value in base units, or a word that leaves it to the plan."""
 
@@ -284,54 +274,6 @@ def tokens_of(given: Given) -> Any:
     return None
 
 
-def budget_flops(given: Given, device: library.Preset, n_active: Any, defaults: Mapping[str, Any]) -> Any:
-    """A budget in FLOP, dollars, device-days or time of given devices as FLOP (6 N D); None where none was given."""
-    named = [name for name in BUDGETS if given.get(name) is not None]
-    if given.get("deadline") is not None and given.get("n_devices") is not None:
-        named.append("deadline")
-    if len(named) > 1 or (named and given.get("loss") is not None):
-        raise UsageError(
-            f"{fields(*named, *(['loss'] if given.get('loss') is not None else []))} are several budgets", hint="give one of them"
-        )
-    if not named or given.get("compute") is not None:
-        return given.get("compute")
-    rate = rate_inputs(given, device, n_active, "six_n", defaults)
-    per_hour = rate.peak_flops_per_s.value * rate.mfu.value * rate.goodput.value * 3600
-    return hours_of_budget(given, named[0], device) * per_hour
-
-
-def hours_of_budget(given: Given, name: str, device: library.Preset) -> Any:
-    """The device-hours that a budget pays for."""
-    if name == "usd":
-        price = price_of(given, device)
-        if price is None:
-            raise InputError(f"no price is known for `{device.name}`", hint=f"give {field('usd_per_device_hour')}")
-        return given["usd"] / price.value
-    if name == "device_days":
-        return given["device_days"] * 24
-    if name == "deadline":
-        return given["deadline"] * given["n_devices"] / 3600
-    return hours_of_energy(given, name, device)
-
-
-def hours_of_energy(given: Given, name: str, device: library.Preset) -> Any:
-    """The device-hours that an energy or a footprint of the facility allows."""
-    defaults = library.defaults()
-    site = site_inputs(given.get("pue"), given.get("region"), given.get("grid_intensity"), defaults)
-    one_hour = CostInputs(
-        device_hours=Input(1.0),
-        **power_inputs(device, given.get("device_power"), given.get("system_power"), defaults)._asdict(),
-        pue=site.pue,
-        kgco2e_per_kwh=site.kgco2e_per_kwh,
-        carbon_scope=given.get("carbon_scope") or "facility",
-    )
-    each = run_cost(one_hour)
-    spent = each.energy_wh if name == "energy_budget" else each.kgco2e
-    if not spent:
-        raise InputError(f"the power of `{device.name}` is not known", hint=f"give {field('system_power')}")
-    return given[name] / spent
-
-
 # ------------------------------------------------------------------------------------------------------------- compute
 
 
@@ -397,82 +339,12 @@ def loss_of(law: Law, size: Size) -> tuple[Any, Interval | None]:
 # ----------------------------------------------------------------------------------------------------------------- cost
 
 
-class Rate(NamedTuple):
-    """The rate of one device."""
-
-    peak_flops_per_s: Input
-    mfu: Input
-    goodput: Input
-
-
-def rate_inputs(given: Given, device: library.Preset, n_active: Any, convention: str, defaults: Mapping[str, Any]) -> Rate:
-    """Peak, MFU and goodput: as given, else of whole runs of that size."""
-    peak = peak_input(device)
-    told = given.get("mfu")
-    one = Input(1.0, "exact")
-    if told is None and given.get("flops_per_s_per_device") is not None:
-        told = given["flops_per_s_per_device"] / peak.value
-    goodput = given.get("goodput")
-    if told is None:
-        if given.get("mfu_of") is not None:
-            raise UsageError(f"{field('mfu_of')} says what a given rate is of", hint=f"give {field('mfu')}")
-        known = n_active if n_active is None or is_number(n_active) else None
-        return Rate(peak, mfu_input(defaults, known, convention), one if goodput is None else Input(goodput))
-    if goodput is not None:
-        return Rate(peak, Input(told), Input(goodput))
-    return Rate(peak, Input(told), goodput_input(defaults) if given.get("mfu_of") == "step" else one)
-
-
-def price_of(given: Given, device: library.Preset) -> Input | None:
-    """Dollars for a device-hour: as given, else the median of the providers."""
-    if given.get("usd_per_device_hour") is not None:
-        return Input(given["usd_per_device_hour"])
-    found = price_quote(device, given.get("price_term") or "on_demand", given.get("provider"), given.get("region"))
-    return None if found is None else price_input(found)
-
-
 def cost_inputs(
     given: Given, device: library.Preset, size: Size, convention: str, flops: Input, defaults: Mapping[str, Any]
 ) -> tuple[CostInputs, list[str]]:
     """Everything that hours, dollars, energy and carbon follow from, and what was assumed."""
-    rate = rate_inputs(given, device, size.n_active_params, convention, defaults)
-    power = power_inputs(device, given.get("device_power"), given.get("system_power"), defaults)
-    site = site_inputs(given.get("pue"), given.get("region"), given.get("grid_intensity"), defaults)
-    lifetime = given.get("device_lifetime")
-    inputs = CostInputs(
-        training_flops=flops,
-        peak_flops_per_s=rate.peak_flops_per_s,
-        mfu=rate.mfu,
-        goodput=rate.goodput,
-        n_devices=given.get("n_devices"),
-        usd_per_device_hour=price_of(given, device),
-        device_power_w=power.device_power_w,
-        host_power_w=power.host_power_w,
-        system_power_w=power.system_power_w,
-        pue=site.pue,
-        kgco2e_per_kwh=site.kgco2e_per_kwh,
-        carbon_scope=given.get("carbon_scope") or "facility",
-        kgco2e_per_device=embodied_input(device),
-        device_lifetime_years=lifetime_input(None if lifetime is None else lifetime / SECONDS_PER_YEAR, defaults),
-        site_l_per_kwh=site.site_l_per_kwh,
-        plant_l_per_kwh=site.plant_l_per_kwh,
-    )
-    return inputs, [text() for name, text in assumptions(inputs) if given.get(name) is None]
-
-
-SECONDS_PER_YEAR = 365.25 * 86_400
-
-
-def assumptions(inputs: CostInputs) -> list[tuple[str, Callable[[], str]]]:
-    """Field -> what is assumed where it is not given; put into words only then."""
-    mfu, price, grid = inputs.mfu, inputs.usd_per_device_hour, inputs.kgco2e_per_kwh
-    found: list[tuple[str, Callable[[], str]]] = []
-    if mfu is not None:
-        found.append(("mfu", lambda: f"No {field('mfu')}: {mfu.value:.2g}, the median of published whole runs."))
-    if price is not None:
-        found.append(("usd_per_device_hour", lambda: f"No {field('usd_per_device_hour')}: ${price.value:.3g}, the median of providers."))
-    found.append(("pue", lambda: f"No {field('pue')}: {inputs.pue.value:g}."))
-    return [*found, ("grid_intensity", lambda: f"Grid: {1000 * grid.value:.0f} g/kWh.")]
+    found = costing(given, device, defaults, training_flops=flops, n_active_params=size.n_active_params, convention=convention)
+    return found.inputs, assumptions(given, found, device)
 
 
 def with_devices(given: Given, device: library.Preset, inputs: CostInputs) -> CostInputs:
@@ -480,16 +352,15 @@ def with_devices(given: Given, device: library.Preset, inputs: CostInputs) -> Co
 
     A plan from a budget that names neither gets the fewest whole nodes that finish in 30 days.
     """
-    from scaleplan.machine.run_time import fewest_devices
-
-    hours = run_cost(inputs).device_hours
-    if given.get("n_devices") is not None or not is_number(hours):
+    if given.get("n_devices") is not None:
         return inputs
     if given.get("deadline") is not None:
-        return inputs._replace(n_devices=fewest_devices(hours, given["deadline"]))
+        return within_deadline(inputs, given["deadline"])
     if not any(given.get(name) is not None for name in (*BUDGETS, "loss")):
         return inputs
-    n_devices = fewest_devices(hours, USUAL_DEADLINE_S)
+    n_devices = within_deadline(inputs, USUAL_DEADLINE_S).n_devices
+    if n_devices is None:
+        return inputs
     node = int(device.data.get("intranode", {}).get("n_devices_per_node") or 1)
     return inputs._replace(n_devices=n_devices if n_devices < node else ceil_div(n_devices, node) * node)
 

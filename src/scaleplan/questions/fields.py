@@ -192,7 +192,7 @@ ROWS = (
     Field("system_power", "Average power of a device with its share of host and network: 600W, or `tdp`.", "units:watts_or_tdp", metavar="tdp|POWER", number="W", key="site.system_power"),
     word("carbon_scope", "Which energy the CO2e is of.", "devices", "it", "facility", key="site.carbon_scope"),
     amount("device_lifetime", "Service life over which embodied carbon is spread: 4y.", "TIME", "units:seconds", "s", key="site.device_lifetime"),
-    word("side_by_side", "Compare the same run on several devices or at several providers.", "devices", "providers"),
+    word("side_by_side", "The same run on every device, at every provider's price, or in every cloud region.", "devices", "providers", "regions"),
     # Budgets.
     amount("usd", "Budget in dollars: $100k.", "USD", "units:usd", key="budget.usd"),
     amount("device_days", "Budget in device-days.", "DAYS", "units:device_days", key="budget.device_days"),

@@ -11,6 +11,7 @@ from typing import Any
 from scaleplan import __version__
 from scaleplan.answer import Answer, Line, checked
 from scaleplan.render import Style
+from scaleplan.wording import flag, spelled
 
 UNSTEADY = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 
@@ -43,7 +44,9 @@ def line_object(line: Line) -> dict[str, Any]:
 
 def bare(value: Any) -> Any:
     """Only what JSON knows: named tuples become objects, numpy numbers become Python's, what is not finite becomes null."""
-    if value is None or isinstance(value, str | bool | int):
+    if isinstance(value, str):
+        return spelled(value, flag)  # now, because what is spelled may hold quotes
+    if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None

@@ -11,6 +11,7 @@ from scaleplan.wording import field, fields
 
 if TYPE_CHECKING:
     from scaleplan.chain.run_files.run_file import RunFile
+    from scaleplan.model.adapters import Lora
     from scaleplan.model_files import Model
 
 
@@ -28,6 +29,7 @@ class Run(NamedTuple):
     batch_size_seqs: int | None = None
     seq_len: int | None = None
     decoder_seq_len: int | None = None
+    lora: Lora | None = None
     text: float | None = None
     bytes_per_token: float | None = None
     flops_convention: str | None = None
@@ -51,6 +53,7 @@ class Run(NamedTuple):
     carbon_scope: str | None = None
     device_lifetime: float | None = None
     published_kgco2e: float | None = None
+    side_by_side: str | None = None
 
     def check(self) -> None:
         """Exactly one way to say the compute, with tokens where it takes some.
@@ -66,10 +69,13 @@ class Run(NamedTuple):
             raise UsageError("the number of training tokens is missing", hint=f"add {ways}")
         if self.model is None:
             self.check_without_model()
+        if self.side_by_side == "devices" and self.flops_per_s_per_device is not None:
+            words = f"{field('flops_per_s_per_device')} is the rate of one device"
+            raise UsageError(f"{words}: {field('side_by_side')} compares several", hint=f"give {field('mfu')}")
 
     def check_without_model(self) -> None:
         """What only a model has, and sizes that contradict each other; raises UsageError."""
-        idle = [name for name in ("decoder_seq_len", "seq_len") if getattr(self, name) is not None]
+        idle = [name for name in ("decoder_seq_len", "lora", "seq_len") if getattr(self, name) is not None]
         if idle and not (self.n_steps is not None and idle == ["seq_len"]):
             raise UsageError(f"{fields(*idle)} without a {field('model')} changes nothing", hint=f"leave out {fields(*idle)}")
         if self.flops_convention is not None and self.n_params is not None:
@@ -107,6 +113,13 @@ class DeviceHours(NamedTuple):
     carbon_scope: str | None = None
     device_lifetime: float | None = None
     published_kgco2e: float | None = None
+    side_by_side: str | None = None
+
+    def check(self) -> None:
+        """Device-hours are those of one device; raises UsageError for a comparison with others."""
+        if self.side_by_side == "devices":
+            words = f"{field('side_by_side')} devices: {field('device_hours')} are those of one device"
+            raise UsageError(words, hint="compare providers or regions, or give a model")
 
 
 class Energy(NamedTuple):
@@ -117,13 +130,21 @@ class Energy(NamedTuple):
     region: str | None = None
     grid_intensity: float | None = None
     carbon_scope: str | None = None
+    published_kgco2e: float | None = None
+
+    def check(self) -> None:
+        """A meter on the racks does not tell the devices apart; raises UsageError."""
+        if self.carbon_scope == "devices":
+            raise UsageError(
+                f"{field('carbon_scope')} devices: metered energy includes host and network", hint="the scopes are it, facility"
+            )
 
 
 SUBJECTS = ("model", "n_params", "compute")
 INSTEAD = ("device_hours", "energy")
 GRID = (("region", "grid_intensity"),)
-SITE = (*GRID, ("usd_per_device_hour", "provider"), ("usd_per_device_hour", "price_term"), ("n_devices", "deadline"))
-RATE = ("mfu", "flops_per_s_per_device")
+PRICED = (("usd_per_device_hour", "provider"), ("usd_per_device_hour", "price_term"), ("n_devices", "deadline"))
+"""Fields that say the same thing."""
 QUESTION = Question(
     name="cost",
     asks=asks("cost"),
@@ -131,16 +152,24 @@ QUESTION = Question(
     headings={
         "Most used": ("tokens", "hardware", "n_devices", "mfu", "n_params"),
         "Run": ("from_file", "n_active_params", "compute", "seq_len", "n_steps", "batch_size_tokens", "batch_size_seqs", "text",
-                "bytes_per_token",
-                "decoder_seq_len", "flops_convention"),
-        "Rate and time": ("mfu_of", "flops_per_s_per_device", "flops_kind", "recompute", "goodput", "deadline"),
+                "bytes_per_token", "decoder_seq_len", "lora", "flops_convention"),
+        "Rate and time": ("deadline", "mfu_of", "flops_per_s_per_device", "flops_kind", "recompute", "goodput"),
         "Instead of a run": ("device_hours", "energy"),
-        "Price, energy and carbon": ("usd_per_device_hour", "provider", "price_term", "device_power", "system_power", "pue", "region",
-                                     "grid_intensity", "carbon_scope", "device_lifetime", "published_kgco2e"),
+        "Price": ("usd_per_device_hour", "provider", "price_term", "side_by_side"),
+        "Energy and carbon": ("device_power", "system_power", "pue", "region", "grid_intensity", "carbon_scope", "device_lifetime",
+                              "published_kgco2e"),
     },
     shapes=(
-        Shape("device_hours", DeviceHours, "given device-hours", "cost.of_hours", "cost.results:HoursCost", ("device_hours",), SITE),
-        Shape("energy", Energy, "metered energy", "cost.of_energy", "cost.results:EnergyCost", ("energy",), GRID),
+        Shape(
+            "device_hours",
+            DeviceHours,
+            "given device-hours",
+            "cost.of_hours",
+            "cost.results:HoursCost",
+            ("device_hours",),
+            together=(*GRID, *PRICED),
+        ),
+        Shape("energy", Energy, "metered energy", "cost.of_energy", "cost.results:EnergyCost", ("energy",), together=GRID),
         Shape(
             "run",
             Run,
@@ -150,9 +179,10 @@ QUESTION = Question(
             together=(
                 ("compute", "tokens", "n_steps", "text"),
                 ("batch_size_tokens", "batch_size_seqs"),
-                RATE,
+                ("mfu", "flops_per_s_per_device"),
                 ("flops_convention", "recompute"),
-                *SITE,
+                *GRID,
+                *PRICED,
             ),
             needs={
                 "n_active_params": ("n_params",),
@@ -161,20 +191,20 @@ QUESTION = Question(
                 "n_steps": ("batch_size_tokens", "batch_size_seqs"),
                 "batch_size_tokens": ("n_steps",),
                 "batch_size_seqs": ("n_steps",),
-                "mfu_of": RATE,
-                "goodput": RATE,
                 "flops_per_s_per_device": ("flops_kind",),
                 "flops_kind": ("flops_per_s_per_device",),
+                "mfu_of": ("mfu", "flops_per_s_per_device"),
             },
         ),
     ),
     examples=(
         "scaleplan cost opt-175b --tokens 300B --hardware a100-sxm-80gb --n-devices 1024",
-        "scaleplan cost --n-params 1e9 --tokens 200B --hardware h100-sxm --mfu 0.4",
+        "scaleplan cost --n-params 70B --tokens 2T --hardware h100-sxm --mfu 0.4 --mfu-of step",
+        "scaleplan cost llama-3-8b --tokens 1T --hardware h100-sxm --side-by-side devices",
         "scaleplan cost --device-hours 809472 --hardware a100-sxm-80gb --region us-east4",
         "scaleplan cost --energy 433MWh --pue 1.2 --grid-intensity 57g/kWh",
     ),
     more="The compute is that of `flops`: the exact count for a MODEL, 6 N D for a size. A given rate is of that convention.",
-    version=2,
+    version=3,
     takes_shape=True,
 )  # fmt: skip

@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan import library
 from scaleplan.answer import Answer
-from scaleplan.chain.run_cost import CostInputs, Input
-from scaleplan.questions.cost.footprint import Costed, answer_of, costed
+from scaleplan.chain.cost_given import Costing, assumptions, cautions, costing, within_deadline
+from scaleplan.chain.run_cost import RunCost, run_cost
+from scaleplan.questions.cost.answers import answer_of
+from scaleplan.questions.cost.compared import compared
 
 if TYPE_CHECKING:
     from scaleplan.questions.cost import DeviceHours
 
 
+class Costed(NamedTuple):
+    """The device, the inputs of the cost, and the cost."""
+
+    device: library.Preset
+    costing: Costing
+    cost: RunCost
+
+
 def solve(asked: DeviceHours) -> Costed:
-    """The cost of the device-hours; they may be an array."""
-    return costed(asked, CostInputs(device_hours=Input(asked.device_hours)), library.load("hardware", asked.hardware))
+    """Time, dollars, energy, carbon and water of the device-hours."""
+    device = library.load("hardware", asked.hardware)
+    found = costing(asked._asdict(), device, library.defaults())
+    found = found._replace(inputs=within_deadline(found.inputs, asked.deadline))
+    return Costed(device, found, run_cost(found.inputs))
 
 
 def explain(asked: DeviceHours, solved: Costed) -> Answer:
     """The answer for the device-hours."""
-    return answer_of(asked, solved, [], {})
+    device, found, cost = solved
+    notes = assumptions(asked._asdict(), found, device)
+    table = compared(asked, found.inputs, device, library.defaults())
+    warnings = cautions(asked._asdict(), found, library.defaults())
+    return answer_of(asked, found.inputs, cost, notes, compared=table, warnings=warnings)

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from typing_extensions import TypedDict  # pydantic reads this one on every Python
 
-
-class Percentiles(TypedDict):
-    """10, 50 and 90 % points."""
-
-    p10: float
-    p50: float
-    p90: float
+from scaleplan.questions.percentiles import Percentiles
 
 
 class Priced(TypedDict):
@@ -26,12 +20,17 @@ class Priced(TypedDict):
     energy_devices_wh: float | None
     energy_it_wh: float | None
     energy_wh: float | None
+    kgco2e_devices: float | None
+    kgco2e_it: float | None
+    kgco2e_facility: float | None
     kgco2e: float | None
     carbon_scope: Literal["devices", "it", "facility"]
     embodied_kgco2e: float | None
     water_l: float | None
     implied_kgco2e_per_kwh: float | None
     intervals: dict[str, Percentiles] | None
+    rates: dict[str, float]
+    side_by_side: list[dict[str, Any]] | None
 
 
 class RunCost(Priced):

@@ -8,9 +8,12 @@ from scaleplan.answer import Line, line
 from scaleplan.chain.compute import Compute, compute_of, per_token
 from scaleplan.chain.lengths import chosen_decoder_length, chosen_length
 from scaleplan.chain.tokens import training_tokens
+from scaleplan.errors import UnknownName
 from scaleplan.machine.run_time import flops_to_do, training_flops
-from scaleplan.model.bill import bill_of
+from scaleplan.model.adapters import adapted_bill
+from scaleplan.model.conventions import CONVENTIONS
 from scaleplan.model.flops import recomputed_flops
+from scaleplan.wording import field
 
 if TYPE_CHECKING:
     from scaleplan.model_files import Model
@@ -24,6 +27,7 @@ class Work(NamedTuple):
 
     convention      how the training FLOP are counted
     hardware_flops  with what is recomputed; None where recomputation was not spoken of
+    n_active        parameters that a token passes; None where the compute alone is known
     compute         the count of the model; None without a model
     """
 
@@ -31,17 +35,25 @@ class Work(NamedTuple):
     convention: str
     hardware_flops: Any
     tokens: Any
+    n_active: Any
     compute: Compute | None
+
+    @property
+    def standing(self) -> str:
+        """Given, where the FLOP themselves were; else a count."""
+        return "given" if self.n_active is None else "exact"
 
 
 def work_of(asked: Run) -> Work:
     """The FLOP of a run; its tokens, sizes and compute may be arrays."""
     if asked.model is not None:
         return work_of_model(asked, asked.model)
+    if asked.flops_convention is not None and asked.flops_convention not in CONVENTIONS:
+        raise UnknownName(f"choice of {field('flops_convention')}", asked.flops_convention, CONVENTIONS)
     tokens = training_tokens(asked, asked.seq_len)
     flops = training_flops(passed_params(asked), tokens) if asked.compute is None else asked.compute
     hardware = None if asked.recompute is None else flops_to_do(flops, "hardware", asked.recompute)
-    return Work(flops, asked.flops_convention or SIX_N, hardware, tokens, None)
+    return Work(flops, asked.flops_convention or SIX_N, hardware, tokens, passed_params(asked), None)
 
 
 def passed_params(asked: Run) -> Any:
@@ -52,7 +64,7 @@ def passed_params(asked: Run) -> Any:
 def work_of_model(asked: Run, model: Model) -> Work:
     """The FLOP of a model on its tokens, as `flops` counts them."""
     length, _ = chosen_length(model, asked.seq_len)
-    bill = bill_of(model.arch)
+    bill = adapted_bill(model.arch, asked.lora)
     decoder = chosen_decoder_length(model, bill, length, asked.decoder_seq_len)
     compute = compute_of(bill, length, convention=asked.flops_convention, decoder_seq_len=decoder)
     tokens = training_tokens(asked, length)
@@ -61,7 +73,7 @@ def work_of_model(asked: Run, model: Model) -> Work:
         batch = compute.batch
         again = recomputed_flops(batch, asked.recompute)
         hardware = per_token(batch.training_flops + again, compute.batch_tokens) * tokens
-    return Work(compute.flops_per_token * tokens, compute.convention, hardware, tokens, compute)
+    return Work(compute.flops_per_token * tokens, compute.convention, hardware, tokens, compute.params.n_active_params, compute)
 
 
 def work_lines(asked: Run, work: Work) -> list[Line]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from scaleplan import library
 from scaleplan.answer import Answer, Caution, Column, Line, Table, quantities
+from scaleplan.chain.cost_given import costing, price_sentence, rate_sentence
 from scaleplan.chain.law_file import SOURCE
+from scaleplan.chain.run_cost import Input, run_cost
 from scaleplan.errors import ScaleplanError
 from scaleplan.laws.fitting.design import RATIOS, Ladder, next_runs
 from scaleplan.laws.fitting.fit import Fit
-from scaleplan.questions.cost import Run, of_run
-from scaleplan.questions.cost.footprint import cost_lines as cost_lines_of
-from scaleplan.questions.cost.footprint import price_notes
+from scaleplan.questions.cost.lines import cost_lines as quantity_lines
 from scaleplan.questions.fit.table import Runs, fit_runs, inputs_of, largest_compute, runs_of, target_of
 
 if TYPE_CHECKING:
@@ -111,10 +112,11 @@ def cost_lines(asked: OfDesign) -> tuple[list[Line], list[str]]:
     """Device-hours and dollars of the whole ladder, where a device is given."""
     if asked.hardware is None:
         return [], []
-    run = Run(asked.hardware, compute=asked.design, mfu=asked.mfu, usd_per_device_hour=asked.usd_per_device_hour)
-    solved = of_run.solve(run)
-    lines = [one for one in cost_lines_of(solved.costed) if one.key in PRICED]
-    return lines, [*of_run.rate_notes(run, solved), *price_notes(run, solved.costed)]
+    device, given = library.load("hardware", asked.hardware), {"mfu": asked.mfu, "usd_per_device_hour": asked.usd_per_device_hour}
+    found = costing(given, device, library.defaults(), training_flops=Input(asked.design))
+    lines = [one for one in quantity_lines(found.inputs, run_cost(found.inputs)) if one.key in PRICED]
+    said = [rate_sentence(found), "" if asked.usd_per_device_hour is not None else price_sentence(found, device)]
+    return lines, [sentence for sentence in said if sentence]
 
 
 def far_warnings(ladder: Ladder, largest_flops: float) -> list[Caution]:

@@ -1,0 +1,53 @@
+"""A budget of a run, whatever it is given in, as the FLOP that it buys on a device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scaleplan import library
+from scaleplan.chain.cost_given import Given, costing, rate_inputs
+from scaleplan.chain.cost_inputs import Defaults
+from scaleplan.chain.run_cost import run_cost
+from scaleplan.errors import InputError, UsageError
+from scaleplan.wording import field, fields
+
+BUDGETS = ("compute", "usd", "device_days", "energy_budget", "carbon_budget")
+"""Fields that say how much a run may take; a time of given devices is one too."""
+PAID_BY_THE_HOUR = {"usd": "usd", "energy_budget": "energy_wh", "carbon_budget": "kgco2e"}
+"""Budget -> what a device-hour takes of it."""
+
+
+def named_budgets(given: Given) -> list[str]:
+    """The budgets that were given."""
+    named = [name for name in BUDGETS if given.get(name) is not None]
+    return named + (["deadline"] if given.get("deadline") is not None and given.get("n_devices") is not None else [])
+
+
+def budget_flops(given: Given, device: library.Preset, n_active_params: Any, defaults: Defaults) -> Any:
+    """A budget in FLOP, dollars, device-days, energy, CO2e or time of given devices as FLOP (6 N D); None where none was given.
+
+    Raises UsageError for several.
+    """
+    named = named_budgets(given)
+    losses = ["loss"] if named and given.get("loss") is not None else []
+    if len(named) + len(losses) > 1:
+        raise UsageError(f"{fields(*named, *losses)} are several budgets", hint="give one of them")
+    if not named or given.get("compute") is not None:
+        return given.get("compute")
+    rate = rate_inputs(given, device, n_active_params, "six_n", defaults)
+    per_hour = rate.peak_flops_per_s.value * rate.mfu.value * rate.goodput.value * 3600
+    return budget_hours(given, named[0], device, defaults) * per_hour
+
+
+def budget_hours(given: Given, name: str, device: library.Preset, defaults: Defaults) -> Any:
+    """The device-hours that a budget pays for."""
+    if name == "device_days":
+        return given["device_days"] * 24
+    if name == "deadline":
+        return given["deadline"] * given["n_devices"] / 3600
+    one_hour = run_cost(costing({**given, "device_hours": 1.0}, device, defaults).inputs)
+    spent = getattr(one_hour, PAID_BY_THE_HOUR[name])
+    if not spent:
+        what, way = ("price", "usd_per_device_hour") if name == "usd" else ("power", "device_power")
+        raise InputError(f"no {what} of `{device.name}` is known", hint=f"give {field(way)}")
+    return given[name] / spent

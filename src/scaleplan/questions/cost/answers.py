@@ -1,0 +1,74 @@
+"""The answer of a cost: its quantities as the result, as one table, and as lines; and the CO2e beside the energy of each scope."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scaleplan.answer import Answer, Caution, Column, Line, Table, intervals, quantities
+from scaleplan.chain.run_cost import CostInputs, RunCost
+from scaleplan.questions.cost.lines import LABELS, cost_lines, rate_lines
+
+ONLY_DETAIL = ("kgco2e_devices", "kgco2e_it", "kgco2e_facility")
+"""Quantities that the table by scope shows."""
+
+
+def answer_of(
+    asked: Any,
+    inputs: CostInputs,
+    cost: RunCost,
+    notes: Sequence[str],
+    *,
+    said: Mapping[str, Any] = {},
+    first: Mapping[str, Any] = {},
+    before: Sequence[Line] = (),
+    compared: Table | None = None,
+    warnings: Sequence[Caution] = (),
+) -> Answer:
+    """The answer of one case.
+
+    said    inputs of the answer beside the fields that were given
+    first   keys that stand before those of every cost
+    before  lines that stand before them
+    """
+    lines = cost_lines(inputs, cost)
+    rates = rate_lines(inputs, lines, getattr(asked, "flops_per_s_per_device", None))
+    result = {
+        **first,
+        "n_devices": inputs.n_devices,
+        **{key: getattr(cost, key) for key in LABELS},
+        "carbon_scope": inputs.carbon_scope,
+        "intervals": intervals(lines),
+        "rates": {one.key.removeprefix("rates."): one.value for one in rates},
+        "side_by_side": None if compared is None else list(compared.rows),
+    }
+    shown = [one for one in lines if one.key not in ONLY_DETAIL]
+    tables = [quantities("", [*before, *devices_line(inputs, asked), *shown], notes), scope_table(cost)]
+    if compared is not None:
+        tables.append(compared)
+    return Answer("cost", {**fields_of(asked), **said}, result, tables, [*before, *lines, *rates], warnings=warnings)
+
+
+def devices_line(inputs: CostInputs, asked: Any) -> list[Line]:
+    """The fewest devices, where a deadline asks for them."""
+    if getattr(asked, "deadline", None) is None:
+        return []
+    return [Line("n_devices", "fewest devices within the deadline", inputs.n_devices, "int", standing="estimate")]
+
+
+def scope_table(cost: RunCost) -> Table:
+    """Energy and CO2e in each scope."""
+    scopes = {"devices": "energy_devices_wh", "it": "energy_it_wh", "facility": "energy_wh"}
+    rows = [{"scope": scope, "energy_wh": getattr(cost, key), "kgco2e": getattr(cost, f"kgco2e_{scope}")} for scope, key in scopes.items()]
+    columns = [Column("scope", "scope"), Column("energy_wh", "energy", "Wh"), Column("kgco2e", "CO2e", "kgCO2e")]
+    return Table("Energy and CO2e by scope", columns, rows, detail=True)
+
+
+def fields_of(asked: Any) -> dict[str, Any]:
+    """What was asked, in base units."""
+    return {key: plain(value) for key, value in asked._asdict().items() if value is not None}
+
+
+def plain(value: Any) -> Any:
+    """A value that a document can hold: a model by its label, an adapter by its parts."""
+    return value.label if hasattr(value, "label") else value._asdict() if hasattr(value, "_asdict") else value

@@ -1,0 +1,94 @@
+"""The same run side by side: on every device, at every provider's price, in every cloud region."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scaleplan import library
+from scaleplan.answer import Column, Table
+from scaleplan.chain.cost_compare import OnDevice, from_providers, in_regions, on_devices
+from scaleplan.chain.cost_inputs import Defaults
+from scaleplan.chain.run_cost import CostInputs
+
+MONEY = Column("usd", "cost", "usd")
+ENERGY = (Column("energy_wh", "energy", "Wh"), Column("kgco2e", "CO2e", "kgCO2e"))
+
+
+def compared(asked: Any, inputs: CostInputs, device: library.Preset, defaults: Defaults) -> Table | None:
+    """The table that was asked for; None where none was."""
+    if asked.side_by_side is None:
+        return None
+    term = asked.price_term or "on_demand"
+    if asked.side_by_side == "providers":
+        return of_providers(inputs, device, term)
+    if asked.side_by_side == "regions":
+        return of_regions(inputs, device, defaults, term)
+    return of_devices(inputs, defaults, term)
+
+
+def of_devices(inputs: CostInputs, defaults: Defaults, term: Any) -> Table:
+    """The run on each device that has a 16-bit peak, cheapest first."""
+    names = [name for name in library.names("hardware") if has_peak(name)]
+    found = on_devices(inputs._replace(n_devices=None), names, defaults, term)
+    rows = sorted(map(device_row, found), key=lambda row: (row["usd"] is None, row["usd"] or 0.0, row["device_hours"]))
+    columns = [
+        Column("device", "device"),
+        Column("device_hours", "device-hours", "h"),
+        MONEY,
+        *ENERGY,
+        Column("flops_per_joule", "FLOP/s per W", "FLOP"),
+        Column("flops_per_usd", "FLOP per dollar", "FLOP"),
+        Column("flops_per_embodied_kg", "FLOP per kg embodied", "FLOP"),
+    ]
+    return Table(
+        "The same run on each device", columns, rows, [f"Price of each device: median of its providers, {term.replace('_', ' ')}."]
+    )
+
+
+def has_peak(name: str) -> bool:
+    """Whether a device computes in 16 bits."""
+    peaks = library.load("hardware", name).data.get("peak_flops_per_s", {})
+    return "bf16" in peaks or "fp16" in peaks
+
+
+def device_row(one: OnDevice) -> dict[str, Any]:
+    """One device as a row."""
+    cost = one.cost._asdict()
+    shown = {key: cost[key] for key in ("device_hours", "usd", "energy_wh", "kgco2e", "embodied_kgco2e")}
+    per = ("flops_per_s", "flops_per_joule", "flops_per_usd", "flops_per_embodied_kg")
+    return {"device": one.device, **shown, **{key: getattr(one, key) for key in per}}
+
+
+def of_providers(inputs: CostInputs, device: library.Preset, term: Any) -> Table:
+    """The run at each provider's price, cheapest first."""
+    rows = [{**one._asdict(), "sources": list(one.sources)} for one in from_providers(inputs, device, term)]
+    columns = [
+        Column("provider", "provider"),
+        Column("usd_per_device_hour", "device-hour", "usd"),
+        MONEY,
+        Column("date", "date"),
+        Column("sources", "source"),
+    ]
+    return Table(f"The same run at each provider's price of {device.name}, {term.replace('_', ' ')}", columns, rows)
+
+
+def of_regions(inputs: CostInputs, device: library.Preset, defaults: Defaults, term: Any) -> Table:
+    """The run in each cloud region, cleanest first; the note names the cheapest."""
+    found = in_regions(inputs, device, defaults, term)
+    priced = [one for one in found if one.usd is not None]
+    cheapest = min(priced, key=lambda one: (one.usd, one.kgco2e)) if priced else None
+    notes = (
+        []
+        if cheapest is None
+        else [f"Cheapest: {cheapest.region} of {cheapest.provider}; cleanest: {found[0].region} of {found[0].provider}."]
+    )
+    columns = [
+        Column("region", "region"),
+        Column("name", "place"),
+        Column("provider", "provider"),
+        MONEY,
+        *ENERGY,
+        Column("pue", "PUE"),
+        Column("kgco2e_per_kwh", "kg/kWh"),
+    ]
+    return Table("The same run in each cloud region", columns, [one._asdict() for one in found], notes)
