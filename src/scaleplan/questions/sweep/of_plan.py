@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scaleplan.chain.walk import AUTO, BUDGETS
+from scaleplan.chain.budget import BUDGETS
+from scaleplan.chain.walk import AUTO
 from scaleplan.questions.asking import requested
 from scaleplan.questions.plan.case import Case, case_of
 from scaleplan.questions.plan.whole import numbers, solved
