@@ -15,6 +15,7 @@ from scaleplan.chain import catalogue
 from scaleplan.chain.budget import BUDGETS, budget_flops
 from scaleplan.chain.compute import EXACT, compute_of
 from scaleplan.chain.cost_given import assumptions, costing, within_deadline
+from scaleplan.chain.cost_inputs import peak_input
 from scaleplan.chain.failures import Failures, failures_of
 from scaleplan.chain.lengths import chosen_length
 from scaleplan.chain.run_cost import CostInputs, Input, RunCost, intervals_of, run_cost
