@@ -287,7 +287,7 @@ def verdict_notes(result: dict[str, Any], device: Device | None) -> list[str]:
     stage = f", on the {result['peak_stage']} pipeline stage" if len(result["stages"]) > 1 else ""
     where = f"{NAMES[result['peak_phase']]}{stage}"
     peak, interval = show_bytes(result["peak_bytes"]), result["intervals"]["peak_bytes"]
-    spread = f"{show_bytes(int(interval['p10']))} to {show_bytes(int(interval['p90']))}, 80 % of measured peaks"
+    spread = f"80 % interval {show_bytes(int(interval['p10']))} to {show_bytes(int(interval['p90']))}"
     notes = [f"Peak memory: {peak} per device ({spread}), {where} ({counted(result['n_devices'], 'device')})."]
     return notes if device is None else [*notes, verdict_note(result, device)]
 
