@@ -26,6 +26,7 @@ QUESTIONS = (
     "cost",
     "layout",
     "serve",
+    "rl",
     "plan",
     "fit",
     "check",

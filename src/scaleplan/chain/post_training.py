@@ -17,6 +17,7 @@ from scaleplan.machine.post_training import (
     Rollout,
     RolloutTime,
     StepTime,
+    TokenFlops,
     Trainer,
     TrainingRate,
     device_hours,
@@ -42,6 +43,7 @@ class RlRun(NamedTuple):
     reference              the log-probabilities of a frozen reference are computed (a KL term)
     asynchronous           the next step's rollouts are written while this one trains
     mfu                    of the training pass alone
+    cache_bytes            of an engine's device, for keys and values; None: what its weights leave of the memory
     """
 
     method: Method
@@ -56,6 +58,7 @@ class RlRun(NamedTuple):
     n_reward_params: int = 0
     n_value_params: int = 0
     mfu: float | None = None
+    cache_bytes: int | None = None
 
 
 class RlStep(NamedTuple):
@@ -64,6 +67,9 @@ class RlStep(NamedTuple):
     step_s                   overhead of published runs included, with their spread
     tokens_per_s_per_device  prompt and response tokens that are trained on, over the whole step and all devices
     mfu                      of the whole step, training FLOP alone
+    flops, n_tokens          FLOP of a token, and tokens of a step
+    trainer                  what the training devices get of their peak
+    n_engines, n_updates     rollout engines, and optimizer steps
     """
 
     rollout: RolloutTime
@@ -73,6 +79,11 @@ class RlStep(NamedTuple):
     tokens_per_s_per_device: float
     mfu: float
     n_devices: int
+    flops: TokenFlops
+    n_tokens: float
+    trainer: TrainingRate
+    n_engines: int
+    n_updates: int
 
     def device_hours(self, n_steps: int) -> Percentiles:
         """Of so many steps."""
@@ -100,15 +111,14 @@ def rl_step(bill: Bill, on: Deployment, run: RlRun) -> RlStep:
     writing = run.n_rollout_devices or run.n_devices
     training = run.n_devices - writing if run.n_rollout_devices else run.n_devices
     engines = max(1, writing // run.engine_layout.n_devices)
-    rollout = rollout_time(on, run.rollout, engines, most_at_once(on, run.rollout))
+    rollout = rollout_time(on, run.rollout, engines, most_at_once(on, run.rollout, run.cache_bytes))
     sequences = run.rollout.n_prompts * run.rollout.n_responses
     updates = max(1, round(sequences / (run.train_batch_size_seqs or sequences)))
     active = bill.n_active_params()
     models = Models(active, active if run.reference else 0, run.n_reward_params, run.n_value_params)
     flops = token_flops(run.method, models, n_epochs=run.n_epochs, n_updates=updates)
     tokens = sequences * (run.rollout.lengths.prompt + run.rollout.lengths.mean_response)
-    usual = assumed["training"]["mfu_experts" if active < bill.n_params() / 2 else "mfu"]
-    rate = TrainingRate(training, on.wide_flops_per_s, run.mfu or usual, on.device.network_bytes_per_s)
+    rate = TrainingRate(training, on.wide_flops_per_s, run.mfu or usual_mfu(bill), on.device.network_bytes_per_s)
     parts = step_time(rollout.total_s, flops, tokens, bill.n_params(), rate, asynchronous=run.asynchronous)
     middle = parts.total_s * assumed["step"]["overhead"]
     spread = (assumed["step"]["factor_p10"], 1.0, assumed["step"]["factor_p90"])
@@ -120,15 +130,27 @@ def rl_step(bill: Bill, on: Deployment, run: RlRun) -> RlStep:
         tokens_per_s_per_device=tokens / middle / run.n_devices,
         mfu=flops.training * tokens / (middle * run.n_devices * on.wide_flops_per_s),
         n_devices=run.n_devices,
+        flops=flops,
+        n_tokens=tokens,
+        trainer=rate,
+        n_engines=engines,
+        n_updates=updates,
     )
 
 
-def most_at_once(on: Deployment, rollout: Rollout) -> int | None:
-    """Sequences of mean length whose cache fits one engine."""
+def usual_mfu(bill: Bill) -> float:
+    """MFU of a training pass where none was given: of dense models, or of mixtures of experts."""
+    return float(assumptions()["training"]["mfu_experts" if bill.n_active_params() < bill.n_params() / 2 else "mfu"])
+
+
+def most_at_once(on: Deployment, rollout: Rollout, cache_bytes: int | None = None) -> int | None:
+    """Sequences of mean length whose cache fits one engine; None where not even one does."""
     tokens = round(rollout.lengths.prompt + rollout.lengths.mean_response)
 
     def holds(n: int) -> bool:
         memory = serving_memory(on.bill, on.layout, on.serving._replace(batch=Batch(n, tokens)))
+        if cache_bytes is not None:
+            return bool(memory.kv_cache_bytes <= cache_bytes)
         return bool(fits(memory.total_bytes, on.device.capacity_bytes))
 
     return largest(holds)

@@ -129,6 +129,7 @@ class RolloutEngine(NamedTuple):
     cache_bytes  what its cache is given; an engine fills what a share of the memory leaves
     n_slots      sequences that it is set up for
     keeps_weights_asleep  a sleeping engine keeps its weights on the device
+    bucket_bytes          new weights that arrive at once on devices of the engine's own; None: all of them
     """
 
     weights_bytes: Size
@@ -136,6 +137,7 @@ class RolloutEngine(NamedTuple):
     n_layers: int
     n_slots: int = 256
     keeps_weights_asleep: bool = False
+    bucket_bytes: Size | None = None
 
     @property
     def awake_bytes(self) -> Size:
@@ -170,7 +172,8 @@ def sent(engine: RolloutEngine) -> Size:
 
 def engine_phases(engine: RolloutEngine) -> tuple[PhaseBytes, ...]:
     """A device of the engine's own: writing, and taking new weights beside the old ones."""
-    return PhaseBytes("rollout", 0, engine.awake_bytes), PhaseBytes("weight sync", 0, engine.awake_bytes, engine.weights_bytes)
+    new = engine.weights_bytes if engine.bucket_bytes is None else engine.bucket_bytes
+    return PhaseBytes("rollout", 0, engine.awake_bytes), PhaseBytes("weight sync", 0, engine.awake_bytes, new)
 
 
 def trainer_phases(trainer: Trainer, asleep: Size) -> tuple[PhaseBytes, ...]:

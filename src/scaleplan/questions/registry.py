@@ -16,6 +16,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "plan": "What does the whole run take: size, days, dollars, energy and carbon, from either end?",
         "layout": "Which parallel layout is fastest on these devices, does it fit, and why do others not?",
         "serve": "How fast is a model served, what fits, and what does a million tokens cost?",
+        "rl": "What does post-training take: memory by phase, a step's rollout and training, hours and dollars?",
         "cost": "How many device-days, days, dollars, kWh and kg of CO2e does training take?",
         "check": "Is it within the limits?",
         "diff": "What changed between two plans or answers, and why?",
