@@ -184,6 +184,8 @@ def test_every_formula_gives_its_value(more):
         (GRPO | {"n_output_tokens": 5000}, "max_output_tokens"),
         (GRPO | {"n_rollout_devices": 16}, "n_rollout_devices"),
         (GRPO | {"asynchronous": True}, "n_rollout_devices"),
+        (GRPO | {"keep_trainer": True, "n_rollout_devices": 8}, "keep_trainer"),
+        (GRPO | {"max_output_tokens": None}, "max_output_tokens"),
         (GRPO | {"n_value_params": 10**9}, "n_value_params"),
         (GRPO | {"layout": "dp8"}, "16 train"),
         (GRPO | {"engine_layout": "tp16", "n_rollout_devices": 8}, "engine"),
@@ -208,3 +210,11 @@ def test_a_run_that_does_not_fit_is_answered_with_a_warning():
     found = sp.rl("llama-3.1-8b", method="fine-tuning", **GIVEN | {"n_devices": 1})
     assert not found.result["fits"]
     assert [one.kind for one in found.warnings] == ["memory"]
+
+
+def test_lengths_left_open_are_said():
+    """Time follows the lengths: those that were assumed are named, and are those of the published run."""
+    open_ = sp.rl("llama-3.1-8b", **{name: value for name, value in GRPO.items() if "tokens" not in name})
+    assert open_.result["step_s"] == rl()["step_s"]
+    assert open_.inputs["max_output_tokens"] == 4096
+    assert any("Assumed" in note for note in open_.notes)

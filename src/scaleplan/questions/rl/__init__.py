@@ -23,9 +23,9 @@ class OfRollouts(NamedTuple):
     n_devices: int
     n_prompts: int
     n_responses: int
-    n_prompt_tokens: int
-    n_output_tokens: int
-    max_output_tokens: int
+    n_prompt_tokens: int | None = None
+    n_output_tokens: int | None = None
+    max_output_tokens: int | None = None
     method: str | None = None
     layout: Layout | None = None
     engine_layout: Layout | None = None
@@ -54,12 +54,16 @@ class OfRollouts(NamedTuple):
 
     def check(self) -> None:
         """Lengths, devices and models must agree; raises UsageError."""
-        if self.n_output_tokens > self.max_output_tokens:
-            problem = f"{field('n_output_tokens')} {self.n_output_tokens:,} exceeds {field('max_output_tokens')} {self.max_output_tokens:,}"
+        mean, most = self.n_output_tokens, self.max_output_tokens
+        if mean is not None and most is not None and mean > most:
+            problem = f"{field('n_output_tokens')} {mean:,} exceeds {field('max_output_tokens')} {most:,}"
             raise UsageError(problem, hint=f"{field('n_output_tokens')} is the mean of all responses")
         if self.n_rollout_devices is not None and self.n_rollout_devices >= self.n_devices:
             problem = f"{field('n_rollout_devices')} {self.n_rollout_devices:,} of {self.n_devices:,} devices leave none for training"
             raise UsageError(problem, hint=f"give fewer, or leave out {field('n_rollout_devices')}: trainer and engine then share all")
+        if self.keep_trainer and self.n_rollout_devices is not None:
+            problem = f"{field('keep_trainer')}: with {field('n_rollout_devices')} trainer and engine share no device"
+            raise UsageError(problem, hint=f"leave out {field('keep_trainer')}")
         if self.n_value_params is not None and self.method != "ppo":
             raise UsageError(f"{field('n_value_params')}: GRPO has no value model", hint=f"give {field('method')} ppo")
 
@@ -74,7 +78,6 @@ class OfGiven(NamedTuple):
     method: str
     layout: Layout | None = None
     seq_len: int | None = None
-    global_batch_size_seqs: int | None = None
     micro_batch_size_seqs: int | None = None
     no_reference: bool = False
     n_teacher_params: int | None = None
@@ -127,12 +130,15 @@ QUESTION = Question(
         ),
         Shape(
             "rollouts", OfRollouts, "training on rollouts", "rl.of_rollouts", "rl.results:Rollouts", together=PRICES,
-            needs={"asynchronous": ("n_rollout_devices",)},
+            needs={
+                "asynchronous": ("n_rollout_devices",), "n_output_tokens": ("max_output_tokens",),
+                "max_output_tokens": ("n_output_tokens",),
+            },
         ),
     ),
     examples=(
-        "scaleplan rl llama-3.1-8b --hardware h100-sxm --n-devices 16 --n-prompts 128 --n-responses 16"
-        " --n-prompt-tokens 132 --n-output-tokens 1060 --max-output-tokens 4096",
+        "scaleplan rl llama-3.1-8b --hardware h100-sxm --n-devices 16 --n-prompts 128 --n-responses 16",
+        "scaleplan rl qwen3-8b --method fine-tuning --lora rank=16 --hardware l40s --n-devices 4 --tokens 1B",
         "scaleplan rl llama-3.1-8b --method dpo --hardware h100-sxm --n-devices 8 --tokens 500M --seq-len 2048",
     ),
     takes_shape=True,

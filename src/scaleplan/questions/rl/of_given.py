@@ -61,7 +61,7 @@ def solve(asked: OfGiven) -> Solved:
     bill = adapted_bill(asked.model.arch, asked.lora)
     length, _ = chosen_length(asked.model, asked.seq_len)
     usual_micro = PAIR if asked.method in PAIRED else 1
-    setup = trainer_setup(asked, bill, asked.n_devices, length, asked.global_batch_size_seqs, usual_micro)
+    setup = trainer_setup(asked, bill, asked.n_devices, length, None, usual_micro)
     device = device_of(asked.hardware, library.load("hardware", asked.hardware).data)
     frozen = beside(setup, asked.n_teacher_params or 0)
     trainer = trainer_of(setup, reference=has_reference(asked), reward_bytes=frozen)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from scaleplan.answer import Answer, Caution, intervals, quantities
 from scaleplan.chain.lengths import length_cautions
 from scaleplan.chain.memory import Setup
-from scaleplan.chain.post_training import USUAL_ENGINE, RlRun, RlStep, most_at_once, rl_step, trainer_of
+from scaleplan.chain.post_training import USUAL_ENGINE, RlRun, RlStep, assumptions, most_at_once, rl_step, trainer_of
 from scaleplan.chain.serving import ServingChoices, deployment_of
 from scaleplan.chain.serving_layout import growing
 from scaleplan.errors import NotSupported, UsageError
@@ -38,6 +38,7 @@ from scaleplan.wording import field
 if TYPE_CHECKING:
     from scaleplan.questions.rl import OfRollouts
 
+LENGTHS = ("n_prompt_tokens", "n_output_tokens", "max_output_tokens")
 AWAKE_BYTES = 700 * MIB  # of an engine beside weights and cache
 
 
@@ -58,12 +59,11 @@ def solve(asked: OfRollouts) -> Solved:
     bill = bill_of(asked.model.arch)
     training = asked.n_devices - (asked.n_rollout_devices or 0)
     sequences = asked.n_prompts * asked.n_responses
-    longest = asked.n_prompt_tokens + asked.max_output_tokens
-    setup = trainer_setup(asked, bill, training, longest, asked.global_batch_size_seqs or sequences)
+    rollout = rollout_of(asked)
+    setup = trainer_setup(asked, bill, training, longest(rollout), asked.global_batch_size_seqs or sequences)
     trainer = trainer_beside(asked, setup)
     on = deployment_of(bill, ServingChoices(asked.hardware, asked.engine_layout or Layout(), "bf16", None, USUAL_ENGINE, 1))
     room = room_of(asked, on.device.capacity_bytes)
-    rollout = rollout_of(asked)
     on, cache = engine_on(asked, on, rollout, trainer, room)
     run = run_of(asked, on, rollout, cache)
     engine = RolloutEngine(weights_of(on), cache, int(n_layers(bill)), bucket_bytes=bucket_of(on))
@@ -80,9 +80,15 @@ def trainer_beside(asked: OfRollouts, setup: Setup) -> Trainer:
     return found._replace(value_bytes=round(found.value_bytes * (asked.n_value_params or n) / n))
 
 
+def longest(rollout: Rollout) -> int:
+    """Tokens of the longest sequence."""
+    return int(rollout.lengths.prompt + rollout.lengths.max_response)
+
+
 def rollout_of(asked: OfRollouts) -> Rollout:
     """The rollouts of a step."""
-    lengths = Lengths(asked.n_prompt_tokens, asked.n_output_tokens, asked.max_output_tokens)
+    usual = assumptions()["lengths"]
+    lengths = Lengths(*(usual[name] if getattr(asked, name) is None else getattr(asked, name) for name in LENGTHS))
     return Rollout(
         asked.n_prompts, asked.n_responses, lengths, not asked.no_prefix_caching, asked.kept_share or 1.0, float(asked.tool_wait or 0.0)
     )
@@ -170,7 +176,13 @@ def explain(asked: OfRollouts, solved: Solved) -> Answer:
     lines = lines_of(solved, memory, asked.n_rl_steps)
     result = result_of(asked, solved, memory, {one.key: one.value for one in lines}) | {"intervals": intervals(lines) or {}}
     by_key = {one.key: one for one in lines}
-    used = {"layout": result["layout"], "engine_layout": result["engine_layout"], "mfu": solved.step.trainer.mfu, "method": run.method}
+    used = dict(zip(LENGTHS, run.rollout.lengths, strict=True)) | {"mfu": solved.step.trainer.mfu, "method": run.method}
+    used |= {"layout": result["layout"], "engine_layout": result["engine_layout"]}
+        "layout": result["layout"],
+        "engine_layout": result["engine_layout"],
+        "mfu": solved.step.trainer.mfu,
+        "method": run.method,
+    }
     title = f"{run.method.upper()}: {asked.n_prompts:,} x {asked.n_responses:,} responses a step on {run.n_devices:,} x {on.device.name}"
     return Answer(
         "rl",
@@ -226,6 +238,9 @@ def notes_of(asked: OfRollouts, solved: Solved, result: dict[str, Any]) -> list[
     told = f"Its end is set by {bound}; {result['share_cut']:.1%} of responses reach the limit."
     share = f"Rollout alone takes {result['rollout_share']:.0%} of the step"
     notes = [f"{share}, the rest of it hidden behind training. {told}" if run.asynchronous else f"{share}. {told}"]
+    lengths = dict(zip(LENGTHS, run.rollout.lengths, strict=True))
+    if assumed := [f"{field(name)} {value:,}" for name, value in lengths.items() if getattr(asked, name) is None]:
+        notes.append(f"Assumed: {', '.join(assumed)} (GRPO on mathematics, published); time follows them.")
     if asked.layout is None:
         notes.append(f"No {field('layout')}: {result['layout']}, all states of the trainer divided over its devices.")
     if asked.engine_layout is None:
@@ -245,6 +260,6 @@ def cautions(asked: OfRollouts, solved: Solved, memory: dict[str, Any]) -> list[
     """What goes beyond the model or the device."""
     return [
         *asked.model.cautions,
-        *length_cautions(asked.model, asked.n_prompt_tokens + asked.max_output_tokens),
+        *length_cautions(asked.model, longest(solved.run.rollout)),
         *memory_cautions(memory, solved.room),
     ]
