@@ -178,11 +178,6 @@ def explain(asked: OfRollouts, solved: Solved) -> Answer:
     by_key = {one.key: one for one in lines}
     used = dict(zip(LENGTHS, run.rollout.lengths, strict=True)) | {"mfu": solved.step.trainer.mfu, "method": run.method}
     used |= {"layout": result["layout"], "engine_layout": result["engine_layout"]}
-        "layout": result["layout"],
-        "engine_layout": result["engine_layout"],
-        "mfu": solved.step.trainer.mfu,
-        "method": run.method,
-    }
     title = f"{run.method.upper()}: {asked.n_prompts:,} x {asked.n_responses:,} responses a step on {run.n_devices:,} x {on.device.name}"
     return Answer(
         "rl",
