@@ -139,7 +139,7 @@ QUESTION = Question(
     examples=(
         "scaleplan rl llama-3.1-8b --hardware h100-sxm --n-devices 16 --n-prompts 128 --n-responses 16",
         "scaleplan rl gpt2 --method fine-tuning --lora rank=8 --hardware l40s --n-devices 4 --tokens 1B",
-        "scaleplan rl llama-3-8b --method dpo --hardware h100-sxm --n-devices 8 --tokens 500M --seq-len 2048",
+        "scaleplan rl qwen3-8b --method dpo --hardware h100-sxm --n-devices 8 --tokens 500M --seq-len 2048",
     ),
     takes_shape=True,
 )  # fmt: skip
