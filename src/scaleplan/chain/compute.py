@@ -78,7 +78,7 @@ def compute_of(
             f"{field('flops_convention')}: `{convention}` does not describe this shape", hint="`exact` describes every shape"
         )
     counted = counted_as(how)
-    if found.get(counted) is None:  # a shape without windows is counted alike with and without them
+    if counted in found and found[counted] is None:  # a shape without windows is counted alike with and without them
         counted = counted_as(how._replace(window=False))
     return Compute(bill, params, batch, found, convention or counted)
 
