@@ -98,3 +98,12 @@ def test_the_usual_goodput_holds_runs_that_publish_both(step, whole):
     usual = DEFAULTS["goodput"]
     assert usual["p90"] / usual["p10"] <= 1.5
     assert usual["p10"] <= whole / step <= usual["p90"]
+
+
+def test_a_failure_loses_half_of_what_lies_between_two_checkpoints():
+    """Progress of 600 s and 120 s of writing are 720 s of wall time: the mean loss of a failure is 360 s, each 3,600 s (daly2006)."""
+    lost = losses(mtbf_s=3600.0, checkpoint_interval_s=600.0, checkpoint_s=120.0, restart_s=90.0)
+
+    assert lost.lost_work == pytest.approx(360 / 3600)
+    assert lost.restarts == pytest.approx(90 / 3600)
+    assert lost.checkpoints == pytest.approx(120 / 600)
