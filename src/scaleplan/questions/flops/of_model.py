@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan import units
-from scaleplan.answer import Answer, Column, Line, Table, line, quantities
+from scaleplan.answer import Answer, Caution, Column, Line, Table, line, quantities
 from scaleplan.arithmetic import names_in
 from scaleplan.chain.compute import Compute, compute_of, per_token
 from scaleplan.chain.lengths import chosen_decoder_length, chosen_length, length_cautions
 from scaleplan.chain.tokens import training_tokens, whole_sequences
 from scaleplan.model.adapters import adapted_bill
 from scaleplan.model.conventions import CONVENTIONS, convention_inputs, from_six_n, frozen_flops
-from scaleplan.model.flops import Counting, recomputed_flops, serving_flops, share_of_dense
+from scaleplan.model.flops import Counting, count_flops, recomputed_flops, serving_flops, share_of_dense
+from scaleplan.wording import field
 
 if TYPE_CHECKING:
     from scaleplan.questions.flops import OfModel
@@ -68,10 +69,27 @@ def explain(asked: OfModel, solved: Counted) -> Answer:
         result,
         [quantities(f"{model.label}, sequence length {length:,}", lines), conventions_table(result), steps_table(result)],
         lines=[*lines, *convention_lines(solved, result)],
-        warnings=[*model.cautions, *length_cautions(model, length)],
+        warnings=[*model.cautions, *length_cautions(model, length), *window_cautions(asked, solved.compute)],
         notes=notes_of(asked, result),
         more_sources=model.sources,
     )
+
+
+def window_cautions(asked: OfModel, compute: Compute) -> list[Caution]:
+    """A warning where no window hides a pair: the model has none, or sequences are shorter than it."""
+    batch = compute.batch
+    if not asked.windowed:
+        return []
+    how = Counting(causal=asked.causal, head=not asked.no_logits)
+    whole = count_flops(
+        compute.bill, compute.seq_len, decoder_seq_len=batch.lengths.decoder, batch_size_seqs=batch.batch_size_seqs, how=how
+    )
+    if whole.attention_flops != batch.attention_flops:
+        return []
+    message = (
+        f"no attention window of {asked.model.label} is shorter than {compute.seq_len:,} tokens: {field('windowed')} counts every pair"
+    )
+    return [Caution("window", message)]
 
 
 def lines_of(counted: Counted, recompute: str | None) -> list[Line]:

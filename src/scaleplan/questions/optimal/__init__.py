@@ -30,6 +30,13 @@ class OfDense(NamedTuple):
     exact_flops: bool = False
     like: str | None = None
     seq_len: int | None = None
+    usd: float | None = None
+    device_days: float | None = None
+    hardware: str | None = None
+    mfu: float | None = None
+    usd_per_device_hour: float | None = None
+    provider: str | None = None
+    price_term: str | None = None
 
     def check(self) -> None:
         """What narrows a budget needs one that is open; exact FLOP divide a budget of compute alone."""
@@ -91,12 +98,14 @@ def refuse_bound(name: str, beside: list[str]) -> None:
     raise UsageError(f"{field(name)} does not apply beside {fields(*beside)}", hint=hint)
 
 
+PAID = ("usd", "device_days")
 QUESTION = Question(
     name="optimal",
     asks=asks("optimal"),
     subject=(),
     headings={
         "Budget, one or two of": ("compute", "n_params", "tokens", "loss"),
+        "Budget in money or time": ("usd", "device_days", "hardware", "mfu", "usd_per_device_hour", "provider", "price_term"),
         "Laws": ("law", "n_kind"),
         "Constraints": ("unique_tokens", "inference_tokens", "tokens_per_param", "where"),
         "Loss": ("loss_change", "precision", "bytes_per_token"),
@@ -122,13 +131,32 @@ QUESTION = Question(
             "a dense model",
             "optimal.dense",
             "optimal.results:OfDense",
-            together=(("exact_flops", "loss_change"),),
-            needs={"like": ("exact_flops",), "seq_len": ("exact_flops",)},
+            together=(
+                ("exact_flops", "loss_change"),
+                ("compute", "usd", "device_days", "loss"),
+                ("usd_per_device_hour", "provider"),
+                ("usd_per_device_hour", "price_term"),
+                ("device_days", "usd_per_device_hour"),
+                ("device_days", "provider"),
+                ("device_days", "price_term"),
+            ),
+            needs={
+                "like": ("exact_flops",),
+                "seq_len": ("exact_flops",),
+                "usd": ("hardware",),
+                "device_days": ("hardware",),
+                "hardware": PAID,
+                "mfu": PAID,
+                "usd_per_device_hour": ("usd",),
+                "provider": ("usd",),
+                "price_term": ("usd",),
+            },
         ),
     ),
     examples=(
         "scaleplan optimal --compute 1e21",
         "scaleplan optimal --n-params 70B --tokens 1.4T --law besiroglu2024",
+        "scaleplan optimal --usd '$100k' --hardware h100-sxm",
         "scaleplan optimal --compute 1e22 --unique-tokens 25B",
         "scaleplan optimal --loss 2.1 --inference-tokens 2T",
         "scaleplan optimal --compute 1e23 --where 'n_params<=13B'",

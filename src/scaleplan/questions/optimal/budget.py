@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from scaleplan.questions.optimal import OfDense, OfMixture
 
 
-def question_of(asked: OfDense | OfMixture) -> Question:
-    """What is fixed, within its bounds; tokens per parameter beside N or D alone fix the other."""
+def question_of(asked: OfDense | OfMixture, compute: Any = None) -> Question:
+    """What is fixed, within its bounds; tokens per parameter beside N or D alone fix the other.
+
+    compute  the FLOP of a budget that was given in something else
+    """
     unique, served = getattr(asked, "unique_tokens", None), getattr(asked, "inference_tokens", None)
-    question = Question(asked.compute, asked.n_params, asked.tokens, asked.loss, unique, served)
+    question = Question(asked.compute if compute is None else compute, asked.n_params, asked.tokens, asked.loss, unique, served)
     ratio = asked.tokens_per_param
     if ratio is not None and question.fixed() == ["n_params"]:
         question, ratio = question._replace(n_tokens=ratio * question.n_params), None

@@ -23,6 +23,7 @@ from scaleplan.wording import field
 if TYPE_CHECKING:
     from scaleplan.laws.change import Change
     from scaleplan.questions.optimal import OfDense
+    from scaleplan.questions.optimal.paid import Paid
 
 KINDS_OF_N = {"total": TOTAL, "non-embedding": NON_EMBEDDING}
 USUAL_LIKE = "llama"
@@ -36,6 +37,7 @@ class Solved(NamedTuple):
     unanswered  law -> why it has no answer
     growths     by law, where the runs lie on the frontiers; else empty
     training    of laws that know the loss against steps, where N and D are given; else empty
+    paid        how a budget in dollars or device-days became FLOP
     changes     law -> what it takes to change its loss, where that is asked
     """
 
@@ -45,6 +47,7 @@ class Solved(NamedTuple):
     growths: Sequence[Growth]
     training: Sequence[AlongRun]
     changes: Mapping[str, Change]
+    paid: Paid | None = None
 
     @property
     def recommended(self) -> str:
@@ -54,12 +57,17 @@ class Solved(NamedTuple):
 
 def solve(asked: OfDense) -> Solved:
     """What each law says; numbers may be arrays."""
-    question = question_of(asked)
+    paid = None
+    if asked.usd is not None or asked.device_days is not None:
+        from scaleplan.questions.optimal.paid import paid_for
+
+        paid = paid_for(asked)
+    question = question_of(asked, paid and paid.compute_flops)
     advices, unanswered = ask_laws(asked.law, question, KINDS_OF_N.get(asked.n_kind or ""), asked.precision, adviser_of(asked))
     growths = [growth(advice, catalogue.critical_batch()) for advice in advices] if at_the_optimum(question) else []
     runs = [along_run(advice.law, advice.run) for advice in advices] if question.fixed() == ["n_params", "n_tokens"] else []
     changes = {} if asked.loss_change is None else changes_of(advices, asked.loss_change)
-    return Solved(question, advices, unanswered, growths, [run for run in runs if run is not None], changes)
+    return Solved(question, advices, unanswered, growths, [run for run in runs if run is not None], changes, paid)
 
 
 def adviser_of(asked: OfDense) -> Adviser | None:
@@ -118,6 +126,10 @@ def inputs_for(asked: OfDense, solved: Solved) -> dict[str, Any]:
 def parts_of(asked: OfDense, solved: Solved) -> list[Callable[[Answer], Answer]]:
     """What some questions add to the answer: exact FLOP, the training run, a change of loss."""
     parts: list[Callable[[Answer], Answer]] = []
+    if solved.paid is not None:
+        from scaleplan.questions.optimal.paid import with_budget
+
+        parts.append(partial(with_budget, solved.paid))
     if asked.exact_flops:
         from scaleplan.questions.optimal.exact import with_exact
 

@@ -114,6 +114,7 @@ class OfDense(TypedDict):
     recommended: str
     training: list[Training]
     loss_changes: list[LossChange]
+    budget: NotRequired[dict[str, float]]
 
 
 class MixtureRow(TypedDict):
