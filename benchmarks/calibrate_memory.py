@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from scaleplan.chain.layout_table import price_arrays
+from scaleplan.chain.layout_pricing import price_rows
 from scaleplan.chain.memory import stack_named
 from scaleplan.machine.memory import USABLE_SHARE
 from scaleplan.machine.stack import Stack
@@ -58,8 +58,9 @@ def peaks(rows: list[dict[str, Any]], stack: Stack) -> list[float]:
     for tied in (False, True):
         of_kind = [i for i, row in enumerate(rows) if row["row"]["tied"] == tied]
         if of_kind:
-            for i, priced in zip(of_kind, price_arrays([rows[i]["row"] for i in of_kind], stack), strict=True):
-                found[i] = float("inf") if priced.peak_bytes is None else priced.peak_bytes
+            priced = price_rows([rows[i]["row"] for i in of_kind], stack)
+            for i, peak, error in zip(of_kind, priced.peak_bytes, priced.error, strict=True):
+                found[i] = float("inf") if error else float(peak)
     return found
 
 

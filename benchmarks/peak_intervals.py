@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 from measured_peaks import CAPACITY_GIB, GIB, layout_runs, published_runs
 
-from scaleplan.chain.layout_table import price_arrays
+from scaleplan.chain.layout_pricing import price_rows
 from scaleplan.chain.memory import stack_named
 from scaleplan.machine.layout import parse_layout
 from scaleplan.machine.memory import USABLE_SHARE
@@ -60,7 +60,7 @@ def of_layouts() -> Iterable[Run]:
         groups[tuple(row[name] for name in ("tied", "gated", "recompute", "attention", "precision", "stack"))].append(row)
     for rows in groups.values():
         priced = [{name: value for name, value in row.items() if name not in NOT_PRICED} for row in rows]
-        peaks = [[found.peak_bytes for found in price_arrays(priced, stack_named(name))] for name in (rows[0]["stack"], "usual")]
+        peaks = [price_rows(priced, stack_named(name)).peak_bytes for name in (rows[0]["stack"], "usual")]
         for row, own, usual in zip(rows, *peaks, strict=True):
             framework = next((f for word, f in FRAMEWORK.items() if row["source"].startswith(word)), row["source"])
             kind = kind_of_layout(parse_layout(f"tp{row['tp']},pp{row['pp']},cp{row['cp']},dp{row['dp']}"))

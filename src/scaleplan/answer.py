@@ -126,14 +126,15 @@ class Stream(NamedTuple):
     n_rows    how many rows there are
     header    form -> what stands before the first row
     texts     form and number of rows to pass over -> text of whole rows, block by block, each with its number of rows
-    identity  of all that the rows depend on: a file that was begun is continued only by the same rows
+    identity  of all that the rows depend on: a file that was begun is continued only by the same rows;
+              None: it is written whole or not at all
     """
 
     forms: Sequence[str]
     n_rows: int
     header: Callable[[str], str]
     texts: Callable[[str, int], Iterator[tuple[str, int]]]
-    identity: Callable[[], str]
+    identity: Callable[[], str] | None
 
     def text(self, form: str) -> str:
         """All of it."""

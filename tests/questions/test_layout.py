@@ -19,6 +19,9 @@ LAYOUTS = [
 ]
 
 
+ASKED = ("layout", "--format", "csv", "--table")
+
+
 def row_of(layout: dict) -> dict:
     """A row of the table."""
     micro = layout["micro"]
@@ -72,3 +75,34 @@ def test_a_row_has_the_bytes_of_its_own_question(table):
 
         assert (row["peak_bytes"], row["fits"]) == (alone["peak_bytes"], alone["fits"])
         assert [row[f"peak_bytes_{end}"] for end in ("p10", "p90")] == [alone["intervals"]["peak_bytes"][end] for end in ("p10", "p90")]
+
+
+def test_blocks_do_not_change_what_is_written(run, table, monkeypatch):
+    """A table that is priced a row at a time is written as one that is priced at once."""
+    whole = run(*ASKED, table).stdout
+    monkeypatch.setattr("scaleplan.chain.layout_table.ROWS_AT_ONCE", 1)
+
+    assert run(*ASKED, table).stdout == whole
+
+
+def test_a_row_with_an_error_has_nothing_else(run, table):
+    """Its reason stands in it, `fits` and all figures are empty, and the rows around it are priced."""
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([*lines[:2], lines[2].replace("h100-sxm", "nope"), lines[3].replace(",4,", ",x,", 1), lines[4]]) + "\n")
+    rows = list(csv.DictReader(io.StringIO(run(*ASKED, table).stdout)))
+
+    assert [bool(row["error"]) for row in rows] == [False, True, True, False]
+    assert [row["peak_bytes"] + row["fits"] + row["step_s"] for row in rows[1:3]] == ["", ""]
+    assert rows[0]["fits"] and rows[3]["fits"]
+
+
+def test_what_cannot_be_read_leaves_no_file(run, table, tmp_path):
+    """A fault behind many good rows leaves the file that was there as it was."""
+    with table.open("ab") as lines:
+        lines.write(b"\xff\xfe\n")
+    out = tmp_path / "priced.csv"
+    out.write_text("before")
+
+    assert run("layout", "--table", table, "-o", out).code == 2
+    assert out.read_text() == "before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["layouts.csv", "priced.csv"]

@@ -34,21 +34,45 @@ LEAST_FIRST = ("none", "selective", "per-op", "full")
 
 
 class Priced(NamedTuple):
-    """What is known of one row; an `error` says why nothing is."""
+    """What is known of rows, an array a column; nothing but the `error` is known of a row that has one."""
 
-    step_s: float | None = None
-    step_s_p10: float | None = None
-    step_s_p90: float | None = None
-    mfu: float | None = None
-    peak_bytes: int | None = None
-    peak_bytes_p10: int | None = None
-    peak_bytes_p90: int | None = None
-    fits: bool | None = None
-    error: str = ""
+    step_s: Any
+    step_s_p10: Any
+    step_s_p90: Any
+    mfu: Any
+    peak_bytes: Any
+    peak_bytes_p10: Any
+    peak_bytes_p90: Any
+    fits: Any
+    error: Any
 
-    def cells(self) -> dict[str, Any]:
-        """The columns that are added to the row."""
-        return self._asdict()
+    def at(self, rows: Any) -> Priced:
+        """Some of the rows, by number or by a mask."""
+        return Priced(*(column[rows] for column in self))
+
+    def put(self, rows: Any, found: Priced) -> None:
+        """Write what was found of some of the rows, in place."""
+        for column, values in zip(self, found, strict=True):
+            column[rows] = values
+
+    def cells(self) -> dict[str, list[Any]]:
+        """The columns in Python's own numbers; None where an error stands."""
+        import numpy as np
+
+        failed = np.flatnonzero(self.error != "").tolist()
+        found: dict[str, list[Any]] = {name: column.tolist() for name, column in self._asdict().items()}
+        for name, column in found.items():
+            for row in failed if name != "error" else ():
+                column[row] = None
+        return found
+
+
+def nothing_known(n: int) -> Priced:
+    """Room for what will be found of so many rows."""
+    import numpy as np
+
+    kinds: tuple[Any, ...] = (*[float] * 4, *[np.int64] * 3, bool)
+    return Priced(*[*(np.zeros(n, dtype=kind) for kind in kinds), np.full(n, "", dtype=object)])
 
 
 class Group(NamedTuple):
@@ -90,42 +114,59 @@ class Group(NamedTuple):
 # ------------------------------------------------------------------------------------------------------------------ pricing
 
 
-def price_group(rows: Sequence[Row]) -> list[Priced]:
+def price_group(one: Row, columns: Mapping[str, Any]) -> Priced:
     """Rows of one kind, priced in one pass; a name that is not known is the error of all of them."""
     try:
-        stack = stack_named(rows[0]["stack"])
-        return price_arrays(rows, stack)
+        return price_arrays(one, columns, stack_named(one["stack"]))
     except ScaleplanError as error:
-        return [Priced(error=error.message)] * len(rows)
+        found = nothing_known(len(columns["tp"]))
+        found.error[:] = error.message
+        return found
 
 
-def price_arrays(rows: Sequence[Row], stack: Stack) -> list[Priced]:
-    """One formula for all rows: what is a number elsewhere is an array here."""
+def price_rows(rows: Sequence[Row], stack: Stack) -> Priced:
+    """Rows of one kind that are given one by one."""
+    return price_arrays(rows[0], columns_of(rows), stack)
+
+
+def price_arrays(one: Row, columns: Mapping[str, Any], stack: Stack) -> Priced:
+    """One formula for all rows: what is a number elsewhere is an array here.
+
+    one  the words and flags that the rows have in common
+    """
     import numpy as np
 
-    group = group_of(rows, stack)
-    errors = errors_of(rows, group)
+    group = group_of_columns(one, columns, stack)
+    errors = errors_of(group)
     with np.errstate(divide="ignore", invalid="ignore"):  # in rows that break a rule
-        found = priced(group)
-    return [Priced(error=error) if error else row for error, row in zip(errors, found, strict=True)]
+        return priced(group)._replace(error=errors)
 
 
 def group_of(rows: Sequence[Row], stack: Stack) -> Group:
     """Rows of one kind as arrays."""
-    one, columns = rows[0], columns_of(rows)
+    return group_of_columns(rows[0], columns_of(rows), stack)
+
+
+def group_of_columns(one: Row, columns: Mapping[str, Any], stack: Stack) -> Group:
+    """Rows of one kind, and what their words name."""
     device = device_named(one["hardware"])
     kernels = kernels_of(device, efficiency_of(device, stack.name), one["precision"], one["attention"])
     bill = bill_of(arch_of_columns(columns, one))
     return Group(bill, layout_of_columns(columns), columns, stack, kernels, one)
 
 
-def priced(group: Group) -> list[Priced]:
+def priced(group: Group) -> Priced:
     """Memory and time of all rows; an empty recomputation is the least whose memory may fit."""
+    import numpy as np
+
     if group.one["recompute"]:
         return with_recompute(group, group.one["recompute"])
-    least = least_recompute(group)
-    found = {name: with_recompute(group, name) for name in set(least)}
-    return [found[name][row] for row, name in enumerate(least)]
+    least = np.array(least_recompute(group), dtype=object)
+    found = nothing_known(len(least))
+    for name in sorted(set(least.tolist())):
+        rows = least == name
+        found.put(rows, with_recompute(group, name).at(rows))
+    return found
 
 
 def least_recompute(group: Group) -> list[str]:
@@ -141,7 +182,7 @@ def least_recompute(group: Group) -> list[str]:
     return [str(name) for name in found]
 
 
-def with_recompute(group: Group, recompute: str) -> list[Priced]:
+def with_recompute(group: Group, recompute: str) -> Priced:
     """Memory and time of all rows with one recomputation."""
     import numpy as np
 
@@ -150,9 +191,9 @@ def with_recompute(group: Group, recompute: str) -> list[Priced]:
     found, mfu = times(group, recompute)
     verdicts = fits(peaks, group.kernels.device.capacity_bytes)
     low, _, high = peak_interval(peaks, group.layout, errors_of_peaks(group.stack.name))
-    bytes_of = [np.asarray(column).astype(np.int64) for column in (peaks, low, high)]
-    columns = [np.broadcast_to(column, n).tolist() for column in (found.p50, found.p10, found.p90, mfu, *bytes_of, verdicts)]
-    return [Priced(*row) for row in zip(*columns, strict=True)]
+    whole_bytes = [np.asarray(column).astype(np.int64) for column in (peaks, low, high)]
+    known = (found.p50, found.p10, found.p90, mfu, *whole_bytes, verdicts)
+    return Priced(*[*(np.broadcast_to(column, n) for column in known), np.full(n, "", dtype=object)])
 
 
 def times(group: Group, recompute: str) -> tuple[Interval, Any]:
@@ -200,17 +241,17 @@ def layout_of_columns(columns: Mapping[str, Any]) -> Layout:
     return Layout(**degrees, sequence_parallel=columns["sequence_parallel"] > 0, etp=own)
 
 
-def errors_of(rows: Sequence[Row], group: Group) -> list[str]:
+def errors_of(group: Group) -> Any:
     """The first rule that each row breaks, or nothing."""
     import numpy as np
 
-    errors = [""] * len(rows)
     columns, layout = group.columns, group.layout
     n, product = columns["n_devices"], layout.n_devices
+    errors = np.full(len(n), "", dtype=object)
     for index in np.flatnonzero(n != product):
         errors[index] = f"tp, pp, cp and dp make {product[index]} devices, n_devices is {n[index]}"
     micro, in_all = columns["micro_batch_size_seqs"], columns["global_batch_size_seqs"]
     for rule in rules(layout, fixed_sizes(group.bill.arch), columns["seq_len"], micro, in_all):
-        for index in np.flatnonzero(~np.broadcast_to(rule.holds, len(rows))):
-            errors[index] = errors[index] or rule.says(int(index))
+        for index in np.flatnonzero(~np.broadcast_to(rule.holds, len(n)) & (errors == "")):
+            errors[index] = rule.says(int(index))
     return errors

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Any
 
 from scaleplan.answer import Stream
+from scaleplan.cli.files import write_pieces
 from scaleplan.cli.streams import is_terminal, put, tell
 from scaleplan.errors import InputError
 
@@ -20,6 +21,8 @@ def write_stream(stream: Stream, form: str, output: Path | None, *, quiet: bool)
     """All rows in one format."""
     if output is None or (output.exists() and not output.is_file()):
         to_pipe(stream, form, output)
+    elif stream.identity is None:
+        write_pieces(output, pieces(stream, form))
     else:
         to_file(stream, form, output, quiet=quiet)
 
@@ -38,8 +41,21 @@ def to_pipe(stream: Stream, form: str, output: Path | None) -> None:
             progress.end()
 
 
+def pieces(stream: Stream, form: str) -> Iterator[str]:
+    """The header and the rows as they are computed, while a terminal is told how far they are."""
+    progress = Progress(stream.n_rows, 0)
+    try:
+        yield stream.header(form)
+        for text, n in stream.texts(form, 0):
+            progress.add(n)
+            yield text
+    finally:
+        progress.end()
+
+
 def to_file(stream: Stream, form: str, output: Path, *, quiet: bool) -> None:
     """Rows into a file; while it is not whole, a mark beside it says which rows these are."""
+    assert stream.identity is not None
     mark = output.with_name(f".{output.name}.sweep")
     identity = f"{stream.identity()} {form}"
     header = stream.header(form)

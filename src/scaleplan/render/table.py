@@ -13,8 +13,10 @@ from rich.text import Text
 from scaleplan.answer import Answer, Table
 from scaleplan.render import Style
 from scaleplan.render.explained import tables_of
-from scaleplan.render.plain import below, blocks_of, fitted, longest_word, sheet
+from scaleplan.render.plain import below, blocks_of, fitted, longest_word, plain_table, sheet
 
+MOST_ROWS = 1000  # that are drawn; longer tables are plain text with a rule, which is as readable and made at once
+RULE = "\N{BOX DRAWINGS LIGHT HORIZONTAL}"
 ENDLESS = 100_000  # columns of a pipe: nothing is cut to a width
 
 
@@ -25,6 +27,8 @@ def as_table(answer: Answer, style: Style) -> str:
 
 def table_text(table: Table, style: Style) -> str:
     """A table that fits the terminal, else its rows as blocks."""
+    if len(table.rows) > MOST_ROWS:
+        return plain_table(table, style.width, RULE)
     headings, numbers, rows = sheet(table)
     widths = fitted(headings, numbers, rows, style.width)
     if widths is None:
