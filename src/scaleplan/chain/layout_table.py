@@ -239,7 +239,10 @@ class Values:
         self.take("etp", degree_or_none)
         for name in ("attention", "recompute"):
             del self.numbers[name]
-        self.refuse(~self.named & too_large(self.numbers), "the sizes of this row make more bytes than can be counted")
+        self.refuse(
+            ~self.named & too_large(self.numbers, self.is_among("attention", {"eager"})),
+            "the sizes of this row make more bytes than can be counted",
+        )
 
     def read_shape(self) -> None:
         """The model's shape, where no model is named."""
@@ -283,14 +286,17 @@ LARGEST_BYTES = 2**60  # what arrays of whole numbers hold with room for sums
 BYTES_PER_NUMBER = 64  # of a parameter with its optimizer state, of a saved activation in every copy
 
 
-def too_large(numbers: Mapping[str, Any]) -> Any:
-    """Rows whose bytes no array could count, and no machine hold."""
+def too_large(numbers: Mapping[str, Any], stores_scores: Any) -> Any:
+    """Rows whose bytes no array could count, and no machine hold.
+
+    stores_scores  rows whose attention keeps the square of scores; fused kernels keep none
+    """
     of = {name: column.astype(float) for name, column in numbers.items()}
     width = of["n_heads"] * of["d_head"] + 2 * of["n_kv_heads"] * of["d_head"]
     inner = maximum(of["d_ff"], of["n_experts"] * of["d_ff_expert"])
     params = of["n_layers"] * of["d_model"] * (2 * width + 3 * inner) + 2 * of["d_model"] * (of["n_vocab"] + of["seq_len"])
     tokens = of["micro_batch_size_seqs"] * of["seq_len"]
-    scores = of["n_heads"] * of["seq_len"] if values.get("attention") == "eager" else 0.0  # fused kernels keep none
+    scores = of["n_heads"] * of["seq_len"] * stores_scores
     saved = tokens * (of["n_layers"] * (8 * of["d_model"] + 2 * width + 4 * inner + scores) + 4 * of["n_vocab"])
     in_flight = of["pp"] * of["n_virtual_stages"]
     largest = maximum(params, maximum(saved * in_flight, of["global_batch_size_seqs"] * of["seq_len"]))
