@@ -29,9 +29,19 @@ Data = dict[str, Any]
 
 
 class Text(str):
-    """A document itself, where the name of a file is expected: what Python hands in for standard input."""
+    """A document itself, where the name of a file is expected: what Python hands in for standard input.
 
-    __slots__ = ()
+    name  what errors call it
+    """
+
+    name = "standard input"
+
+    @classmethod
+    def named(cls, text: str, name: str) -> Text:
+        """A document with the name of the file that it was read from."""
+        found = cls(text)
+        found.name = name
+        return found
 
 
 class Preset(NamedTuple):

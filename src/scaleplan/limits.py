@@ -212,9 +212,11 @@ def percentiles_in(value: Any) -> Interval | None:
 
 
 def numeric_paths(value: Any, prefix: str = "") -> Iterator[str]:
-    """Dotted paths of all numbers in nested objects (lists left out)."""
+    """Dotted paths of all numbers in nested objects (lists left out); a {value, p10, ...} is one number."""
     for key, item in value.items() if isinstance(value, Mapping) else ():
-        if isinstance(item, int | float) and not isinstance(item, bool):
+        if (isinstance(item, int | float) and not isinstance(item, bool)) or (
+            isinstance(item, Mapping) and "value" in item and "standing" in item
+        ):
             yield prefix + key
         elif key != "intervals":
             yield from numeric_paths(item, f"{prefix}{key}.")

@@ -46,7 +46,7 @@ def read_document(path: str, settings: Sequence[str] = ()) -> Document:
         if settings:
             raise UsageError(f"{field('set')} changes a plan, and `{name}` is an answer", hint="give the plan file")
         return answer_of(text, name)
-    return plan_document(library.Text(text), name, settings)
+    return plan_document(library.Text.named(text, name), name, settings)
 
 
 def is_toml(text: str) -> bool:

@@ -71,7 +71,7 @@ def key_fields() -> dict[str, Field]:
 
 def read_plan(path: str) -> PlanFile:
     """A plan file; its values are not yet read, and the faults of its keys not yet raised."""
-    name = "standard input" if path == "-" or isinstance(path, library.Text) else path
+    name = path.name if isinstance(path, library.Text) else "standard input" if path == "-" else path
     text = library.read_text(path)
     if len(text) > LARGEST_PLAN_BYTES:
         raise InputError(f"larger than {LARGEST_PLAN_BYTES // 2**20} MiB", file=name)
@@ -84,7 +84,7 @@ def parsed(text: str, name: str) -> dict[str, Any]:
         return library.parse_toml(text, name)
     except InputError as error:
         if error.line is not None:
-            error.message = f"line {error.line}: {error.message}"
+            error.message, error.line = f"line {error.line}: {error.message}", None
         raise
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from scaleplan.questions.plan.case import PlanLimit
 
 PERCENTILES = ("p10", "p50", "p90")
+MEDIAN = "p50"  # at which an increase is judged: what is not known of both does not change between them
 
 
 class Judged(NamedTuple):
@@ -32,7 +33,7 @@ def solve(asked: OfAnswer) -> Judged:
     document = read_document(asked.answer or "-", asked.set)
     base = None if asked.base is None else read_document(asked.base)
     own = document.case.limits if document.case else ()
-    pairs = [(limit_against(one, base), asked.at or one.at) for one in own]
+    pairs = [(limit_against(one, base), asked.at or one.at or (MEDIAN if one.limit is None else None)) for one in own]
     pairs += [(parse_limit(text), asked.at) for text in asked.limit]
     if not pairs:
         raise UsageError("no limit to check against", hint=f"add {field('limit')} 'usd<=50k', or [[limit]] to the plan")
