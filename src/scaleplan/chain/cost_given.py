@@ -97,7 +97,7 @@ def rate_inputs(given: Given, device: library.Preset, n_active_params: Any, conv
     A rate that is hoped for is an estimate. Raises InputError for one above the peak.
     """
     peak, goodput = peak_input(device), given.get("goodput")
-    share = Input(1.0, "exact") if goodput is None else Input(goodput)
+    share = Input(1.0, "assumed") if goodput is None else Input(goodput)
     told = told_mfu(given, peak, device)
     if told is None:
         if given.get("mfu_of") is not None:

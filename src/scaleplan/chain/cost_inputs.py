@@ -115,7 +115,8 @@ def usual_device_power(device: library.Preset, defaults: Defaults) -> Input | No
     spread = within("device_power", usual["load_fraction"], usual["load_fraction_p10"], usual["load_fraction_p90"])
     if power is not None:
         tables = [data["measured_power"]] if power.device_standing == "measured" else [data["power"], usual]
-        return Input(power.device_w, power.device_standing, cited_in(*tables), spread)
+        worked_out = () if power.device_standing == "measured" else of_rated_power(data, usual)
+        return Input(power.device_w, power.device_standing, cited_in(*tables), spread, *worked_out)
     try:
         peak = peak_input(device)
     except InputError:
@@ -134,7 +135,14 @@ def host_power(device: library.Preset, drawn: Input, defaults: Defaults) -> Inpu
     host_w = power.system_w - power.device_w if power else drawn.value * (ratio - 1)
     tables = [usual, *([data["measured_power"]] if "system_w" in data.get("measured_power", {}) else [])]
     spread = within("host_power", ratio - 1, usual["system_over_device_p10"] - 1, usual["system_over_device_p90"] - 1)
-    return Input(host_w, "estimate", cited_in(*tables), spread)
+    worked_out = ("device_power_w * (system_over_device - 1)", {"device_power_w": drawn.value, "system_over_device": ratio})
+    shared = abs(host_w - drawn.value * (ratio - 1)) <= 1e-9 * abs(host_w)
+    return Input(host_w, "estimate", cited_in(*tables), spread, *(worked_out if shared else ()))
+
+
+def of_rated_power(data: Mapping[str, Any], usual: Mapping[str, Any]) -> tuple[str, dict[str, float]]:
+    """Average power as a share of the rated power: formula and inputs."""
+    return "tdp_w * load_fraction", {"tdp_w": data["power"]["tdp_w"], "load_fraction": usual["load_fraction"]}
 
 
 def cited_in(*tables: Mapping[str, Any]) -> tuple[str, ...]:

@@ -27,12 +27,15 @@ class Input(NamedTuple):
 
     standing  exact, given, published, measured, fitted, estimate or assumed
     spread    how it is spread about its value; None where it is taken as known
+    formula   how it follows from `inputs`, where it was worked out from them
     """
 
     value: Any
     standing: str = "given"
     sources: tuple[str, ...] = ()
     spread: Spread | None = None
+    formula: str | None = None
+    inputs: Mapping[str, Any] = {}
 
 
 class CostInputs(NamedTuple):

@@ -98,7 +98,8 @@ def rate_line(name: str, inputs: CostInputs) -> Line | None:
         return Line(key, label, sum(parts.values()), unit, "device_power_w + host_power_w", parts, cited, "estimate")
     if not isinstance(given, Input):
         return None
-    return Line(key, label, given.value, unit, None, None, given.sources, stated(name, given), interval_of_input(given))
+    worked_out = given.inputs if given.formula else None
+    return Line(key, label, given.value, unit, given.formula, worked_out, given.sources, stated(name, given), interval_of_input(given))
 
 
 def stated(name: str, given: Input) -> str:

@@ -40,8 +40,6 @@ class RunCost(Priced):
     training_flops: float
     flops_convention: str
     hardware_flops: float | None
-    mfu: float
-    goodput: float
 
 
 class HoursCost(Priced):
