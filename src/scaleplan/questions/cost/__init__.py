@@ -152,9 +152,8 @@ QUESTION = Question(
     headings={
         "Most used": ("tokens", "hardware", "n_devices", "mfu", "n_params"),
         "Run": ("from_file", "n_active_params", "compute", "seq_len", "n_steps", "batch_size_tokens", "batch_size_seqs", "text",
-                "bytes_per_token", "decoder_seq_len", "lora", "flops_convention"),
+                "bytes_per_token", "decoder_seq_len", "lora", "flops_convention", "device_hours", "energy"),
         "Rate and time": ("deadline", "mfu_of", "flops_per_s_per_device", "flops_kind", "recompute", "goodput"),
-        "Instead of a run": ("device_hours", "energy"),
         "Price": ("usd_per_device_hour", "provider", "price_term", "side_by_side"),
         "Energy and carbon": ("device_power", "system_power", "pue", "region", "grid_intensity", "carbon_scope", "device_lifetime",
                               "published_kgco2e"),
@@ -202,9 +201,8 @@ QUESTION = Question(
         "scaleplan cost --n-params 70B --tokens 2T --hardware h100-sxm --mfu 0.4 --mfu-of step",
         "scaleplan cost llama-3-8b --tokens 1T --hardware h100-sxm --side-by-side devices",
         "scaleplan cost --device-hours 809472 --hardware a100-sxm-80gb --region us-east4",
-        "scaleplan cost --energy 433MWh --pue 1.2 --grid-intensity 57g/kWh",
     ),
-    more="The compute is that of `flops`: the exact count for a MODEL, 6 N D for a size. A given rate is of that convention.",
+    more="The compute is that of `flops`: the exact count for a MODEL, 6 N D for a size.",
     version=3,
     takes_shape=True,
 )  # fmt: skip

@@ -10,12 +10,14 @@ from scaleplan.chain.cost_given import Costing, assumptions, cautions, costing, 
 from scaleplan.chain.lengths import chosen_length, length_cautions
 from scaleplan.chain.run_cost import Input, RunCost, run_cost
 from scaleplan.questions.cost.answers import answer_of
-from scaleplan.questions.cost.compared import compared
 from scaleplan.questions.cost.room import too_little_memory
 from scaleplan.questions.cost.work import Work, work_lines, work_of
 from scaleplan.questions.run_file import unused_notes
 
 if TYPE_CHECKING:
+    from scaleplan.answer import Table
+    from scaleplan.chain.cost_inputs import Defaults
+    from scaleplan.chain.run_cost import CostInputs
     from scaleplan.questions.cost import Run
 
 
@@ -57,7 +59,7 @@ def explain(asked: Run, solved: Costed) -> Answer:
         said={} if work.compute is None else {"seq_len": work.compute.seq_len},
         first={"training_flops": work.training_flops, "flops_convention": work.convention, "hardware_flops": work.hardware_flops},
         before=work_lines(asked, work),
-        compared=compared(asked, found.inputs, device, defaults),
+        compared=side_by_side(asked, found.inputs, device, defaults),
         warnings=[*model_cautions(asked), *cautions(given, found, defaults), *too_little_memory(asked, device, found.inputs.n_devices)],
     )
 
@@ -75,3 +77,12 @@ def model_cautions(asked: Run) -> list[Caution]:
     if asked.model is None:
         return []
     return [*asked.model.cautions, *length_cautions(asked.model, chosen_length(asked.model, asked.seq_len)[0])]
+
+
+def side_by_side(asked: Run, inputs: CostInputs, device: library.Preset, defaults: Defaults) -> Table | None:
+    """The same run elsewhere, where that is asked for."""
+    if asked.side_by_side is None:
+        return None
+    from scaleplan.questions.cost.compared import compared
+
+    return compared(asked, inputs, device, defaults)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.answer import Answer, Caution, Column, Table
-from scaleplan.chain.default_layout import Choice, fewest_for_training, training_layout
 from scaleplan.chain.levers import levers
 from scaleplan.chain.memory import Setup, Wishes, layout_on, training_setup
-from scaleplan.chain.memory_inverse import Found, Question, find, find_over_layouts
 from scaleplan.machine.activations import Split, block_layers, layer_bytes
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.memory import Phase, Stage, offloaded_bytes
@@ -37,6 +35,8 @@ from scaleplan.units import counted, show_bytes
 from scaleplan.wording import field
 
 if TYPE_CHECKING:
+    from scaleplan.chain.default_layout import Choice
+    from scaleplan.chain.memory_inverse import Found
     from scaleplan.questions.memory import ByLayout
 
 OF_PAPERS = ("zb1p", "dualpipe")
@@ -84,42 +84,18 @@ def solve(asked: ByLayout) -> Solved:
 
 def placed(asked: ByLayout, bill: Bill, options: Wishes, device: Device | None) -> Placed:
     """The layout that was given; else the fastest that fits on so many devices, or the fewest; at the answer of an inverse question."""
-    if device is None:
+    inverse = asked.largest is not None or asked.fewest is not None
+    if device is None or (not inverse and (asked.layout is not None or asked.n_devices is None)):
         return Placed(bill, options, given_layout(asked))
-    question = Question(bill, options, device.room, asked.lora)
-    if asked.layout is not None or (asked.n_devices is None and asked.fewest is None):
-        return on_given(asked, question)
-    node = (device.n_per_node, device.name, device.data)
-    if asked.fewest is not None:
-        found = fewest_for_training(bill, options, device.room, *node)
-        if found is None:
-            return Placed(bill, options, Layout(), inverse=Found(asked.fewest, None, None))
-        return Placed(bill, options, found[1].layout, found[1], Found(asked.fewest, found[0], found[1].peak_bytes))
-    n = asked.n_devices or 1
-    value = None if asked.largest is None else find_over_layouts(asked.largest, question, n)
-    there = question if value is None or asked.largest is None else question.at(Found(asked.largest, value, None))
-    choice = training_layout(there.bill, n, there.wishes, device.room, *node)
-    inverse = None if asked.largest is None else Found(asked.largest, value, None if value is None else choice.peak_bytes)
-    return Placed(there.bill, there.wishes, choice.layout, choice, inverse)
+    from scaleplan.questions.memory.searched import searched  # what searches layouts is not needed for one that was given
+
+    return searched(asked, bill, options, device)
 
 
 def given_layout(asked: ByLayout) -> Layout:
     """The layout with the layers of its stages, where they were given."""
     layout = layout_on(asked.layout, asked.n_devices)
     return layout if asked.stage_layers is None else layout._replace(stage_layers=tuple(asked.stage_layers))
-
-
-def on_given(asked: ByLayout, question: Question) -> Placed:
-    """The layout that was given, or one device; with as many copies as the answer has, where the fewest devices are asked for."""
-    layout = given_layout(asked)
-    quantity = asked.largest or asked.fewest
-    if quantity is None:
-        return Placed(question.bill, question.wishes, layout)
-    inverse = find(quantity, question, layout)
-    if inverse.value is not None and quantity == "n-devices":
-        layout = layout._replace(dp=inverse.value // int(layout.tp * layout.pp * layout.cp))
-    there = question.at(inverse)
-    return Placed(there.bill, there.wishes, layout, inverse=inverse)
 
 
 def explain(asked: ByLayout, solved: Solved) -> Answer:

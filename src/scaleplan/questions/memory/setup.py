@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from scaleplan import library
 from scaleplan.answer import Answer, Caution, Column, Table
-from scaleplan.chain.default_layout import USUAL_NODE
 from scaleplan.chain.lengths import chosen_length, length_cautions
 from scaleplan.chain.memory import USUAL_OPTIMIZER, USUAL_PRECISION, USUAL_STACK, Wishes, capacity_of, format_missing
 from scaleplan.machine.memory import USABLE_SHARE, Room
@@ -47,6 +46,8 @@ class Device(NamedTuple):
     @property
     def n_per_node(self) -> int:
         """Devices of one node; 8 where the device's preset does not say."""
+        from scaleplan.chain.default_layout import USUAL_NODE
+
         return int(self.data.get("intranode", {}).get("n_devices_per_node", USUAL_NODE))
 
 
