@@ -5,6 +5,7 @@ A command's module is imported when that command runs, so that `--version` and t
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -110,7 +111,9 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     make_lenient()
     arguments = list(sys.argv[1:] if args is None else args)
     try:
-        sys.exit(run(arguments))
+        code = run(arguments)
+        gc.freeze()  # what is left goes with the process: nothing of it needs to be looked through at the end
+        sys.exit(code)
     except ScaleplanError as error:
         refuse(error.report(flag))
     except ClickException as error:
