@@ -11,18 +11,17 @@ from scaleplan import library
 from scaleplan.arithmetic import evaluate
 from scaleplan.arithmetic import names_in as parsed_names
 from scaleplan.chain.cost_inputs import (
-    device_mtbf_input,
     embodied_input,
     goodput_input,
     lifetime_input,
     mfu_input,
     peak_input,
     power_inputs,
-    predicted_goodput,
     price_input,
     price_quote,
     site_inputs,
 )
+from scaleplan.chain.failures import failures_of
 from scaleplan.chain.run_cost import (
     FORMULAS,
     CostInputs,
@@ -36,6 +35,7 @@ from scaleplan.chain.run_cost import (
     standing_of,
 )
 from scaleplan.errors import InputError
+from scaleplan.machine.goodput import device_mtbf_hours
 
 DEFAULTS = library.defaults()
 H100 = library.load("hardware", "h100-sxm")
@@ -250,13 +250,16 @@ def test_a_device_without_a_rated_power_has_an_estimate():
 
 def test_goodput_follows_from_published_failures():
     """A failure every 3 hours on 16,384 H100s and 10-minute restarts: over 90 %; a chip without a published rate has none."""
-    mtbf = device_mtbf_input(H100, DEFAULTS)
-    found = predicted_goodput(mtbf, 16_384, checkpoint_s=10, restart_s=600)
-    assert 0.90 < found.value < 0.95 and found.standing == "estimate" and "dubey2024" in found.sources
-    fewer = predicted_goodput(mtbf, 1024, checkpoint_s=10, restart_s=600)
-    assert found.value < fewer.value < 1
-    assert predicted_goodput(mtbf, 1024, checkpoint_s=10, restart_s=600, checkpoint_interval_s=36_000).value < fewer.value
-    assert device_mtbf_input(library.load("hardware", "tpu-v4"), DEFAULTS) is None
+    runs = {run["arch"]: run for run in DEFAULTS["failures"]["runs"]}
+    run = runs[H100.data["arch"]]
+    mtbf_s = 3600 * device_mtbf_hours(run["n_failures"], run["days"] * 86400, run["n_devices"])
+    given = {"device_mtbf": mtbf_s, "checkpoint_time": 10, "restart_time": 600}
+    found = failures_of(given, 16_384, of_a_step=True).input()
+    assert 0.90 < found.value < 0.95 and found.standing == "estimate" and "dubey2024" in library.citations(run)
+    fewer = failures_of(given, 1024, of_a_step=True)
+    assert found.value < fewer.goodput < 1
+    assert failures_of(given | {"checkpoint_interval": 36_000}, 1024, of_a_step=True).goodput < fewer.goodput
+    assert library.load("hardware", "tpu-v4").data["arch"] not in runs
 
 
 CARDS = [  # hours, device, PUE, g/kWh, tonnes: TDP as the power of device and system, in the scope of the publisher

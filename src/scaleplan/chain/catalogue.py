@@ -154,11 +154,6 @@ def token_stock() -> Law:
     return load_law(first_knowing("token_stock"))
 
 
-def laws_with(*blocks: str) -> list[Law]:
-    """Every law of the catalogue that has one of these blocks, in alphabetical order."""
-    return [load_law(preset.name) for preset in library.all_of("laws") if any(block in preset.data for block in blocks)]
-
-
 def remarks_on(laws: Iterable[Law]) -> list[str]:
     """What the laws' files say of them beside others: why they differ."""
     return [f"{law.name} {law.data['remark']}." for law in laws if "remark" in law.data]

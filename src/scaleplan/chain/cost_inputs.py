@@ -16,7 +16,6 @@ from scaleplan.errors import InputError
 from scaleplan.footprint.carbon import Zone, find_zone
 from scaleplan.footprint.energy import training_power
 from scaleplan.footprint.price import Quote, Term, quote
-from scaleplan.machine.goodput import best_checkpoint_interval_s, device_mtbf_hours, goodput, job_mtbf_s, losses
 from scaleplan.machine.run_time import peak_of, whole_run_mfu
 from scaleplan.numeric import is_number
 from scaleplan.wording import field
@@ -215,23 +214,3 @@ def lifetime_input(years: float | None, defaults: Defaults) -> Input:
 def zones_of(kind: str) -> Sequence[Zone]:
     """The zones of a kind (country, us-state, cloud-region, ...) in the grid table."""
     return [zone for zone in library.rows("grid") if zone["kind"] == kind]
-
-
-def device_mtbf_input(device: library.Preset, defaults: Defaults) -> Input | None:
-    """Hours between failures of one device of this architecture, as a published run had them; None where none published any."""
-    for run in defaults["failures"]["runs"]:
-        if run["arch"] == device.data.get("arch"):
-            hours = device_mtbf_hours(run["n_failures"], run["days"] * 86400, run["n_devices"])
-            return Input(hours, "published", library.citations(run))
-    return None
-
-
-def predicted_goodput(
-    mtbf: Input, n_devices: int, *, checkpoint_s: float, restart_s: float, checkpoint_interval_s: float | None = None,
-    evaluation_fraction: float = 0.0, warm_up_fraction: float = 0.0,
-) -> Input:  # fmt: skip
-    """Goodput of a job from the failures of its devices; the interval between checkpoints is the best one where none is given."""
-    job = job_mtbf_s(mtbf.value, n_devices)
-    every = best_checkpoint_interval_s(checkpoint_s, job) if checkpoint_interval_s is None else checkpoint_interval_s
-    share = goodput(losses(job, every, checkpoint_s, restart_s, evaluation_fraction), warm_up_fraction)
-    return Input(share, "estimate", (*mtbf.sources, "young1974", "daly2006"))

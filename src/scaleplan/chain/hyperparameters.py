@@ -14,8 +14,6 @@ from scaleplan.laws.optimizer_rules import ADAM_LIKE, compute_ratio, gain_betwee
 from scaleplan.laws.power import Power
 from scaleplan.wording import field
 
-NO_DECAY = ("muonh",)  # hyperball optimizers fix the norm of the weights
-
 
 class RunPoint(NamedTuple):
     """A run as the rules see it; each quantity a law's range may name."""

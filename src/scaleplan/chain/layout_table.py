@@ -24,7 +24,6 @@ COUNTS = ("zero_stage",)  # may be 0
 SHAPE_FLAGS = ("gated", "tied")
 FLAGS = ("sequence_parallel",)
 WORDS = ("hardware", "recompute", "attention", "precision", "stack")
-OPTIONAL = (*EXPERT_SIZES, "n_shared_experts", "tp_overlap", "etp", "model")
 ADDED = ("step_s", "step_s_p10", "step_s_p90", "mfu", "peak_bytes", "peak_bytes_p10", "peak_bytes_p90", "fits", "error")
 MOST_ROWS = 2_000_000  # that are held at once
 ROWS_AT_ONCE = 100_000

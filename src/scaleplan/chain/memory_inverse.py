@@ -17,7 +17,6 @@ from scaleplan.model.items import Bill
 from scaleplan.wording import field
 
 LARGEST = ("micro-batch-size-seqs", "seq-len", "n-layers")
-FEWEST = ("n-devices",)
 MOST_LAYERS = 100_000
 MOST_DEVICES = 2**20
 

@@ -8,10 +8,6 @@ from scaleplan.errors import InputError, UsageError
 from scaleplan.wording import field, fields
 
 WAYS = ("tokens", "n_steps", "text")
-TOGETHER = (WAYS, ("batch_size_tokens", "batch_size_seqs"))
-"""Fields that say the same thing."""
-NEEDS = {"text": ("bytes_per_token",), "bytes_per_token": ("text",), "n_steps": ("batch_size_tokens", "batch_size_seqs")}
-"""Fields that mean something only beside another."""
 
 
 def training_tokens(asked: Any, seq_len: int | None = None) -> Any:

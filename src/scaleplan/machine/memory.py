@@ -22,7 +22,6 @@ from scaleplan.numeric import ceil_div, floor_div, is_number, maximum, minimum, 
 USABLE_SHARE = 0.9  # of the capacity: what an allocator can give before fragments stop it
 FLOAT32 = 4
 GATHERS_WEIGHTS = 3  # the stage of ZeRO from which weights are divided
-OFFLOADS = ("none", "optimizer", "all")
 
 
 class Training(NamedTuple):

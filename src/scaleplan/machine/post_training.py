@@ -14,7 +14,6 @@ from scaleplan.numeric import exp, minimum
 
 Method: TypeAlias = Literal["fine-tuning", "lora", "dpo", "reward-model", "ppo", "grpo", "distillation"]
 METHODS: tuple[Method, ...] = get_args(Method)
-WITH_ROLLOUT: tuple[Method, ...] = ("ppo", "grpo")
 BYTES = 2  # of a weight that is sent or read
 MIB = 2**20
 

@@ -7,7 +7,7 @@ because activations were thrown away (full recomputation: one more forward pass,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from scaleplan.errors import InputError, NotSupported
 from scaleplan.numeric import log
@@ -15,8 +15,6 @@ from scaleplan.wording import field
 
 MODEL_FLOPS_PER_PARAM_TOKEN = 6  # 2 forward, 2 for the gradient of the activations, 2 for that of the weights
 HARDWARE_FLOPS_PER_PARAM_TOKEN = {"none": 6, "full": 8}  # narayanan2021: full recomputation repeats the forward pass
-FLOPS_KINDS = ("model", "hardware")
-MfuOf = Literal["run", "step"]
 
 
 class Mfu(NamedTuple):

@@ -32,10 +32,6 @@ class Timeline(NamedTuple):
         """Seconds in which a rank works."""
         return sum(event.end_s - event.start_s for event in self.ranks[rank])
 
-    def idle_s(self, rank: int) -> float:
-        """Seconds of the step in which a rank does not work."""
-        return self.step_s - self.busy_s(rank)
-
     def held(self, rank: int) -> Iterator[tuple[float, int]]:
         """(second, micro-batches in flight from then on), a micro-batch once for each stage of the rank that it has passed."""
         split = {(op.stage, op.micro_batch) for event in self.ranks[rank] for op in event.slot if op.kind == "weight_gradient"}

@@ -6,7 +6,7 @@ reasons of a diff. Nothing here imports what reads a value: a reader is named, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, Literal, NamedTuple
 
@@ -351,11 +351,6 @@ def meant(name: str) -> str | None:
     """The field that people mean by another name of it: gpus -> n_devices; None where none is known."""
     name = name.lower().replace("_", "-")
     return next((known for known, others in OTHER_NAMES.items() if name in others.split()), None)
-
-
-def by_flag() -> Iterator[tuple[str, str]]:
-    """Flag and name of every field."""
-    yield from ((row.flag, row.name) for row in ROWS)
 
 
 def read(field: Field, value: Any) -> Any:
