@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaleplan.chain.batch import BatchQuestion, after_steps, batch_answer, least_compute
-from scaleplan.chain.catalogue import load_law
+from scaleplan.chain.batch import BatchQuestion, batch_answer, least_compute, steps_law
+from scaleplan.chain.catalogue import critical_batch, load_law
 from scaleplan.errors import InputError, NotSupported, UsageError
+from scaleplan.laws.batch import min_compute
+from scaleplan.laws.training import moment
 
 KAPLAN = load_law("kaplan2020")
 sizes, ratios, batches = st.floats(8, 11), st.floats(15, 200), st.sampled_from([2**k for k in range(18, 23)])
@@ -88,12 +90,12 @@ def test_intervals_come_from_the_draws_of_the_law():
 @pytest.mark.parametrize("batch", [2**18, 2**21, 2**24])
 def test_steps_at_a_batch_as_fewest_steps_and_least_compute(batch: int):
     """S = S_min (1 + B_crit / B) and C = C_min (1 + B / B_crit) (equations 5.4 and 5.5), with the loss of equation 5.6."""
-    found = after_steps(1e9, 1e4, batch)
+    found = moment(steps_law(), critical_batch(), 1e9, 1e4 * batch, batch)
     critical = 2.1e8 / found.loss_nats ** (1 / 0.21)
 
     assert found.loss_nats == pytest.approx((6.5e13 / 1e9) ** 0.077 + (2.1e3 / found.min_steps) ** 0.76)
     assert found.min_steps * (1 + critical / batch) == pytest.approx(1e4)
-    assert found.min_compute_flops * (1 + batch / critical) == pytest.approx(6 * 1e9 * 1e4 * batch)
+    assert min_compute(6 * 1e9 * 1e4 * batch, batch, critical) * (1 + batch / critical) == pytest.approx(6 * 1e9 * 1e4 * batch)
 
 
 @pytest.mark.parametrize(

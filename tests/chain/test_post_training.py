@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from scaleplan.chain.memory import Wishes, training_setup
-from scaleplan.chain.post_training import RlRun, RlStep, assumptions, rl_step, rollout_deployment, trainer_of
+from scaleplan.chain.post_training import USUAL_ENGINE, RlRun, RlStep, assumptions, rl_step, trainer_of
+from scaleplan.chain.serving import ServingChoices, deployment_of
 from scaleplan.library import sources
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.post_training import (
@@ -133,7 +134,7 @@ def asked(n_responses: int = 16, *, n_prompts: int = 128, mean: float = 1060, **
 
 def test_rollouts_cost_what_they_must():
     """More responses are never cheaper, a cached prompt never dearer, thrown-away groups cost their share, tools add their wait."""
-    on = rollout_deployment(LLAMA_8B, "h100-sxm", Layout())
+    on = deployment_of(LLAMA_8B, ServingChoices("h100-sxm", stack=USUAL_ENGINE))
     few, many = (rollout_time(on, asked(n), 16).total_s for n in (8, 16))
     plain, cached = (rollout_time(on, asked(prefix_caching=share), 16) for share in (False, True))
     assert few < many
@@ -144,7 +145,7 @@ def test_rollouts_cost_what_they_must():
 
 def test_a_rollout_takes_no_less_than_its_tokens_and_its_longest_response():
     """Few sequences: the longest response binds; many more than fit at once: the throughput."""
-    on = rollout_deployment(LLAMA_8B, "h100-sxm", Layout())
+    on = deployment_of(LLAMA_8B, ServingChoices("h100-sxm", stack=USUAL_ENGINE))
     small, large = rollout_time(on, asked(8, n_prompts=8), 1), rollout_time(on, asked(16, n_prompts=2048), 1, 256)
     assert (small.bound, large.bound) == ("longest response", "throughput")
     assert large.decode_s >= large.throughput_s * 0.99
@@ -190,7 +191,9 @@ def published() -> list[tuple[float, RlStep, dict[str, str]]]:
             asynchronous=apart,
         )
         bill = models[row["model"]]
-        found.append((float(row["step_s"]), rl_step(bill, rollout_deployment(bill, "h100-sxm", layout), run), row))
+        found.append(
+            (float(row["step_s"]), rl_step(bill, deployment_of(bill, ServingChoices("h100-sxm", layout, stack=USUAL_ENGINE)), run), row)
+        )
     return found
 
 

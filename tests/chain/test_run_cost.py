@@ -227,6 +227,14 @@ def test_a_given_device_power_does_not_move_the_host():
     assert cool.host_power_w == usual.host_power_w and cool.device_power_w == Input(400)
 
 
+def test_a_given_system_power_is_the_whole():
+    """Device and system given, or the system alone beside a usual device; of a chip that nothing is known of, the system alone."""
+    assert power_inputs(H100, 200, 350, DEFAULTS) == (Input(200), None, Input(350))
+    alone = power_inputs(H100, None, 1000, DEFAULTS)
+    assert (alone.device_power_w.standing, alone.host_power_w, alone.system_power_w) == ("estimate", None, Input(1000))
+    assert power_inputs(H100._replace(data={}), None, 650, DEFAULTS) == (None, None, Input(650))
+
+
 def test_rated_power_for_both_counts_no_host():
     """`tdp` for device and system, as model cards do: 700 W each."""
     found = power_inputs(H100, "tdp", "tdp", DEFAULTS)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scaleplan import library
-from scaleplan.footprint.energy import Power, given_power, metered_energy, run_energy, site_pue, training_power
+from scaleplan.footprint.energy import Power, metered_energy, run_energy, site_pue, training_power
 
 DEFAULTS = library.defaults()
 FACTORS = {key: DEFAULTS["power"][key] for key in ("load_fraction", "system_over_device")}
@@ -44,21 +44,6 @@ def test_a_measurement_beats_the_rated_power():
     assert training_power(rated | {"measured_power": {"system_w": 700}}, 0.8, 1.5) == Power(400, 700, "estimate", "measured")
     assert training_power(rated | {"measured_power": {"device_w": 300}}, 0.8, 1.5) == Power(300, 450, "measured", "estimate")
     assert training_power({}, 0.8, 1.5) is None
-
-
-def test_a_given_device_power_does_not_move_the_host():
-    """A device said to draw 200 W beside a usual host of 300 W; nothing known, the host is a share of the device."""
-    usual = Power(400, 700, "estimate", "measured")
-    assert given_power(usual, 200, None, 1.5) == Power(200, 500, "given", "estimate")
-    assert given_power(None, 200, None, 1.5) == Power(200, 300, "given", "estimate")
-
-
-def test_a_given_system_power_is_the_whole():
-    """Device and system given, or the system alone beside a usual device; without a device, nothing."""
-    usual = Power(400, 700, "estimate", "measured")
-    assert given_power(usual, 200, 350, 1.5) == Power(200, 350, "given", "given")
-    assert given_power(usual, None, 650, 1.5) == Power(400, 650, "estimate", "given")
-    assert given_power(None, None, 650, 1.5) is None
 
 
 def test_pue_of_a_site():

@@ -154,6 +154,7 @@ def test_tokens_may_be_text(ask):
         (("--n-devices", "8", "--deadline", "30d"), "--deadline"),
         (("--deadline", "30"), "30d"),
         (("--carbon-scope", "planet"), "planet"),
+        (("--carbon-scope", "planet"), "facility"),
         (("--lora", "rank=8"), "--lora"),
         (("--flops-per-s-per-device", "147T", "--flops-kind", "model", "--side-by-side", "devices"), "--side-by-side"),
     ],

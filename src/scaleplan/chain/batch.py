@@ -236,30 +236,3 @@ def least_compute(loss_nats: Any) -> Any:
     best = along.params_at_loss(loss_nats)
     critical = catalogue.critical_batch().at(loss_nats=loss_nats)
     return training_flops(best, critical * along.min_steps(best, loss_nats))
-
-
-class AfterSteps(NamedTuple):
-    """A run of S steps at batch B: its loss, and the same loss in the fewest steps and with the least compute at its size.
-
-    compute_flops        C = 6 N B S
-    min_compute_flops    C_min = C / (1 + B / B_crit)
-    """
-
-    n_params: Any
-    n_steps: Any
-    batch_tokens: Any
-    loss_nats: Any
-    critical_batch_tokens: Any
-    min_steps: Any
-    compute_flops: Any
-    min_compute_flops: Any
-
-
-def after_steps(n_params: Any, n_steps: Any, batch_tokens: Any) -> AfterSteps:
-    """The loss after S steps at batch B, and S and C as S_min and C_min. Source: kaplan2020 equations 5.4 to 5.6."""
-    rule = catalogue.critical_batch()
-    found = moment(steps_law(), rule, n_params, n_steps * batch_tokens, batch_tokens)
-    critical = rule.at(loss_nats=found.loss_nats)
-    spent = training_flops(n_params, found.n_tokens)
-    least = spent / (1 + batch_tokens / critical)
-    return AfterSteps(n_params, n_steps, batch_tokens, found.loss_nats, critical, found.min_steps, spent, least)

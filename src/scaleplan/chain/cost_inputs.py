@@ -14,7 +14,7 @@ from scaleplan.chain.run_cost import Input
 from scaleplan.chain.spread import Spread, among, within
 from scaleplan.errors import InputError
 from scaleplan.footprint.carbon import Zone, find_zone
-from scaleplan.footprint.energy import training_power
+from scaleplan.footprint.energy import site_pue, training_power
 from scaleplan.footprint.price import Quote, Term, quote
 from scaleplan.machine.run_time import peak_of, whole_run_mfu
 from scaleplan.numeric import is_number
@@ -177,7 +177,7 @@ def pue_input(zone: Zone, defaults: Defaults) -> Input:
     usual = defaults["pue"]
     if zone.get("pue"):
         return Input(float(zone["pue"]), "published", library.citations(usual["regions"]))
-    fleet = float(usual["fleet"].get(zone.get("provider"), usual["pue"]))
+    fleet = site_pue(usual, zone.get("provider"))
     excess = (fleet - 1) / (usual["pue"] - 1)  # a fleet's excess over 1 is spread in proportion as that of all regions
     p10, p90 = (1 + excess * (usual[key] - 1) for key in ("p10", "p90"))
     return Input(fleet, "assumed", library.citations(usual), within("pue", fleet, p10, p90))

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 from scaleplan import library
 from scaleplan.chain.memory import Setup
 from scaleplan.machine.activations import Batch
-from scaleplan.machine.device import device_of
 from scaleplan.machine.inverse import largest
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.memory import fits
@@ -29,7 +28,7 @@ from scaleplan.machine.recipe import cache_precision
 from scaleplan.machine.serving import Percentiles
 from scaleplan.machine.serving_formats import serving_format
 from scaleplan.machine.serving_memory import Serving, serving_memory, workspace
-from scaleplan.machine.serving_pass import Deployment, engine_of
+from scaleplan.machine.serving_pass import Deployment
 from scaleplan.model.items import Bill
 
 USUAL_ENGINE = "trtllm24"
@@ -94,15 +93,6 @@ def assumptions() -> dict[str, Any]:
     """What is assumed where a run leaves it open; nearest folder wins."""
     name = "post_training.toml"
     return library.read_toml(next((p for folder in library.folders() if (p := folder / name).is_file()), library.built_in() / name))
-
-
-def rollout_deployment(bill: Bill, hardware: str, layout: Layout, engine: str = USUAL_ENGINE, precision: str = "bf16") -> Deployment:
-    """The rollout engine: one group of tensor parallel ranks."""
-    stored = serving_format(precision)
-    stack = library.load("stacks", engine)
-    made = engine_of(stack.name, stack.data, tuple(stack.sources))
-    device = device_of(hardware, library.load("hardware", hardware).data)
-    return Deployment(bill, layout, Serving(Batch(1, 1), stored, cache_precision(None, stored)), device, made)
 
 
 def rl_step(bill: Bill, on: Deployment, run: RlRun) -> RlStep:

@@ -36,14 +36,6 @@ def implied_kgco2e_per_kwh(kgco2e: Any, energy_wh: Any) -> Any:
     return kgco2e / (energy_wh / 1000)
 
 
-def scope_named(name: str) -> Scope:
-    """A carbon scope by its name; InputError lists the scopes."""
-    for scope in SCOPES:
-        if name == scope:
-            return scope
-    raise InputError(f"no carbon scope `{name}`", hint=f"the scopes are {', '.join(SCOPES)}")
-
-
 def in_scope(energy: Energy, scope: Scope) -> Any:
     """The energy that a scope counts; None where a meter did not tell it apart."""
     return {"devices": energy.devices_wh, "it": energy.it_wh, "facility": energy.facility_wh}[scope]

@@ -54,21 +54,6 @@ def training_power(device: Mapping[str, Any], load_fraction: float, system_over_
     return Power(device_w, system_w, *("measured" if key in measured else "estimate" for key in ("device_w", "system_w")))
 
 
-def given_power(usual: Power | None, device_w: Any, system_w: Any, system_over_device: float) -> Power | None:
-    """Power of which the device's part, the system's or both are given; None where what is left out is not known either.
-
-    A given device power does not move the host: host, fans and network draw what they `usual`ly do.
-    """
-    if usual is None:
-        if device_w is None:
-            return None
-        usual = Power(device_w, device_w * system_over_device)
-    drawn, device_standing = (usual.device_w, usual.device_standing) if device_w is None else (device_w, "given")
-    if system_w is not None:
-        return Power(drawn, system_w, device_standing, "given")
-    return Power(drawn, drawn + usual.system_w - usual.device_w, device_standing, usual.system_standing if device_w is None else "estimate")
-
-
 def run_energy(device_hours: Any, power: Power, pue: Any) -> Energy:
     """Energy of a run of so many device-hours.
 
