@@ -232,7 +232,7 @@ def test_a_given_system_power_is_the_whole():
     assert power_inputs(H100, 200, 350, DEFAULTS) == (Input(200), None, Input(350))
     alone = power_inputs(H100, None, 1000, DEFAULTS)
     assert (alone.device_power_w.standing, alone.host_power_w, alone.system_power_w) == ("estimate", None, Input(1000))
-    assert power_inputs(H100._replace(data={}), None, 650, DEFAULTS) == (None, None, Input(650))
+    assert power_inputs(H100._replace(data={"peak_flops_per_s": {}}), None, 650, DEFAULTS) == (None, None, Input(650))
 
 
 def test_rated_power_for_both_counts_no_host():
