@@ -105,13 +105,13 @@ def clipped(text: object, limit: int = 60) -> str:
 
 
 def near_names(name: str, known: Sequence[str], count: int = 3) -> list[str]:
-    """The known names most like `name`, best first: those with all of its parts, those spelled alike, those that start alike."""
+    """The known names most like `name`, best first: a slip away, with all of its parts, spelled alike, or starting alike."""
     from difflib import get_close_matches
 
     name = name[:80].lower()
     parts = set(parts_of(name))
     whole = [k for k in known if len(parts) > 1 and parts <= set(parts_of(k.lower()))]
-    found = whole or get_close_matches(name, known, count, 0.6)
+    found = list(dict.fromkeys([*get_close_matches(name, known, count, 0.9), *whole])) or get_close_matches(name, known, count, 0.6)
     return found[:count] or [k for k in known if name and (k.startswith(name) or name.startswith(k))][:count]
 
 

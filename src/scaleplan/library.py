@@ -95,6 +95,13 @@ def load(kind: str, name: str) -> Preset:
     raise UnknownName(SINGULAR.get(kind, kind) + " preset", name, names(kind), where=f"list them with `scaleplan presets {kind}`")
 
 
+def full_name(kind: str, name: str) -> str:
+    """The name of the preset that is meant by an alias, so that an answer says which one it took; a path or an unknown name as it is."""
+    if isinstance(name, Text) or "/" in name or name.endswith(".toml"):
+        return name
+    return name if _find(kind, name) else known_as(kind, name) or name
+
+
 UNSAID = {
     "hardware": {
         "nvidia", "amd", "intel", "google", "aws", "tesla", "geforce", "rtx", "instinct", "tpu", "gpu", "hbm2", "hbm2e", "hbm3", "hbm3e",

@@ -43,12 +43,21 @@ def test_a_file_that_is_not_there_has_a_near_one(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("asked", "meant"), [("co2", "kgco2e"), ("hours", "device_hours"), ("dollars", "usd"), ("ussd", "usd"), ("energy_w", "energy_wh")]
+    ("asked", "meant"),
+    [
+        ("co2", "kgco2e"),
+        ("hours", "device_hours"),
+        ("dollars", "usd"),
+        ("ussd", "usd"),
+        ("energy_w", "energy_wh"),
+        ("device_hour", "device_hours"),
+    ],
 )
 def test_an_unknown_quantity_names_the_near_ones(run, tmp_path, asked, meant):
-    """By meaning and by spelling."""
+    """By meaning and by spelling; one letter away before one that has the same words."""
     path = tmp_path / "a.json"
-    path.write_text(json.dumps({"result": {"usd": 1.0, "kgco2e": 2.0, "device_hours": 3.0, "energy_wh": 4.0}}))
+    result = {"usd": 1.0, "kgco2e": 2.0, "device_hours": 3.0, "energy_wh": 4.0, "rates": {"usd_per_device_hour": 5.0}}
+    path.write_text(json.dumps({"result": result}))
 
     assert f"did you mean `{meant}`?" in run("check", path, "--limit", f"{asked}<=1").stderr
 

@@ -221,6 +221,13 @@ def test_a_loss_beyond_the_measured_one_is_doubted(run):
     assert run("batch", "--loss", "2.5", "--json").document["warnings"] == []
 
 
+def test_what_overflows_is_refused(run):
+    """6.5e13 (1.1 / 1e-30)^(1 / 0.077) is about 1e404 parameters: more than a float holds."""
+    outcome = run("batch", "--n-params", "1B", "--tokens", "20B", "--loss", "1e-30")
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert outcome.stderr.startswith("error: ") and "1.8e308" in outcome.stderr and "bug" not in outcome.stderr
+
+
 def test_a_loss_worse_than_guessing_is_refused(run):
     """ln 50257 = 10.82 nats is the loss of a model that knows nothing."""
     outcome = run("batch", "--loss", "100")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 import scaleplan as sp
@@ -123,6 +125,22 @@ def test_twice_the_tokens_cost_twice_as_much(ask):
 def test_only_active_parameters_are_computed(ask):
     """A mixture of experts pays for the experts a token passes."""
     assert ask(*SMALL, "--n-active-params", "5e8")["training_flops"] == 6 * 10**20
+
+
+@pytest.mark.parametrize(
+    ("more", "key", "taken"),
+    [
+        (("--hardware", "h100"), "hardware", "h100-sxm"),
+        (("--hardware", "NVIDIA A100"), "hardware", "a100-sxm-80gb"),
+        (("--hardware", "l4"), "hardware", "l4"),
+        (("--hardware", "l4", "--region", "FR"), "region", "FRA"),
+        (("--hardware", "l4", "--region", "us-east4"), "region", "us-east4"),
+    ],
+)
+def test_an_answer_names_what_it_took_a_short_name_for(run, more, key, taken):
+    """`h100` may be one of several boards, `FR` one of several zones: the document has the key of the one that was counted."""
+    inputs = json.loads(run("cost", "--n-params", "1e9", "--tokens", "1e9", *more, "--json").stdout)["inputs"]
+    assert inputs[key] == taken
 
 
 def test_tokens_may_be_text(ask):

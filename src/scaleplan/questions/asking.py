@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scaleplan.errors import UsageError
+from scaleplan.errors import InputError, UsageError
 from scaleplan.questions.fields import ADDED_WORDS, SHAPE_WORDS, Field, field_named, read
 from scaleplan.wording import field, fields
 
@@ -155,9 +155,15 @@ def ask(question: Question, given: Mapping[str, Any]) -> Answer:
     """The answer to a question.
 
     given  field -> its text, or a number in base units, True or False, a list; None where it was not given
+
+    Raises InputError where the inputs are so extreme that a number overflows.
     """
     shape, request = requested(question, given)
-    answer = shape.explain(request, shape.solve(request))
+    try:
+        answer = shape.explain(request, shape.solve(request))
+    except OverflowError as error:
+        hint = "an input is far from that of any run: check its unit and its exponent"
+        raise InputError("a number on the way to this answer exceeds 1.8e308, the largest that can be held", hint=hint) from error
     result = answer.result if len(question.shapes) == 1 or "kind" in answer.result else {"kind": shape.kind, **answer.result}
     return answer._replace(command=question.name, version=question.version, result=result, inputs=with_shape(answer.inputs, request))
 

@@ -359,6 +359,7 @@ def read(field: Field, value: Any) -> Any:
     value  the text that the flag takes, a number in base units, True or False for a switch, or a list of these for a repeated field
     """
     from scaleplan.errors import InputError, ScaleplanError, UnknownName
+    from scaleplan.library import full_name
     from scaleplan.wording import field as marked
 
     if field.kind == "switch":
@@ -368,6 +369,8 @@ def read(field: Field, value: Any) -> Any:
     if field.kind == "list":
         return tuple(read(field._replace(kind="value"), one) for one in (value if isinstance(value, list | tuple) else [value]))
     text = text_of(field, value)
+    if field.presets == "hardware":
+        return full_name(field.presets, text)
     if field.choices and text not in field.choices:
         raise UnknownName(f"choice of {marked(field.name)}", text, field.choices)
     if not field.reader:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scaleplan.answer import Answer, Caution, Column, Line, Table, intervals, quantities
+from scaleplan.chain.cost_given import Costing
 from scaleplan.chain.run_cost import CostInputs, RunCost
 from scaleplan.questions.cost.lines import LABELS, cost_lines, rate_lines
 
@@ -15,7 +16,7 @@ ONLY_DETAIL = ("kgco2e_devices", "kgco2e_it", "kgco2e_facility")
 
 def answer_of(
     asked: Any,
-    inputs: CostInputs,
+    costing: Costing,
     cost: RunCost,
     notes: Sequence[str],
     *,
@@ -31,6 +32,7 @@ def answer_of(
     first   keys that stand before those of every cost
     before  lines that stand before them
     """
+    inputs = costing.inputs
     lines = cost_lines(inputs, cost)
     rates = rate_lines(inputs, lines, getattr(asked, "flops_per_s_per_device", None))
     result = {
@@ -46,7 +48,9 @@ def answer_of(
     tables = [quantities("", [*before, *devices_line(inputs, asked), *shown], notes), scope_table(cost)]
     if compared is not None:
         tables.append(compared)
-    return Answer("cost", {**fields_of(asked), **said}, result, tables, [*before, *lines, *rates], warnings=warnings)
+    return Answer(
+        "cost", {**fields_of(asked), **region_of(asked, costing), **said}, result, tables, [*before, *lines, *rates], warnings=warnings
+    )
 
 
 def devices_line(inputs: CostInputs, asked: Any) -> list[Line]:
@@ -67,6 +71,11 @@ def scope_table(cost: RunCost) -> Table:
 def fields_of(asked: Any) -> dict[str, Any]:
     """What was asked, in base units."""
     return {key: plain(value) for key, value in asked._asdict().items() if value is not None}
+
+
+def region_of(asked: Any, costing: Costing) -> dict[str, Any]:
+    """The key of the zone that a region was taken as: `FR` is FRA."""
+    return {} if asked.region is None or costing.zone is None else {"region": costing.zone["zone"]}
 
 
 def plain(value: Any) -> Any:

@@ -30,4 +30,4 @@ def solve(asked: Energy) -> Metered:
 
 def explain(asked: Energy, solved: Metered) -> Answer:
     """The answer for the energy."""
-    return answer_of(asked, solved.costing.inputs, solved.cost, assumptions(asked._asdict(), solved.costing, None))
+    return answer_of(asked, solved.costing, solved.cost, assumptions(asked._asdict(), solved.costing, None))

@@ -37,4 +37,4 @@ def explain(asked: DeviceHours, solved: Costed) -> Answer:
     notes = assumptions(asked._asdict(), found, device)
     table = compared(asked, found.inputs, device, library.defaults())
     warnings = cautions(asked._asdict(), found, library.defaults())
-    return answer_of(asked, found.inputs, cost, notes, compared=table, warnings=warnings)
+    return answer_of(asked, found, cost, notes, compared=table, warnings=warnings)

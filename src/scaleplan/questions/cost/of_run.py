@@ -53,7 +53,7 @@ def explain(asked: Run, solved: Costed) -> Answer:
     given, defaults = asked._asdict(), library.defaults()
     return answer_of(
         asked,
-        found.inputs,
+        found,
         cost,
         [*unused_notes(asked.from_file), *length_notes(asked), *assumptions(given, found, device)],
         said={} if work.compute is None else {"seq_len": work.compute.seq_len},
