@@ -122,9 +122,10 @@ def test_serving_beyond_a_node_adds_stages():
 
 
 def test_a_step_has_four_million_tokens_in_whole_micro_batches():
-    """4M tokens of 4,096 are 977 sequences; dp 8 with 4 each rounds up to 992; more replicas than sequences take one each."""
+    """4 Mi tokens of 4,096 are 1,024 sequences; dp 3 with 4 each rounds up to 1,032; more replicas than sequences take one each."""
     wishes = Wishes(seq_len=4096, micro_batch_size_seqs=4)
-    assert global_batch(Layout(dp=8), wishes) == 992
+    assert global_batch(Layout(dp=8), wishes) == 1024
+    assert global_batch(Layout(dp=3), wishes) == 1032
     assert global_batch(Layout(dp=2048), wishes) == 8192
 
 

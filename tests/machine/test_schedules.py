@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scaleplan.errors import InputError
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.schedule_order import orders
-from scaleplan.machine.schedules import SCHEDULES, PassTimes, Schedule, bubble_s, in_flight
+from scaleplan.machine.schedules import SCHEDULES, PassTimes, Schedule, bubble_s, in_flight, staged
 from scaleplan.machine.timeline import Timeline, chrome_trace, even, of_stages, run_schedule
 
 seconds = st.floats(0.2, 3.0, allow_nan=False)
@@ -93,7 +93,8 @@ def test_every_pass_runs_once():
     for schedule in SCHEDULES:
         pp, m = 4, 8
         stages = pp * (2 if schedule in ("interleaved", "zbv") else 1)
-        ops = [op for slots in orders(schedule, pp, 1, m) for slot in slots for op in slot]
+        virtual = staged(Layout(pp=pp), schedule).n_virtual_stages
+        ops = [op for slots in orders(schedule, pp, virtual, m) for slot in slots for op in slot]
         assert len(ops) == len(set(ops))
         for kinds in (("forward",), ("backward", "input_gradient")):
             passed = [(op.stage, op.micro_batch) for op in ops if op.kind in kinds]

@@ -21,6 +21,7 @@ from scaleplan.machine.serving import (
     fits_served,
     fleet,
     largest_batch,
+    load_memory,
     rate_interval,
     serve,
     time_interval,
@@ -202,14 +203,31 @@ def test_a_fleet_keeps_up_and_one_deployment_fewer_does_not():
     each = 64 / served.batch_s
     assert found.n_devices == 8 * found.n_deployments
     assert (found.n_deployments - 1) * each < 100 <= found.n_deployments * each
-    assert found.utilisation <= 1
-    assert fleet(served, 64, 100.0, most_used=0.5).n_deployments >= 2 * found.n_deployments - 1
+    assert found.utilisation == pytest.approx(100 / (found.n_deployments * each))
+    half = fleet(served, 64, 100.0, most_used=0.5).n_deployments
+    assert (half - 1) * each * 0.5 < 100 <= half * each * 0.5
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_replica_is_as_fast_as_one_alone_with_its_share(chunked: bool):
+    """256 sequences on four replicas are 64 on one: the same first token, the same rate of a device."""
+    one, four = (serve(deployed(LLAMA_8B, "h100-sxm", Layout(dp=dp)), Load(1024, 512, 64 * dp, chunked_prefill=chunked)) for dp in (1, 4))
+    for name in ("first_token_s", "per_token_s", "tokens_per_s_per_device"):
+        assert getattr(four, name) == pytest.approx(getattr(one, name)), name
+
+
+def test_the_memory_that_is_shown_is_the_one_that_must_fit():
+    """Five sequences in four pipeline groups are two in the fullest: each device keeps a quarter of the layers for 4 x 2 sequences."""
+    on = deployed(LLAMA_8B, "h100-sxm", Layout(pp=4))
+    a_token = 2 * 32 * 8 * 128 * 2  # keys and values, 32 layers of 8 heads of 128, 2 bytes
+    assert load_memory(on, Load(1000, 24, 5)).kv_cache_bytes == 8 * 1024 * a_token / 4
 
 
 def test_intervals_are_the_spread_of_the_fitted_rows():
     """p10 to p90 is measured over predicted of the fitted rows; rates rise where times fall."""
     low, middle, high = rate_interval(1000.0, TRTLLM)
-    assert low < middle < high
+    fitted = library.load("stacks", "trtllm").data["serving"]
+    assert (low, middle, high) == pytest.approx((1000 * fitted["factor_p10"], 1000, 1000 * fitted["factor_p90"]))
     assert time_interval(1 / 1000, TRTLLM) == pytest.approx((1 / high, 1 / middle, 1 / low))
 
 

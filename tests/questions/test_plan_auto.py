@@ -41,3 +41,20 @@ def test_auto_needs_an_architecture(tmp_path):
     path.write_text(PLAN.replace('preset = "llama-3-8b"', "n_params = 8e9") + "n_devices = 16\n")
     with pytest.raises(ScaleplanError, match="layout"):
         sp.plan(str(path))
+
+
+def test_the_search_prices_one_schedule(tmp_path):
+    """A schedule is that of a layout: with `auto` it is refused, because the ranking is by 1F1B."""
+    with pytest.raises(ScaleplanError, match="pipeline_schedule"):
+        asked(tmp_path, 'n_devices = 16\npipeline_schedule = "gpipe"\n')
+
+
+def test_the_interleaved_schedule_has_virtual_stages(tmp_path):
+    """Of a layout that names none it has two, as `vpp2` says; its bubble is smaller than that of 1F1B."""
+    steps = {}
+    for layout, schedule in (("tp2,pp4,dp2", "1f1b"), ("tp2,pp4,dp2", "interleaved"), ("tp2,pp4,dp2,vpp2", "interleaved")):
+        path = tmp_path / "plan.toml"
+        path.write_text(PLAN.replace('"auto"', f'"{layout}"') + f'n_devices = 16\npipeline_schedule = "{schedule}"\n')
+        steps[layout, schedule] = sp.plan(str(path))["run.n_devices.value"], sp.plan(str(path))["run.wall_s.value"]
+    assert steps["tp2,pp4,dp2", "interleaved"] == steps["tp2,pp4,dp2,vpp2", "interleaved"]
+    assert steps["tp2,pp4,dp2", "interleaved"][1] < steps["tp2,pp4,dp2", "1f1b"][1]

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from scaleplan.chain.layout_search import Asked, run_of
-from scaleplan.chain.memory import USUAL_BATCH_TOKENS, Setup, Wishes, errors_of, format_missing, training_setup
+from scaleplan.chain.memory import Setup, Wishes, errors_of, format_missing, training_setup
 from scaleplan.machine.candidates import LEAST_FIRST, LEGAL, Candidates, Space, enumerate_layouts
 from scaleplan.machine.layout import Layout, fixed_sizes, rules
-from scaleplan.machine.memory import USABLE_SHARE, Room
-from scaleplan.machine.search import Priced, fastest, recommended, row_of, single, times_of, usual_batch_seqs
+from scaleplan.machine.memory import USABLE_SHARE, Room, usual_batch_seqs
+from scaleplan.machine.search import Priced, fastest, recommended, row_of, single, times_of
 from scaleplan.machine.stack import Stack
 from scaleplan.machine.training_run import Row, Run
 from scaleplan.model.items import Bill
@@ -46,8 +46,7 @@ def space_of(n_devices: int, wishes: Wishes) -> Space:
     """What is enumerated: without a global batch it is one that every layout of so many devices divides."""
     batch, replicas = wishes.global_batch_size_seqs, n_devices * wishes.micro_batch_size_seqs
     if batch is None:
-        usual = usual_batch_seqs(wishes.seq_len)
-        batch = usual if usual % replicas == 0 else replicas * ceil_div(ceil_div(USUAL_BATCH_TOKENS, wishes.seq_len), replicas)
+        batch = replicas * int(ceil_div(usual_batch_seqs(wishes.seq_len), replicas))
     return Space(n_devices, wishes.seq_len, batch, ("none",), most_micro=wishes.micro_batch_size_seqs)
 
 
@@ -79,11 +78,11 @@ def peaks(bill: Bill, layout: Layout, wishes: Wishes, stack: Stack) -> Any:
 
 
 def accumulated(layout: Layout, wishes: Wishes) -> Any:
-    """Micro-batches of one pipeline in a step: of the batch that was given, or of 4M tokens and at least one."""
+    """Micro-batches of one pipeline in a step: of the batch that was given, or of 4 Mi tokens and at least one."""
     replicas = layout.dp * wishes.micro_batch_size_seqs
     if wishes.global_batch_size_seqs is not None:
         return wishes.global_batch_size_seqs // replicas
-    return maximum(1, ceil_div(ceil_div(USUAL_BATCH_TOKENS, wishes.seq_len), replicas))
+    return ceil_div(usual_batch_seqs(wishes.seq_len), replicas)
 
 
 # ------------------------------------------------------------------------------------------------------------------ ranking

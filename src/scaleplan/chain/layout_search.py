@@ -14,10 +14,11 @@ from scaleplan.machine.candidates import LEAST_FIRST, Space
 from scaleplan.machine.held import Formats
 from scaleplan.machine.layer_time import Passes
 from scaleplan.machine.layout import Layout, check_layout, fixed_sizes
+from scaleplan.machine.memory import usual_batch_seqs
 from scaleplan.machine.recipe import optimizer_named
 from scaleplan.machine.scaling import Point, fewest, pareto, points_of, scaling
-from scaleplan.machine.schedules import USUAL_VIRTUAL_STAGES, Schedule
-from scaleplan.machine.search import Constraint, Progress, Searched, search, usual_batch_seqs
+from scaleplan.machine.schedules import Schedule, staged
+from scaleplan.machine.search import Constraint, Progress, Searched, search
 from scaleplan.machine.step_time import Step
 from scaleplan.machine.training_run import Machine, Row, Run, explained
 from scaleplan.model.flops import count_flops
@@ -163,8 +164,7 @@ def step_of(asked: Asked, layout: Layout, micro: int, recompute: str, schedule: 
     """A legal step of one layout."""
     run = run_of(asked)
     batch = run.space.global_batch_size_seqs
-    if schedule == "interleaved" and layout.n_virtual_stages == 1 and layout.pp > 1:
-        layout = layout._replace(n_virtual_stages=USUAL_VIRTUAL_STAGES)
+    layout = staged(layout, schedule)
     check_layout(layout, fixed_sizes(asked.bill.arch), asked.seq_len, micro, batch)
     rounds = batch // (layout.dp * micro)
     return run, layout, Step(micro, asked.seq_len, rounds, Passes(recompute), schedule, asked.expert_imbalance)

@@ -94,6 +94,7 @@ def layout_step(given: Given, bill: Bill, layout: Layout, seq_len: int, batch_to
     stack = given.get("stack") or USUAL_STACK
     check_fields(given, layout)
     setup = training_setup(bill, layout, wishes_of(given, stack, seq_len, batch_tokens))
+    layout = setup.layout
     device = device_named(given["hardware"])
     attention = given.get("attention") or setup.run.stack.attention
     kernels = kernels_of(device, efficiency_of(device, stack), given.get("precision") or USUAL_PRECISION, attention)
@@ -132,6 +133,10 @@ def search_of(given: Given, bill: Bill, n_devices: int, seq_len: int, batch_toke
     from scaleplan.chain.layout_search import Asked
     from scaleplan.machine.candidates import LEAST_FIRST
 
+    if given.get("pipeline_schedule") not in (None, "1f1b"):
+        raise UsageError(
+            f"{field('pipeline_schedule')} needs a layout: the search prices 1F1B", hint=f"give {field('layout')} with pp2 or more"
+        )
     told = {name: given[name] for name in SEARCHED_WITH if given.get(name) is not None}
     batch = None if batch_tokens is None else int(ceil_div(batch_tokens, seq_len))
     recompute = LEAST_FIRST if given.get("recompute") is None else (given["recompute"],)

@@ -10,9 +10,10 @@ from scaleplan.errors import InputError, UnknownName, UsageError
 from scaleplan.machine.activations import ATTENTION_KERNELS, Batch
 from scaleplan.machine.held import Formats
 from scaleplan.machine.layout import Layout, check_layout, fixed_sizes
-from scaleplan.machine.memory import Stage, Training, stages
+from scaleplan.machine.memory import Stage, Training, stages, usual_batch_seqs
 from scaleplan.machine.peak_interval import PeakErrors, PeakInterval, peak_errors, peak_interval, without_bias
 from scaleplan.machine.recipe import Precision, device_lacks, optimizer_named
+from scaleplan.machine.schedules import staged
 from scaleplan.machine.serving_formats import serving_format
 from scaleplan.machine.stack import Stack, stack_of
 from scaleplan.model.items import Bill
@@ -92,6 +93,7 @@ def training_setup(bill: Bill, layout: Layout, wishes: Wishes, stack: Stack | No
     """Everything that `memory` prices, checked: names are known and the layout is legal."""
     stack = stack or stack_named(wishes.stack)
     micro = wishes.micro_batch_size_seqs
+    layout = staged(layout, wishes.schedule)
     in_all = global_batch(layout, wishes)
     check_layout(layout, fixed_sizes(bill.arch), wishes.seq_len, micro, in_all)
     run = Training(
@@ -111,15 +113,12 @@ def training_setup(bill: Bill, layout: Layout, wishes: Wishes, stack: Stack | No
     return Setup(bill, layout, run, in_all)
 
 
-USUAL_BATCH_TOKENS = 4_000_000  # of a step: what large runs of today take (Llama 3 405B starts at 4M)
-
-
 def global_batch(layout: Layout, wishes: Wishes) -> int:
-    """The global batch that was given, or 4M tokens in whole micro-batches on every replica, one on each at least."""
+    """The global batch that was given, or 4 Mi tokens in whole micro-batches on every replica, one on each at least."""
     if wishes.global_batch_size_seqs is not None:
         return wishes.global_batch_size_seqs
     replicas = int(layout.dp) * wishes.micro_batch_size_seqs
-    return replicas * max(1, int(ceil_div(ceil_div(USUAL_BATCH_TOKENS, wishes.seq_len), replicas)))
+    return replicas * int(ceil_div(usual_batch_seqs(wishes.seq_len), replicas))
 
 
 def pass_of(wishes: Wishes, stack: Stack) -> Pass:

@@ -19,6 +19,7 @@ from scaleplan.machine.serving import (
     fleet,
     largest_batch,
     largest_context,
+    load_memory,
     rate_interval,
     serve,
     time_interval,
@@ -26,7 +27,7 @@ from scaleplan.machine.serving import (
     wh_per_million_tokens,
 )
 from scaleplan.machine.serving_formats import serving_format
-from scaleplan.machine.serving_memory import Serving, ServingMemory, cache_bytes, serving_memory
+from scaleplan.machine.serving_memory import Serving, ServingMemory, cache_bytes
 from scaleplan.machine.serving_pass import Bound, Deployment, engine_of
 from scaleplan.model.items import Bill
 from scaleplan.wording import field
@@ -113,10 +114,9 @@ def serve_load(
     by_time |= {"usd_per_million_tokens": usd} if usd is not None else {}
     by_time |= {"wh_per_million_tokens": wh} if wh is not None else {}
     intervals = {name: time_interval(value, on.engine) for name, value in by_time.items()}
-    per_replica = on.serving._replace(batch=Batch(-(-int(load.concurrency) // on.layout.dp), load.n_prompt_tokens + load.n_output_tokens))
     return ServedLoad(
         times=times,
-        memory=serving_memory(on.bill, on.layout, per_replica, context),
+        memory=load_memory(on, load, context),
         kv_cache_bytes_per_token=int(cache_bytes(on.bill, Layout(), on.serving, per_token=True)),
         max_batch_size_seqs=largest_batch(on, load, context),
         max_seq_len=largest_context(on, load, context),

@@ -22,6 +22,12 @@ from scaleplan.numeric import ceil_div, floor_div, is_number, maximum, minimum, 
 USABLE_SHARE = 0.9  # of the capacity: what an allocator can give before fragments stop it
 FLOAT32 = 4
 GATHERS_WEIGHTS = 3  # the stage of ZeRO from which weights are divided
+USUAL_BATCH_TOKENS = 4_194_304  # of a step: what large runs of today take (Llama 3 405B starts at 4M)
+
+
+def usual_batch_seqs(seq_len: Size) -> Size:
+    """The global batch that is assumed: 4 Mi tokens, in whole sequences, one at least."""
+    return maximum(1, floor_div(USUAL_BATCH_TOKENS, seq_len))
 
 
 class Training(NamedTuple):

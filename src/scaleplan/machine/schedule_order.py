@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple, TypeAlias
 
 from scaleplan.errors import InputError
-from scaleplan.machine.schedules import USUAL_VIRTUAL_STAGES, Schedule
+from scaleplan.machine.schedules import Schedule
 
 Kind: TypeAlias = Literal["forward", "backward", "input_gradient", "weight_gradient"]
 
@@ -28,18 +28,15 @@ Slot: TypeAlias = tuple[Op, ...]
 
 def orders(schedule: Schedule, pp: int, n_virtual_stages: int, n_micro_batches: int) -> list[list[Slot]]:
     """The slots of each rank, in the order in which the schedule runs them."""
-    virtual = n_virtual_stages
-    if schedule == "interleaved" and virtual == 1:
-        virtual = USUAL_VIRTUAL_STAGES
     makers: dict[str, Callable[[int], list[Slot]]] = {
         "gpipe": lambda rank: gpipe_order(rank, n_micro_batches),
-        "1f1b": lambda rank: interleaved_order(rank, pp, virtual, n_micro_batches),
-        "interleaved": lambda rank: interleaved_order(rank, pp, virtual, n_micro_batches),
+        "1f1b": lambda rank: interleaved_order(rank, pp, n_virtual_stages, n_micro_batches),
+        "interleaved": lambda rank: interleaved_order(rank, pp, n_virtual_stages, n_micro_batches),
         "zb1p": lambda rank: zb1p_order(rank, pp, n_micro_batches),
         "zbv": lambda rank: zbv_order(rank, pp, n_micro_batches),
         "dualpipe": lambda rank: dualpipe_order(rank, pp, n_micro_batches),
     }
-    check_micro_batches(schedule, pp, virtual, n_micro_batches)
+    check_micro_batches(schedule, pp, n_virtual_stages, n_micro_batches)
     return [makers[schedule](rank) for rank in range(pp)]
 
 

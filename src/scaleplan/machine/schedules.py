@@ -16,6 +16,13 @@ SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 USUAL_VIRTUAL_STAGES = 2  # of the interleaved schedule, where a layout names none
 
 
+def staged(layout: Layout, schedule: str) -> Layout:
+    """A layout with the virtual stages that the interleaved schedule takes where it names none (one layout)."""
+    if schedule == "interleaved" and layout.n_virtual_stages == 1 and layout.pp > 1:
+        return layout._replace(n_virtual_stages=USUAL_VIRTUAL_STAGES)
+    return layout
+
+
 class PassTimes(NamedTuple):
     """Seconds of one micro-batch in all layers of one rank.
 

@@ -19,7 +19,6 @@ from scaleplan.machine.step_time import Step, StepTime, Sums, assembled, sums_of
 from scaleplan.machine.training_run import Row, Run, explained
 
 AT_ONCE = 2**14  # candidates in one pass: their arrays stay in a core's cache
-USUAL_BATCH_TOKENS = 4_194_304
 CLOSE = 0.02  # a layout whose memory is unsure must be faster by more than this to be recommended before one that fits
 MEMORY_PARTS = ("weights", "gradients", "optimizer", "activations", "other")
 NO_MEMORY = "memory: mostly {}"
@@ -257,8 +256,3 @@ def single(one: Candidates) -> Layout:
     numbers = [int(column[0]) for column in (one.tp, one.pp, one.cp, one.dp, one.ep, one.n_virtual_stages, one.zero_stage)]
     own = None if int(one.etp[0]) == numbers[0] else int(one.etp[0])
     return Layout._make([*numbers, bool(one.sequence_parallel[0]), None, own, None])
-
-
-def usual_batch_seqs(seq_len: int) -> int:
-    """The global batch that is assumed: 4 Mi tokens, in whole sequences."""
-    return max(1, USUAL_BATCH_TOKENS // seq_len)

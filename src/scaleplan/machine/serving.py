@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from scaleplan.machine.activations import Batch
 from scaleplan.machine.inverse import largest
 from scaleplan.machine.memory import fits
-from scaleplan.machine.serving_memory import serving_memory
+from scaleplan.machine.serving_memory import ServingMemory, serving_memory
 from scaleplan.machine.serving_pass import Bound, Deployment, Engine, PassTime, PassWork, network_s, pass_work, times_of
 from scaleplan.model.arch import Size
 from scaleplan.numeric import ceil_div, floats, maximum
@@ -108,7 +108,7 @@ def serve(on: Deployment, load: Load) -> Served:
     stages = layout.pp
     first = prefill.total_s * (2 * stages - 1) / stages + hops_s(on)
     if load.chunked_prefill:
-        first = per_token * maximum(1.0, output / load.concurrency)
+        first = per_token * maximum(1.0, output / seqs)
     batch = first + (output - 1) * per_token
     rate = load.concurrency * output / batch / layout.n_devices
     return Served(first, per_token, batch, rate, prefill, decode, layout.n_devices, reading, writing)
@@ -153,13 +153,17 @@ def time_interval(seconds: Any, engine: Engine) -> Percentiles:
 # ------------------------------------------------------------------------------------------------------ limits, money, fleet
 
 
+def load_memory(on: Deployment, load: Load, context_bytes: int = 0) -> ServingMemory:
+    """What one device of the fullest replica holds at the load's full lengths: as many sequences in every pipeline group (one load)."""
+    groups = on.layout.dp * on.layout.pp
+    seqs = max(1, -(-int(load.concurrency) // groups)) * on.layout.pp
+    batch = Batch(seqs, load.n_prompt_tokens + load.n_output_tokens)
+    return serving_memory(on.bill, on.layout, on.serving._replace(batch=batch), context_bytes)
+
+
 def fits_served(on: Deployment, load: Load, context_bytes: int = 0) -> bool:
     """Whether weights, caches and workspace of the batch fit each device (one load)."""
-    groups = on.layout.dp * on.layout.pp
-    seqs = max(1, -(-load.concurrency // groups)) * on.layout.pp
-    batch = Batch(seqs, load.n_prompt_tokens + load.n_output_tokens)
-    memory = serving_memory(on.bill, on.layout, on.serving._replace(batch=batch), context_bytes)
-    return bool(fits(memory.total_bytes, on.device.capacity_bytes))
+    return bool(fits(load_memory(on, load, context_bytes).total_bytes, on.device.capacity_bytes))
 
 
 def largest_batch(on: Deployment, load: Load, context_bytes: int = 0) -> int | None:
