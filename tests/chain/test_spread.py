@@ -27,6 +27,13 @@ def test_votes_have_their_own_quantiles(votes):
     assert interval_of(middle, factors(spread)) == pytest.approx(tuple(np.quantile(votes, [0.1, 0.5, 0.9])), rel=2e-3)
 
 
+def test_the_ends_of_votes_are_between_them():
+    """Five prices 1, 2, 2, 2, 6 about 2: the 10 % point lies 0.4 of the way to the second, the 90 % point 0.6 of the way to the last."""
+    spread = among("price", 2.0, [1, 2, 2, 2, 6])
+    assert spread.ends() == pytest.approx((0.7, 1.0, 2.2))
+    assert within("mfu", 0.4, 0.3, 0.6).ends() == pytest.approx((0.75, 1.0, 1.5))
+
+
 def test_what_does_not_vary_has_no_spread():
     """One vote, votes that agree, and points that coincide."""
     assert among("price", 2.0, [2.0]) is None and among("price", 2.0, [2.0, 2.0]) is None

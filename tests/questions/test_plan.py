@@ -107,6 +107,47 @@ def test_stages_add_up():
         assert sum(row[group][key]["value"] for row in stages) == pytest.approx(value(plan, path), rel=1e-12)
 
 
+def test_a_cost_beside_the_devices_moves_a_stage_and_its_interval():
+    """5 M$ of salaries in two stages of 4.2e22 and 2e21 FLOP: 4.77 and 0.23 M$ more at every percentile."""
+    stages = """
+        [hardware]
+        device = "h100-sxm"
+        [[stage]]
+        name = "pretraining"
+        work = [{ n_params = "7B", trained_tokens = "1T" }]
+        [[stage]]
+        name = "tuning"
+        work = [{ n_params = "1B", trained_tokens = "333333333333" }]
+    """
+    alone, together = (planned(text) for text in (stages, stages + '[[cost]]\nname = "people"\nusd = 5000000\nper = "run"\n'))
+    for before, after, share in zip(alone.result["stages"], together.result["stages"], (21 / 22, 1 / 22), strict=True):
+        for key in ("value", "p10", "p50", "p90"):
+            assert after["money"]["usd"][key] - before["money"]["usd"][key] == pytest.approx(5e6 * share, rel=1e-6), key
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ('usd = 20\nper = "terabyte_month"\nterabytes = -500', "cost.0.terabytes"),
+        ('usd = 20\nper = "terabyte_month"\nterabytes = "many"', "cost.0.terabytes"),
+        ('usd = 20\nper = "day"\nterabytes = 500', "terabyte_month"),
+        ('usd = 20\nper = "week"\n[[cost]]\nusd = "abc"', "cost.1.usd"),
+    ],
+)
+def test_a_cost_that_cannot_be_read_is_refused(row, says):
+    """With its key, and after a wrong row the next one is read all the same."""
+    with pytest.raises(sp.ScaleplanError) as raised:
+        planned(f"{PLAN}[[cost]]\n{row}\n")
+    assert says in f"{raised.value} {raised.value.hint}"
+
+
+def test_terabytes_may_be_text():
+    """500 TB at 20 $ a month, for the days of the run over 365.25 / 12."""
+    plan = planned(f'{PLAN}[[cost]]\nname = "store"\nusd = 20\nper = "terabyte_month"\nterabytes = "500"\n')
+    months = value(plan, "run.wall_s") / 86_400 / (365.25 / 12)
+    assert plan.result["money"]["other_usd"]["store"] == pytest.approx(10_000 * months)
+
+
 def test_a_search_takes_the_best_point_that_keeps_the_limits():
     """The fastest of three counts; with a limit of 512 devices, the fastest of those that keep it."""
     text = PLAN.replace("n_devices = 1024", "n_devices = {choices = [256, 512, 1024]}") + '\n[goal]\nminimize = "run.wall_s"\n'

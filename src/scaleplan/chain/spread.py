@@ -33,6 +33,13 @@ class Spread(NamedTuple):
     p90: float = 1.0
     votes: Factors = ()
 
+    def ends(self) -> tuple[float, float, float]:
+        """The 10, 50 and 90 % points, in factors of the central value."""
+        if not self.votes:
+            return self.p10, 1.0, self.p90
+        low, middle, high = (between(self.votes, level * (len(self.votes) - 1)) for level in (0.1, 0.5, 0.9))
+        return low, middle, high
+
 
 def within(column: Column, value: float, p10: float, p90: float) -> Spread | None:
     """The spread of a value with these 10 and 90 % points; None where they are one point."""

@@ -17,7 +17,6 @@ from scaleplan.chain.run_cost import (
     named_inputs,
     standing_of,
 )
-from scaleplan.footprint.price import quantile
 
 LABELS: Mapping[str, tuple[str, str]] = {
     "device_hours": ("device-hours", "h"),
@@ -121,5 +120,4 @@ def interval_of_input(given: Input) -> Interval | None:
     spread = given.spread
     if spread is None:
         return None
-    low, middle, high = (spread.p10, 1.0, spread.p90) if not spread.votes else (quantile(spread.votes, level) for level in (0.1, 0.5, 0.9))
-    return Interval(given.value * low, given.value * middle, given.value * high)
+    return Interval(*(given.value * point for point in spread.ends()))

@@ -232,21 +232,23 @@ def costs_of(plan: PlanFile) -> tuple[OtherCost, ...]:
     faults: list[ScaleplanError] = []
     found = []
     for place, row in enumerate(plan.lists.get("cost", [])):
-        key = f"cost.{place}"
-        per = row.get("per", "run")
-        if per not in PER:
-            faults.append(plan.fault(f"{key}.per", f"`{clipped(per)}` is none of {', '.join(PER)}"))
-        if "usd" not in row:
-            faults.append(plan.fault(key, "has no usd"))
-        if per == "terabyte_month" and "terabytes" not in row:
-            faults.append(plan.fault(key, "per terabyte_month needs terabytes"))
-        if faults:
-            continue
-        usd = gathered(faults, lambda row=row, key=key: read_usd(plan, f"{key}.usd", row["usd"]))
-        if usd is not None:
-            found.append(OtherCost(str(row.get("name", f"cost {place + 1}")), usd, per, row.get("terabytes")))
+        if (cost := gathered(faults, lambda row=row, place=place: cost_of(plan, place, row))) is not None:
+            found.append(cost)
     raise_all(faults)
     return tuple(found)
+
+
+def cost_of(plan: PlanFile, place: int, row: Mapping[str, Any]) -> OtherCost:
+    """One cost beside the devices."""
+    key, per = f"cost.{place}", row.get("per", "run")
+    if per not in PER:
+        raise plan.fault(f"{key}.per", f"`{clipped(per)}` is none of {', '.join(PER)}")
+    if "usd" not in row:
+        raise plan.fault(key, "has no usd", hint="usd = 1000")
+    if (per == "terabyte_month") != ("terabytes" in row):
+        raise plan.fault(key, "terabytes and per terabyte_month go together", hint='terabytes = 500, per = "terabyte_month"')
+    terabytes = number_of(plan, f"{key}.terabytes", "terabytes", row["terabytes"]) if "terabytes" in row else None
+    return OtherCost(str(row.get("name", f"cost {place + 1}")), read_usd(plan, f"{key}.usd", row["usd"]), per, terabytes)
 
 
 def read_usd(plan: PlanFile, key: str, value: Any) -> float:
@@ -313,7 +315,7 @@ def factor_of(one: OtherCost, device_hours: Any, wall_s: Any) -> Any:
     if one.per == "device_hour":
         return device_hours
     days = wall_s / units.SECONDS_PER_DAY
-    return days if one.per == "day" else (one.terabytes or 0.0) * days / DAYS_PER_MONTH
+    return days if one.terabytes is None else one.terabytes * days / DAYS_PER_MONTH
 
 
 assert set(LISTS) == {"stage", "cost", "limit"}, "each repeated table is read here"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.answer import Answer, Caution, Interval
 from scaleplan.chain.run_cost import CostInputs, RunCost, intervals_of, run_cost, standing_of
-from scaleplan.chain.walk import Walk, walk, walk_stages
+from scaleplan.chain.walk import Walk, moved, walk, walk_stages
 from scaleplan.errors import ScaleplanError, UsageError
 from scaleplan.limits import judge
 from scaleplan.questions.plan.case import Case, Stage, case_of, usd_of
@@ -164,14 +164,15 @@ NO_NUMBERS = {"compute": "flops_convention", "law": "law", "model": "model", "mo
 
 
 def stage_rows(solved: Solved) -> list[dict[str, Any]]:
-    """The stages, whose values add up to those of the whole; costs beside the devices are shared by device-hours."""
+    """The stages, whose values add up to those of the whole; costs beside the devices are shared by compute."""
     rows = []
     for stage, inputs, cost in solved.stages:
-        spread = intervals_of(inputs, cost)
-        links_of = {group: cost_numbers(inputs, cost, keys, spread) for group, keys in COST_PATHS.items()}
-        share = stage.flops / solved.walk.training_flops.value
-        beside = sum(solved.walk.other_usd.values()) * share
-        links_of["money"]["usd"]["value"] = None if cost.usd is None else cost.usd + beside
+        beside = sum(solved.walk.other_usd.values()) * stage.flops / solved.walk.training_flops.value
+        paid = cost if cost.usd is None else cost._replace(usd=cost.usd + beside)
+        spread = dict(intervals_of(inputs, cost))
+        if "usd" in spread:
+            spread["usd"] = moved(spread["usd"], cost.usd, paid.usd)
+        links_of = {group: cost_numbers(inputs, paid, keys, spread) for group, keys in COST_PATHS.items()}
         rows.append({"name": stage.name, "compute": {"training_flops": number(stage.flops, None, "exact")}, **links_of})
     return rows
 
@@ -196,9 +197,7 @@ def tornado(whole: Walk) -> list[dict[str, Any]]:
         given = getattr(whole.inputs, name)
         if given is None or given.spread is None:
             continue
-        low, high = given.spread.p10, given.spread.p90
-        if given.spread.votes:
-            low, high = given.spread.votes[0], given.spread.votes[-1]
+        low, _, high = given.spread.ends()
         ends = [run_cost(whole.inputs._replace(**{name: given._replace(value=given.value * factor)})) for factor in (low, high)]
         for quantity in ("usd", "kgco2e"):
             values = [getattr(end, quantity) for end in ends]
