@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import traceback
 
 import numpy as np
 import pytest
@@ -46,3 +47,17 @@ def test_arrays_give_what_numbers_give():
     many = scaleplan.allocate(law, scaleplan.Question(compute_flops=budgets)).n_params
 
     assert many == pytest.approx([scaleplan.allocate(law, scaleplan.Question(compute_flops=c)).n_params for c in budgets], rel=1e-12)
+
+
+def test_an_error_that_nobody_catches_shows_the_way_out():
+    """Python prints the notes of an exception under it: the hint, with keywords."""
+    with pytest.raises(scaleplan.errors.ScaleplanError) as refused:
+        scaleplan.memory("lama-3-8b")
+    assert "hint: did you mean `llama-3-8b`?" in "".join(traceback.format_exception(refused.value))
+
+
+@pytest.mark.parametrize("model", [8, {"n_layers": 3}, ["gpt2"]])
+def test_a_model_of_another_type_is_refused(model):
+    """A number, a dict or a list is no name of a model: the error says so and names the field."""
+    with pytest.raises(scaleplan.errors.InputError, match="model"):
+        scaleplan.memory(model)

@@ -27,6 +27,8 @@ class ScaleplanError(Exception):
         self.file = file
         self.line = line
         self.partial = partial
+        if hint is not None:  # what Python shows under an error that nobody caught
+            self.add_note(spelled(f"hint: {hint}", keyword))
 
     def located(self, file: str, line: int | None = None) -> ScaleplanError:
         """The same error, with the file (and line) filled in where it had none."""

@@ -143,6 +143,17 @@ def test_an_answer_names_what_it_took_a_short_name_for(run, more, key, taken):
     assert inputs[key] == taken
 
 
+@pytest.mark.parametrize(
+    ("compared", "more"),
+    [("devices", ("--device-power", "350W")), ("providers", ("--usd-per-device-hour", "1")), ("regions", ("--pue", "1.5"))],
+)
+def test_a_comparison_says_which_field_is_not_in_its_rows(run, compared, more):
+    """Each device has a power, each provider a price, each region a PUE of its own."""
+    line = ("cost", "--n-params", "1e9", "--tokens", "1e9", "--hardware", "h100", "--side-by-side", compared)
+    assert f"Each row has its own: {more[0]}" in run(*line, *more).stdout
+    assert "Each row has its own" not in run(*line).stdout
+
+
 def test_tokens_may_be_text(ask):
     """96 GB of text at 4.2 bytes a token."""
     result = ask("cost", "--n-params", "1e9", "--text", "96GB", "--bytes-per-token", "4.2", "--hardware", "a100")

@@ -340,3 +340,10 @@ def test_an_automatic_layout_is_the_fastest_that_fits():
         sp.plan(**LAID_OUT | {"layout": "auto"})
     with pytest.raises(sp.ScaleplanError, match="fits"):
         sp.plan(**LAID_OUT | {"model": "llama-3.1-405b", "layout": "auto", "n_devices": 8})
+
+
+def test_what_only_a_layout_prices_is_said_to_be_idle():
+    """A number format changes the step of a layout; without one the plan says that it changes nothing."""
+    told = str(planned(precision="fp8"))
+    assert "precision changes nothing" in told.replace("--", "")
+    assert "changes nothing" not in str(planned())

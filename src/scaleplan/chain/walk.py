@@ -133,12 +133,19 @@ def walk(given: Given, costs: Callable[[Any, Any], dict[str, Any]] | None = None
     inputs = with_devices(given, device, inputs)
     if inputs.n_devices is not None and given.get("n_devices") is None and given.get("deadline") is None:
         assumed = [*assumed, f"No {fields('n_devices', 'deadline', joined=' or ')}: the fewest whole nodes that finish in 30 days."]
+    idle = [name for name in OF_A_STEP if given.get(name) is not None] if step is None else []
+    if idle:
+        assumed = [*assumed, f"Without {field('layout')} no step is priced: {fields(*idle, joined=', ')} changes nothing."]
     cost = run_cost(inputs)
     other_usd = {} if costs is None else costs(cost.device_hours, cost.wall_s)
     return Walk(
         size, convention, flops, seq_len, batch_tokens, n_steps, law, loss, interval, device, inputs.n_devices, given.get("layout"), step,
         inputs, cost, other_usd, tuple(assumed), lost,
     )  # fmt: skip
+
+
+OF_A_STEP = ("stack", "precision", "optimizer", "attention", "pipeline_schedule", "micro_batch_size_seqs")
+"""Fields that mean something in the step of a layout alone."""
 
 
 def hours_words(step: LayoutStep | None, goodput: Any) -> str:
@@ -207,7 +214,8 @@ def size_of(given: Given, law: Law, device: library.Preset, defaults: Mapping[st
     budget = budget_flops(given, device, n_active, defaults)
     if not (open_n or open_d):
         if budget is not None:
-            raise UsageError(f"{fields(*said(given))} say how much compute, and so do model and tokens", hint="leave one of the three open")
+            both = f"{fields(*said(given))} and model with tokens both set the compute"
+            raise UsageError(both, hint=f"leave out {fields(*said(given))}, the tokens, or the model")
         return Size(model, n_params, n_active, tokens, "given")
     asked = Question(
         compute_flops=budget, n_params=None if open_n else n_params, n_tokens=None if open_d else tokens, loss_nats=given.get("loss")

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.errors import InputError, UsageError
-from scaleplan.questions.fields import ADDED_WORDS, SHAPE_WORDS, Field, field_named, read
+from scaleplan.questions.fields import ADDED_WORDS, SHAPE_WORDS, Field, field_named, read, text_of
 from scaleplan.wording import field, fields
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class ModelGiven(NamedTuple):
             raise UsageError(
                 f"`{self.text}` and {fields(*shape, joined=', ')} both describe a model", hint="give a MODEL or a shape, not both"
             )
-        model = read_model(self.text)
+        model = read_model(text_of(field_named("model"), self.text))
         return model.but(**added) if added else model
 
 
@@ -263,9 +263,9 @@ def refuse_unknown(question: Question, shape: Shape, present: Mapping[str, Any],
 def where(question: Question, name: str, refused: Shape) -> str:
     """The deciding fields of the shapes that know a field, for a hint; empty where none decides."""
     others = [shape for shape in question.shapes if shape is not refused and name in shape.request._fields]
-    deciding = [deciding_name(one) for shape in others for one in shape.decided_by]
+    deciding = [("a range of " if "~" in one else "") + field(deciding_name(one)) for shape in others for one in shape.decided_by]
     plain = [shape.about for shape in others if not shape.decided_by]
-    return " or ".join([*map(field, dict.fromkeys(deciding)), *plain])
+    return " or ".join([*dict.fromkeys(deciding), *plain])
 
 
 def refuse_contradictions(shape: Shape, present: Mapping[str, Any]) -> None:

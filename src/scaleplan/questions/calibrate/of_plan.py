@@ -96,13 +96,7 @@ def explain(asked: OfMeasurement, solved: Solved) -> Answer:
     }
     return Answer(
         "calibrate",
-        {
-            "plan": solved.before.case.file.name,
-            "set": list(asked.set),
-            "measured": asked.measured,
-            "layout": step.layout_text,
-            "stack": step.stack,
-        },
+        inputs_of(asked, step, solved.before),
         result,
         [step_table(result), run_table(before, forecast), Table("Parts of the step", PART_COLUMNS, parts, detail=True)],
         lines=lines_of(result),
@@ -162,11 +156,11 @@ def interval_of(number: Mapping[str, Any]) -> Interval | None:
 
 def lines_of(result: Mapping[str, Any]) -> list[Line]:
     """Each ratio with its formula."""
-    units = {"step_s": "s", "peak_bytes": "bytes"}
+    labels = {"step_s": "step time", "peak_bytes": "peak memory"}
     return [
         line(
-            f"ratio.{key}", f"measured over planned {key}", ratio, "", "measured / planned",
+            f"ratio.{key}", f"{labels[key]}, measured over planned", ratio, "", "measured / planned",
             measured=result["measured"][key], planned=result["planned"][key], standing="estimate",
         )
-        for key, ratio in result["ratio"].items() if ratio is not None and units[key]
+        for key, ratio in result["ratio"].items() if ratio is not None
     ]  # fmt: skip

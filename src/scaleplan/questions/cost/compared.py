@@ -9,6 +9,7 @@ from scaleplan.answer import Column, Table
 from scaleplan.chain.cost_compare import OnDevice, from_providers, in_regions, on_devices
 from scaleplan.chain.cost_inputs import Defaults
 from scaleplan.chain.run_cost import CostInputs
+from scaleplan.wording import fields
 
 MONEY = Column("usd", "cost", "usd")
 ENERGY = (Column("energy_wh", "energy", "Wh"), Column("kgco2e", "CO2e", "kgCO2e"))
@@ -20,10 +21,26 @@ def compared(asked: Any, inputs: CostInputs, device: library.Preset, defaults: D
         return None
     term = asked.price_term or "on_demand"
     if asked.side_by_side == "providers":
-        return of_providers(inputs, device, term)
-    if asked.side_by_side == "regions":
-        return of_regions(inputs, device, defaults, term)
-    return of_devices(inputs, defaults, term)
+        table = of_providers(inputs, device, term)
+    elif asked.side_by_side == "regions":
+        table = of_regions(inputs, device, defaults, term)
+    else:
+        table = of_devices(inputs, defaults, term)
+    return table._replace(notes=[*table.notes, *own_notes(asked)])
+
+
+OWN = {
+    "devices": ("device_power", "system_power", "usd_per_device_hour", "provider", "recompute"),
+    "providers": ("usd_per_device_hour", "provider"),
+    "regions": ("usd_per_device_hour", "provider", "pue", "region", "grid_intensity"),
+}
+"""What is compared -> the fields of which each row takes its own value."""
+
+
+def own_notes(asked: Any) -> list[str]:
+    """That a field which was given is not in the rows."""
+    given = [name for name in OWN[asked.side_by_side] if getattr(asked, name, None) is not None]
+    return [f"Each row has its own: {fields(*given, joined=', ')} is in the run above alone."] if given else []
 
 
 def of_devices(inputs: CostInputs, defaults: Defaults, term: Any) -> Table:

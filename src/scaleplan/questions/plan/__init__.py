@@ -103,7 +103,7 @@ QUESTION = Question(
         "scaleplan plan --model llama-3-8b --tokens 1T --hardware h100-sxm --n-devices 256",
         "scaleplan plan --init > plan.toml",
         "scaleplan plan plan.toml --set training.tokens=2T",
-        "scaleplan plan plan.toml --deadline 30d",
+        "scaleplan plan plan.toml --n-devices 512",
     ),
     more="A plan file has the same keys as the flags; `--init` writes one to start from, `--schema` its JSON Schema.",
 )  # fmt: skip

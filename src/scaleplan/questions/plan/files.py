@@ -25,7 +25,7 @@ preset = "llama-3-8b"          # or config = "config.json", n_params = "7B", or 
 tokens = "1T"                  # or "optimal": as many as the law wants for this model
 seq_len = 8192
 batch_size_tokens = "4Mi"      # tokens of a step
-precision = "bf16-mixed"
+# precision = "bf16-mixed"     # of the step of a layout
 
 [hardware]
 device = "h100-sxm"            # `scaleplan presets hardware` lists devices
