@@ -24,12 +24,12 @@ from statistics import fmean, median, stdev
 from typing import Any
 
 from scaleplan import library
-from scaleplan.footprint.price import quantile
 from scaleplan.model.bill import bill_of
 from scaleplan.model.conventions import training_flops
 from scaleplan.model.flops import Lengths
 from scaleplan.model.params import count_params
 from scaleplan.model_files import arch_of_preset
+from scaleplan.numeric import quantile
 
 WHOLE_RUNS = (
     "bloom-176b", "chinchilla-70b", "falcon-40b", "gopher-280b", "gpt-neox-20b", "gpt2", "gpt3-175b", "llama-13b", "llama-2-13b",

@@ -28,7 +28,7 @@ from typing import NamedTuple
 from scaleplan import library
 from scaleplan.chain.cost_inputs import goodput_input, mfu_input, peak_input, power_inputs, site_inputs
 from scaleplan.chain.run_cost import CostInputs, Input, RunCost, intervals_of, run_cost
-from scaleplan.footprint.price import quantile
+from scaleplan.numeric import quantile
 
 FACTS = Path(os.environ.get("SCALEPLAN_FACTS", Path(__file__).parents[2] / "shared" / "facts"))
 DEVICES = {"a100 (variant not stated)": "a100-sxm-80gb", "a800": "a800-sxm-80gb", "v100": "v100-sxm-32gb", "v100-sxm": "v100-sxm-32gb"}

@@ -7,6 +7,8 @@ for one model and float64 in arrays, because int64 overflows silently above 9.2e
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -72,6 +74,21 @@ def below_exact(a: Any) -> bool:
     return bool(largest < LARGEST_EXACT_QUOTIENT)
 
 
+def floor(x: Real) -> Any:
+    """Rounded down, an int or an array of ints."""
+    return int(x // 1) if isinstance(x, int | float) else (x // 1).astype("int64")
+
+
+def is_zero(value: Any) -> bool:
+    """Whether a count says that something is absent; an array never does."""
+    return isinstance(value, int) and value == 0
+
+
+def maximum_of(values: Iterable[Any]) -> Any:
+    """The largest of several sizes, numbers or arrays; 0 of none."""
+    return reduce(maximum, values, 0)
+
+
 def where(condition: Any, yes: Any, no: Any) -> Any:
     """`yes` where the condition holds, else `no`."""
     if isinstance(condition, bool):
@@ -99,6 +116,15 @@ def exp(x: Real) -> Any:
     return np.exp(x)
 
 
+def log2(x: Real) -> Any:
+    """Logarithm to the base 2."""
+    if is_number(x):
+        return math.log2(x)
+    import numpy as np
+
+    return np.log2(x)
+
+
 def floats(x: Real) -> Any:
     """An array as float64, so that products of FLOP cannot overflow; a Python number as it is (ints are exact at any size)."""
     return x if isinstance(x, int | float) else x.astype(float)
@@ -110,3 +136,20 @@ def product(values: Any) -> Any:
     for value in values:
         result = result * value
     return result
+
+
+def quantile(values: Iterable[float], level: float) -> float:
+    """The value below which a share `level` lies, interpolated linearly between neighbours (numpy's default).
+
+    >>> quantile([3.0, 1.0, 2.0], 0.5)
+    2.0
+    """
+    ordered = sorted(values)
+    return at_position(ordered, level * (len(ordered) - 1))
+
+
+def at_position(ordered: Sequence[float], position: float) -> float:
+    """The value at a position of a row in rising order, interpolated linearly between neighbours."""
+    below = min(int(position), len(ordered) - 1)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (position - below) * (ordered[above] - ordered[below])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scaleplan.errors import InputError, UnknownName
-from scaleplan.footprint.price import quantile, quote, run_usd, term_named
+from scaleplan.footprint.price import quote, run_usd, term_named
 
 
 def offer(provider: str, usd: float, date: str = "2026-10-05", **more: str) -> dict[str, str]:
@@ -93,10 +93,3 @@ def test_terms_have_names():
     with pytest.raises(InputError, match="committed_9y") as error:
         term_named("committed_9y")
     assert "committed_3y" in str(error.value.hint)
-
-
-@pytest.mark.parametrize(("values", "level", "point"), [([3], 0.9, 3), ([1, 9, 2], 0.5, 2), ([4, 1, 2, 3], 0.5, 2.5), ([0, 10], 0.1, 1)])
-def test_quantile(values, level, point):
-    """Between neighbours in proportion, as numpy has it."""
-    assert quantile(values, level) == pytest.approx(point)
-    assert quantile(values, level) == pytest.approx(np.quantile(values, level))

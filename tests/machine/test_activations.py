@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scaleplan.machine.activations import Batch, Split, block_layers, layer_bytes, outside_bytes
+from scaleplan.machine.activations import Batch, Split, layer_bytes, outside_bytes
 from scaleplan.machine.recipe import precision_named
 from scaleplan.model.bill import bill_of
 from scaleplan.model.items import Bill
@@ -82,7 +82,7 @@ def test_saved_bytes_are_those_of_torch(row: dict[str, str]):
     bill, precision = bill_of_row(row), precision_named(row["precision"])
     batch = Batch(int(row["batch_size_seqs"]), int(row["seq_len"]))
 
-    assert layer_bytes(block_layers(bill)[0], pass_of_row(row), batch, precision) == int(row["per_layer_bytes"])
+    assert layer_bytes(bill.blocks()[0], pass_of_row(row), batch, precision) == int(row["per_layer_bytes"])
     if row["outside_layers_bytes"]:
         assert outside_bytes(bill, pass_of_row(row), batch, precision) == int(row["outside_layers_bytes"])
 
@@ -100,7 +100,7 @@ def test_table_2_of_korthikanti(model: str):
 
     def found(recompute: str, split: Split) -> int:
         how = Pass(PAPER, fused_attention=False, dropout=True, recompute=recompute)
-        return layer_bytes(block_layers(bill)[0], how, Batch(b, s), BF16, split)
+        return layer_bytes(bill.blocks()[0], how, Batch(b, s), BF16, split)
 
     assert found("none", Split()) == s * b * (34 * h + 5 * a * s)
     assert found("none", Split(t)) == s * b * (10 * h + 24 * h // t + 5 * a * s // t)
@@ -113,7 +113,7 @@ def test_without_dropout_the_paper_s_block_keeps_32_and_2():
     """No masks, and the softmax is the tensor that multiplies the values: s b h (32 + 2 a s / h)."""
     s, b, h, a = 128, 2, 64, 4
     bill = bill_of(arch_of_shape({"n_layers": 1, "d_model": h, "n_heads": a, "n_vocab": 512, "n_positions": s}))
-    found = layer_bytes(block_layers(bill)[0], Pass(PAPER, fused_attention=False), Batch(b, s), BF16)
+    found = layer_bytes(bill.blocks()[0], Pass(PAPER, fused_attention=False), Batch(b, s), BF16)
 
     assert found == s * b * (32 * h + 2 * a * s)
 
@@ -124,7 +124,7 @@ def test_one_formula_for_numbers_and_arrays():
         arch_of_shape({"n_layers": 2, "d_model": 1024, "n_heads": 16, "n_kv_heads": 4, "n_vocab": 32000, "gated": True, "norm": "rms"})
     )
     tp, cp, n_seqs = (np.array(values) for values in ([1, 2, 4, 8], [1, 2, 1, 2], [1, 2, 3, 4]))
-    layer, how = block_layers(bill)[0], Pass(Keeping())
+    layer, how = bill.blocks()[0], Pass(Keeping())
     together = layer_bytes(layer, how, Batch(n_seqs, 4096), BF16, Split(tp, cp, tp > 1))
     singly = [
         layer_bytes(layer, how, Batch(int(n), 4096), BF16, Split(int(t), int(c), int(t) > 1))
@@ -137,7 +137,7 @@ def test_one_formula_for_numbers_and_arrays():
 def test_keys_and_values_are_repeated_where_there_are_fewer_heads_than_devices():
     """With 8 devices and 2 key-value heads, K and V are divided by 2 and everything else of the attention by 8."""
     words = {"n_layers": 1, "d_model": 512, "n_heads": 8, "n_kv_heads": 2, "n_vocab": 1000, "gated": True, "norm": "rms", "d_ff": 1024}
-    layer = block_layers(bill_of(arch_of_shape(words)))[0]
+    layer = bill_of(arch_of_shape(words)).blocks()[0]
     found = layer_bytes(layer, Pass(Keeping()), Batch(1, 16), BF16, Split(8, sequence_parallel=True))
     tokens = 16
     divided_by_8 = tokens * (

@@ -5,19 +5,20 @@ The step is the one that was asked for: its micro-batch, its recomputation, its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from scaleplan.chain.layout_search import Asked, run_of
-from scaleplan.chain.memory import Setup, Wishes, errors_of, format_missing, training_setup
+from scaleplan.chain.memory import Wishes, errors_of, format_missing, training_setup
 from scaleplan.machine.candidates import LEAST_FIRST, LEGAL, Candidates, Space, enumerate_layouts
+from scaleplan.machine.inverse import best_of, divisors
 from scaleplan.machine.layout import Layout, fixed_sizes, rules
-from scaleplan.machine.memory import USABLE_SHARE, Room, usual_batch_seqs
+from scaleplan.machine.memory import USABLE_SHARE, Room, peak_bytes, usual_batch_seqs
 from scaleplan.machine.search import Priced, fastest, recommended, row_of, single, times_of
 from scaleplan.machine.stack import Stack
 from scaleplan.machine.training_run import Row, Run
 from scaleplan.model.items import Bill
-from scaleplan.numeric import ceil_div, maximum
+from scaleplan.numeric import ceil_div
 
 LISTED = 10  # layouts of the ranking among which the one whose memory is sure is looked for
 
@@ -71,10 +72,7 @@ def peaks(bill: Bill, layout: Layout, wishes: Wishes, stack: Stack) -> Any:
     one = one._replace(how=one.how._replace(one_sequence=wishes.micro_batch_size_seqs == 1))
     batch = one.batch._replace(n_seqs=wishes.micro_batch_size_seqs, seq_len=wishes.seq_len)
     run = one._replace(batch=batch, n_micro_batches=accumulated(layout, wishes))
-    peak: Any = 0
-    for stage in Setup(bill, layout, run, 0).stages():
-        peak = maximum(peak, stage.peak_bytes)
-    return np.broadcast_to(peak, np.shape(layout.dp))
+    return np.broadcast_to(peak_bytes(bill, layout, run), np.shape(layout.dp))
 
 
 def accumulated(layout: Layout, wishes: Wishes) -> Any:
@@ -150,20 +148,8 @@ def most_over_layouts(quantity: str, bill: Bill, n_devices: int, wishes: Wishes,
         return legal & room.holds(peaks(bill, layout, there, stack))
 
     if name == "micro_batch_size_seqs" and wishes.global_batch_size_seqs is not None:
-        return most_of(divisors_of(wishes.global_batch_size_seqs), lambda n: bool(holds(n * ones).any()))
+        return best_of(divisors(wishes.global_batch_size_seqs)[::-1], lambda n: bool(holds(n * ones).any()))
     return most_of_each(holds, step)
-
-
-def divisors_of(n: int) -> Sequence[int]:
-    """All divisors, the largest first."""
-    from scaleplan.machine.inverse import divisors
-
-    return divisors(n)[::-1]
-
-
-def most_of(values: Sequence[int], holds: Any) -> int | None:
-    """The first value that fits."""
-    return next((value for value in values if holds(value)), None)
 
 
 MOST = 2**36

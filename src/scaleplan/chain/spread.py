@@ -8,12 +8,13 @@ factors of the central value. Products of inputs multiply their factors row by r
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
 from scaleplan import library
 from scaleplan.answer import Interval
+from scaleplan.numeric import at_position, quantile
 
 Column: TypeAlias = Literal["mfu", "goodput", "step_time", "device_power", "host_power", "price", "pue", "grid", "embodied", "water"]
 Factors: TypeAlias = tuple[float, ...]
@@ -37,7 +38,7 @@ class Spread(NamedTuple):
         """The 10, 50 and 90 % points, in factors of the central value."""
         if not self.votes:
             return self.p10, 1.0, self.p90
-        low, middle, high = (between(self.votes, level * (len(self.votes) - 1)) for level in (0.1, 0.5, 0.9))
+        low, middle, high = (quantile(self.votes, level) for level in (0.1, 0.5, 0.9))
         return low, middle, high
 
 
@@ -58,16 +59,9 @@ def factors(spread: Spread) -> Factors:
     column = library.draws()[spread.column]
     if spread.votes:
         last = len(spread.votes) - 1
-        return tuple(between(spread.votes, last * (1 + math.erf(z / math.sqrt(2))) / 2) for z in column)
+        return tuple(at_position(spread.votes, last * (1 + math.erf(z / math.sqrt(2))) / 2) for z in column)
     low, high = -math.log(spread.p10) / Z90, math.log(spread.p90) / Z90
     return tuple(math.exp(z * (high if z > 0 else low)) for z in column)
-
-
-def between(ordered: Sequence[float], position: float) -> float:
-    """The value at a position of a row in rising order, interpolated linearly between neighbours."""
-    below = min(int(position), len(ordered) - 1)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (position - below) * (ordered[above] - ordered[below])
 
 
 def times(*draws: Factors | None) -> Factors | None:
@@ -104,5 +98,5 @@ def interval_of(value: float, draws: Factors | None) -> Interval | None:
 def points_of(draws: Factors) -> tuple[float, float, float]:
     """The 10, 50 and 90 % points of draws; quantities that are in proportion share them."""
     ordered = sorted(draws)
-    low, middle, high = (between(ordered, len(ordered) * level - 0.5) for level in (0.1, 0.5, 0.9))
+    low, middle, high = (at_position(ordered, len(ordered) * level - 0.5) for level in (0.1, 0.5, 0.9))
     return low, middle, high

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from scaleplan.answer import Interval
-from scaleplan.numeric import is_number
-
-
-def percentile(ordered: Sequence[float], level: float) -> float:
-    """A percentile of values in rising order, between neighbours where it falls between two (numpy's default).
-
-    >>> percentile([1.0, 2.0, 4.0], 75)
-    3.0
-    """
-    position = (len(ordered) - 1) * level / 100
-    below = int(position)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (position - below) * (ordered[above] - ordered[below])
+from scaleplan.numeric import is_number, quantile
 
 
 def interval(values: Iterable[Any]) -> Interval | None:
@@ -29,4 +17,4 @@ def interval(values: Iterable[Any]) -> Interval | None:
 
         return Interval(*np.percentile(np.array(found), (10, 50, 90), axis=0))
     ordered = sorted(found)
-    return Interval(percentile(ordered, 10), percentile(ordered, 50), percentile(ordered, 90)) if ordered else None
+    return Interval(*(quantile(ordered, level) for level in (0.1, 0.5, 0.9))) if ordered else None

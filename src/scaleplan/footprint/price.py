@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 from scaleplan.errors import InputError, UnknownName
+from scaleplan.numeric import quantile
 from scaleplan.wording import field
 
 Offer = Mapping[str, str]
@@ -119,16 +120,3 @@ def month(offer: Offer) -> int:
     """Months since year 0 of an offer's date; a year alone counts as its July."""
     date = offer["date"]
     return int(date[:4]) * 12 + int(date[5:7] or 7) - 1
-
-
-def quantile(values: Sequence[float], level: float) -> float:
-    """The value below which a share `level` lies, interpolated linearly between neighbours.
-
-    >>> quantile([3.0, 1.0, 2.0], 0.5)
-    2.0
-    """
-    ordered = sorted(values)
-    position = level * (len(ordered) - 1)
-    below = int(position)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (position - below) * (ordered[above] - ordered[below])

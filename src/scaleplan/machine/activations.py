@@ -143,8 +143,3 @@ def outside_bytes(bill: Bill, how: Pass, batch: Batch, precision: Precision) -> 
     copies = sum(copies_under_autocast(layer, how) for layer in head) * precision.compute_bytes
     small = LOSS_WEIGHT_BYTES + (where(how.one_sequence, PADDED_TARGET_BYTES, 0))
     return kept_bytes(outside_kept(bill, how), batch, precision) + copies + small
-
-
-def block_layers(bill: Bill) -> list[Layer]:
-    """The kinds of layer between embedding and head."""
-    return [layer for layer in bill.layers if layer.place == "block"]

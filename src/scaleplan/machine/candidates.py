@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
+from scaleplan.machine.inverse import divisors
 from scaleplan.machine.layout import Fixed, Layout, rules
 from scaleplan.model.passes import RECOMPUTATIONS
 
@@ -96,12 +97,6 @@ class Enumerated(NamedTuple):
 
 
 # ------------------------------------------------------------------------------------------------------------------- shapes
-
-
-def divisors(n: int) -> list[int]:
-    """All divisors, in order."""
-    small = [d for d in range(1, int(n**0.5) + 1) if n % d == 0]
-    return sorted({*small, *(n // d for d in small)})
 
 
 def degrees(n_devices: int) -> list[tuple[int, int, int, int]]:

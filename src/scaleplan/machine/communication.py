@@ -7,11 +7,10 @@ from typing import Any, NamedTuple, TypeAlias
 from scaleplan.machine.device import Device
 from scaleplan.machine.efficiency import HardwareShares
 from scaleplan.model.arch import Size
-from scaleplan.numeric import ceil_div, exp, floor_div, is_number, log, maximum, minimum, where
+from scaleplan.numeric import ceil_div, exp, floor_div, is_number, log, log2, maximum, minimum, where
 
 Seconds: TypeAlias = Any  # a float, or a numpy array of floats
 Bytes: TypeAlias = Any  # a number of bytes that need not be whole
-LOG_2 = 0.6931471805599453
 
 
 class Network(NamedTuple):
@@ -76,7 +75,7 @@ def fabric(ranks: Group, network: Network) -> Any:
 def latency(ranks: Group, network: Network) -> Seconds:
     """Of an all-reduce: it grows with the logarithm of the nodes."""
     far = network.shares.latency_outside_s if network.device.latency_s is None else network.device.latency_s
-    return where(ranks.nodes > 1, far * (1 + log(ranks.nodes) / LOG_2 / 2), network.shares.latency_inside_s)
+    return where(ranks.nodes > 1, far * (1 + log2(ranks.nodes) / 2), network.shares.latency_inside_s)
 
 
 def gather(size_bytes: Bytes, ranks: Group, network: Network) -> Seconds:

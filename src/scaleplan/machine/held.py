@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from scaleplan.machine.layout import Layout
+from scaleplan.machine.layout import SHARDS_GRADIENTS, SHARDS_OPTIMIZER, SHARDS_WEIGHTS, Layout
 from scaleplan.machine.recipe import Optimizer, Precision, state_bytes
 from scaleplan.machine.serving_formats import Format, is_quantised, weight_bits
 from scaleplan.model.arch import Size
 from scaleplan.model.items import Layer, Weight, total
-from scaleplan.numeric import ceil_div, maximum, minimum, where
+from scaleplan.numeric import ceil_div, is_zero, maximum, minimum, where
 
 
 class Formats(NamedTuple):
@@ -67,10 +67,6 @@ def done(change: Any, n: Size) -> Size:
 
 def added(a: Size, b: Size) -> Size:
     return b if is_zero(a) else a if is_zero(b) else a + b
-
-
-def is_zero(n: Size) -> bool:
-    return isinstance(n, int) and n == 0
 
 
 class Parameters(NamedTuple):
@@ -158,18 +154,18 @@ def state_of(held: Parameters, layout: Layout, formats: Formats) -> State:
 
     Source: rajbhandari2020.
     """
-    shards = layout.replicas if layout.n_shards is None else layout.n_shards
-    dense = sharded(held.dense, layout, formats, shards)
+    dense = sharded(held.dense, layout, formats, layout.shards)
     if is_zero(held.experts.params):
         return dense
-    experts = sharded(held.experts, layout, formats, maximum(1, shards * layout.tp // (layout.ep * layout.expert_tp)))
+    experts = sharded(held.experts, layout, formats, maximum(1, layout.shards * layout.tp // (layout.ep * layout.expert_tp)))
     return State(*(a + b for a, b in zip(dense, experts, strict=True)))
 
 
 def sharded(held: Held, layout: Layout, formats: Formats, ranks: Size) -> State:
     """One part's bytes, over the ranks of each stage of ZeRO."""
-    sizes = (weights_bytes(held, formats), held.trainable * formats.precision.gradient_bytes, held.states)
-    return State(*(over(size, layout.zero_stage, stage, ranks) for size, stage in zip(sizes, (3, 2, 1), strict=True)))
+    weights, gradients = weights_bytes(held, formats), held.trainable * formats.precision.gradient_bytes
+    parts = ((weights, SHARDS_WEIGHTS), (gradients, SHARDS_GRADIENTS), (held.states, SHARDS_OPTIMIZER))
+    return State(*(over(size, layout.zero_stage, stage, ranks) for size, stage in parts))
 
 
 def weights_bytes(held: Held, formats: Formats) -> Size:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from scaleplan.machine.communication import Network, Seconds, all_reduce, dispatch, gather, group
+from scaleplan.machine.layout import SHARDS_WEIGHTS
 from scaleplan.machine.roofline import WIDTH, Kernels, Ranks, Work, forward, is_routed, product_s
 from scaleplan.model.arch import Size
 from scaleplan.model.items import Bill, Layer, Weight, total
@@ -109,7 +110,7 @@ def local_params(layer: Layer, ranks: Ranks) -> tuple[Any, Any]:
 
 def accumulation_s(layer: Layer, ranks: Ranks, on: Kernels) -> Seconds:
     """Memory traffic of the gradients for each micro-batch; half of it where ZeRO 3 reduces them at once."""
-    stage = where(ranks.layout.zero_stage >= 3, 0.5, 1.0)
+    stage = where(ranks.layout.zero_stage >= SHARDS_WEIGHTS, 0.5, 1.0)
     return on.shares.stack.accumulation_bytes * sum(local_params(layer, ranks)) * stage / on.memory_bytes_per_s
 
 

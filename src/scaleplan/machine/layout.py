@@ -50,6 +50,11 @@ class Layout(NamedTuple):
         return self.dp * self.cp
 
     @property
+    def shards(self) -> Size:
+        """Ranks over which ZeRO divides: all that hold the same weights, or fewer (HSDP)."""
+        return self.replicas if self.n_shards is None else self.n_shards
+
+    @property
     def expert_tp(self) -> Size:
         """Tensor parallel ranks that share a routed expert."""
         return self.tp if self.etp is None else self.etp
@@ -66,7 +71,9 @@ PARTS = {
 }  # fmt: skip
 ALWAYS = ("tp", "pp", "dp")
 WORDS: dict[str, dict[str, Any]] = {"sp": {"sequence_parallel": True}, "fsdp": {"zero_stage": 3}}
-HIGHEST_ZERO_STAGE = 3
+SHARDS_OPTIMIZER, SHARDS_GRADIENTS, SHARDS_WEIGHTS = 1, 2, 3
+"""Stages of ZeRO from which optimizer states, gradients and weights are divided (rajbhandari2020)."""
+HIGHEST_ZERO_STAGE = SHARDS_WEIGHTS
 LARGEST_DEGREE = 2**24
 
 
@@ -251,8 +258,8 @@ def expert_tensor_rules(layout: Layout, sizes: Fixed, n: dict[str, Any]) -> Iter
 
 def shard_rule(layout: Layout, n: dict[str, Any]) -> tuple[Any, str, dict[str, Any]]:
     """A smaller group of ranks that ZeRO divides over must divide all of them."""
-    shards = layout.replicas if layout.n_shards is None else layout.n_shards
-    return layout.replicas % shards == 0, "shard {n_shards} does not divide the {whole} ranks of dp and cp", n | {"whole": layout.replicas}
+    reason = "shard {n_shards} does not divide the {whole} ranks of dp and cp"
+    return layout.replicas % layout.shards == 0, reason, n | {"whole": layout.replicas}
 
 
 def check_layout(layout: Layout, sizes: Fixed, seq_len: int, micro: int, in_all: int) -> None:

@@ -5,11 +5,12 @@ Everything is a sum over the bill, divided by the layout. The formulas take one 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from scaleplan.machine.activations import Batch, Split, kept_bytes, layer_bytes, outside_bytes
-from scaleplan.machine.held import Formats, Parameters, State, added, is_zero, parameters_of, state_of
-from scaleplan.machine.layout import Layout
+from scaleplan.machine.held import Formats, Parameters, State, added, parameters_of, state_of
+from scaleplan.machine.layout import SHARDS_GRADIENTS, SHARDS_WEIGHTS, Layout
 from scaleplan.machine.pipeline import Place, places
 from scaleplan.machine.recipe import Precision
 from scaleplan.machine.schedules import in_flight
@@ -17,11 +18,10 @@ from scaleplan.machine.stack import Stack
 from scaleplan.model.arch import Size
 from scaleplan.model.items import Bill, Kept, total
 from scaleplan.model.passes import Pass
-from scaleplan.numeric import ceil_div, floor_div, is_number, maximum, minimum, where
+from scaleplan.numeric import ceil_div, floor_div, is_number, is_zero, maximum, maximum_of, minimum, where
 
 USABLE_SHARE = 0.9  # of the capacity: what an allocator can give before fragments stop it
 FLOAT32 = 4
-GATHERS_WEIGHTS = 3  # the stage of ZeRO from which weights are divided
 USUAL_BATCH_TOKENS = 4_194_304  # of a step: what large runs of today take (Llama 3 405B starts at 4M)
 
 
@@ -83,10 +83,7 @@ class Stage(NamedTuple):
     @property
     def peak_bytes(self) -> Size:
         """The worst moment."""
-        peak = self.phases[0].total_bytes
-        for phase in self.phases[1:]:
-            peak = maximum(peak, phase.total_bytes)
-        return peak
+        return maximum_of(phase.total_bytes for phase in self.phases)
 
     @property
     def peak_phase(self) -> Phase:
@@ -173,10 +170,12 @@ def stages(bill: Bill, layout: Layout, run: Training) -> list[Stage]:
 
 def peak_bytes(bill: Bill, layout: Layout, run: Training) -> Size:
     """The most that any device needs at any moment of a step, for one layout or for arrays of them."""
-    peak: Any = 0
-    for stage in stages(bill, layout, run):
-        peak = maximum(peak, stage.peak_bytes)
-    return peak
+    return fullest(stages(bill, layout, run))
+
+
+def fullest(found: Iterable[Stage]) -> Size:
+    """Bytes of the fullest of a pipeline's stages, for one layout or for arrays of them."""
+    return maximum_of(stage.peak_bytes for stage in found)
 
 
 def fits(peak: Size, capacity_bytes: Any, usable_share: Any = USABLE_SHARE) -> Any:
@@ -318,7 +317,7 @@ def kept_on_device(state: State, layout: Layout, run: Training) -> State:
     """What is left of the state when the host keeps some of it."""
     if run.offload == "none":
         return state
-    weights = where(layout.zero_stage >= GATHERS_WEIGHTS, 0, state.weights_bytes) if run.offload == "all" else state.weights_bytes
+    weights = where(layout.zero_stage >= SHARDS_WEIGHTS, 0, state.weights_bytes) if run.offload == "all" else state.weights_bytes
     return State(weights, state.gradients_bytes, 0)
 
 
@@ -340,9 +339,7 @@ def layers_activations(once: Size, flying: Size, layout: Layout) -> Size:
 
 def working_set(run: Training, units: Units, place: Place) -> Size:
     """All tensors of the layers that are being recomputed; nothing where layers keep what they need."""
-    largest: Any = 0
-    for index, _ in place.counts:
-        largest = maximum(largest, units.at_work[index])
+    largest = maximum_of(units.at_work[index] for index, _ in place.counts)
     if run.how.recompute != "full":
         return largest
     return largest * group_size(run, place)
@@ -357,10 +354,7 @@ def group_size(run: Training, place: Place) -> Size:
 
 def peak_activations(stage: Stage) -> Size:
     """Activations at the moment that has most of them."""
-    most: Any = 0
-    for phase in stage.phases:
-        most = maximum(most, phase.activations_bytes)
-    return most
+    return maximum_of(phase.activations_bytes for phase in stage.phases)
 
 
 def best_recompute_every(n_layers: int, kept_bytes: float, at_work_bytes: float) -> int:
@@ -397,11 +391,9 @@ def gathered_bytes(bill: Bill, layout: Layout, run: Training, units: Units, held
 
     Sources: rajbhandari2020 section 5.3; torchtitan (no resharding between the micro-batches of a pipeline).
     """
-    if isinstance(layout.zero_stage, int) and layout.zero_stage < GATHERS_WEIGHTS:
+    if isinstance(layout.zero_stage, int) and layout.zero_stage < SHARDS_WEIGHTS:
         return 0, 0
-    largest: Any = 0
-    for index, _ in place.counts:
-        largest = maximum(largest, units.parameters[index].params)
+    largest = maximum_of(units.parameters[index].params for index, _ in place.counts)
     outside = Parameters()
     for layer, parameters in zip(bill.layers, units.parameters, strict=True):
         if layer.place != "block":
@@ -410,7 +402,7 @@ def gathered_bytes(bill: Bill, layout: Layout, run: Training, units: Units, held
     live = 2 * largest if run.stack.most_gathered is None else minimum(2 * largest, run.stack.most_gathered)
     gathered = where(layout.pp > 1, width * held.params, width * (live + outside.params))
     unreduced = where(layout.pp > 1, FLOAT32 * held.trainable, floor_div(live, 2) * (2 * width + FLOAT32))
-    sharded = where((layout.zero_stage >= GATHERS_WEIGHTS) & (layout.replicas > 1), 1, 0)
+    sharded = where((layout.zero_stage >= SHARDS_WEIGHTS) & (layout.replicas > 1), 1, 0)
     return sharded * gathered, sharded * unreduced
 
 
@@ -427,5 +419,5 @@ def buckets(held: Parameters, layout: Layout, run: Training) -> Size:
     """Copies of the gradients in the buckets of a plain data parallel wrapper."""
     if not run.stack.bucket_copies:
         return 0
-    plain = where((layout.dp > 1) & (layout.zero_stage < 2), 1, 0)
+    plain = where((layout.dp > 1) & (layout.zero_stage < SHARDS_GRADIENTS), 1, 0)
     return plain * run.stack.bucket_copies * run.precision.gradient_bytes * held.trainable

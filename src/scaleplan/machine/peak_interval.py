@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.memory import USABLE_SHARE
-from scaleplan.numeric import where
+from scaleplan.numeric import floor, where
 
 Kind: TypeAlias = Literal["data", "tensor", "pipeline", "both"]
 Verdict: TypeAlias = Literal["fits", "unsure", "does not fit"]
@@ -74,12 +74,7 @@ def peak_interval(peak_bytes: Any, layout: Layout, errors: PeakErrors) -> PeakIn
         if kind in errors.by_kind:
             low = where(number == index, errors.by_kind[kind][0], low)
             high = where(number == index, errors.by_kind[kind][1], high)
-    return PeakInterval(whole(peak_bytes * low), peak_bytes, whole(peak_bytes * high))
-
-
-def whole(n_bytes: Any) -> Any:
-    """Whole bytes of a number or an array."""
-    return n_bytes.astype("int64") if hasattr(n_bytes, "astype") else int(n_bytes)
+    return PeakInterval(floor(peak_bytes * low), peak_bytes, floor(peak_bytes * high))
 
 
 def verdict(interval: PeakInterval, capacity_bytes: Any, usable_share: Any = USABLE_SHARE) -> Any:

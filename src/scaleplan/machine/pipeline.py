@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from scaleplan.machine.layout import Layout
 from scaleplan.model.arch import Size
 from scaleplan.model.items import Bill, Layer, total
-from scaleplan.numeric import floor_div, maximum, minimum, where
+from scaleplan.numeric import floor, floor_div, maximum, minimum, where
 
 PLACEMENTS = ("even", "balanced")
 
@@ -25,7 +25,7 @@ def layers_before(stage: Size, layout: Layout, n_layers: Size, head_layers: Any,
     if placement == "even":
         each = floor_div(n_layers, layout.pp)
         return stage * each + minimum(stage, n_layers - each * layout.pp)
-    passed = whole(stage * (n_layers + head_layers) / layout.pp) + 1
+    passed = floor(stage * (n_layers + head_layers) / layout.pp) + 1
     return where(stage == 0, 0, minimum(n_layers, passed))
 
 
@@ -33,12 +33,7 @@ def head_stage(layout: Layout, n_layers: Size, head_layers: Any, placement: str)
     """The stage of the head: the last one, or the one at which a balanced placement has arrived when all layers are placed."""
     if placement == "even":
         return layout.pp - 1
-    return minimum(layout.pp - 1, -whole(-(n_layers * layout.pp / (n_layers + head_layers))) - 1)
-
-
-def whole(x: Any) -> Any:
-    """Rounded down, an int or an array of ints."""
-    return (x // 1).astype("int64") if hasattr(x, "astype") else int(x // 1)
+    return minimum(layout.pp - 1, -floor(-(n_layers * layout.pp / (n_layers + head_layers))) - 1)
 
 
 # ------------------------------------------------------------------------------------------------------------------ stages
@@ -113,8 +108,7 @@ def stage_shares(bill: Bill, layout: Layout, placement: str = "even") -> list[St
     """
     runs = [(index, count) for index, count in bill.order if bill.layers[index].place == "block"]
     listed = layout.stage_layers or spread(bill, layout, placement)
-    blocks = [layer for layer in bill.layers if layer.place == "block"]
-    average = total(layer.runs * products(layer) for layer in blocks) / total(layer.runs for layer in blocks)
+    average = total(layer.runs * products(layer) for layer in bill.blocks()) / bill.n_layers
     found = []
     for place in listed_places(runs, layout, listed):
         work = total(count * products(bill.layers[index]) for index, count in place.counts) / average
@@ -129,7 +123,7 @@ def stage_shares(bill: Bill, layout: Layout, placement: str = "even") -> list[St
 
 def spread(bill: Bill, layout: Layout, placement: str) -> tuple[int, ...]:
     """Layers of each stage under a placement, in the order of the model."""
-    n_layers = total(count for index, count in bill.order if bill.layers[index].place == "block")
+    n_layers = bill.n_layers
     stages = layout._replace(pp=layout.pp * layout.n_virtual_stages)
     ends = [layers_before(i, stages, n_layers, head_in_layers(bill), placement) for i in range(stages.pp)] + [n_layers]
     return tuple(end - start for start, end in pairwise(ends))
@@ -142,10 +136,8 @@ def heaviest(shares: list[StageShare]) -> StageShare:
 
 def head_in_layers(bill: Bill) -> Any:
     """Products of the head over those of an average layer: what a placement that balances work counts it as."""
-    blocks = [layer for layer in bill.layers if layer.place == "block"]
-    work = total(layer.runs * products(layer) for layer in blocks)
-    runs = total(layer.runs for layer in blocks)
-    return total(products(layer) for layer in bill.layers if layer.place == "head") * runs / maximum(work, 1)
+    work = total(layer.runs * products(layer) for layer in bill.blocks())
+    return total(products(layer) for layer in bill.layers if layer.place == "head") * bill.n_layers / maximum(work, 1)
 
 
 def products(layer: Layer) -> Size:

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from scaleplan.machine.layout import Layout
 from scaleplan.model.arch import Size
-from scaleplan.numeric import maximum, minimum, where
+from scaleplan.numeric import maximum_of, minimum, where
 
 Schedule: TypeAlias = Literal["gpipe", "1f1b", "interleaved", "zb1p", "zbv", "dualpipe"]
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
@@ -70,7 +70,7 @@ def bubble_s(schedule: str, pp: Size, n_virtual_stages: Size, passes: PassTimes)
     """
     if schedule == "zb1p":
         f, b, w = passes[:3]
-        return (pp - 1) * largest(f + b - w, f, b)
+        return (pp - 1) * maximum_of((f + b - w, f, b))
     if schedule == "zbv":
         return zbv_bubble(pp, passes)
     if schedule == "dualpipe":
@@ -96,7 +96,7 @@ def zbv_bubble(pp: Size, passes: PassTimes) -> Any:
         2 * p * f - (2 * p + 1) * w,
         (2 * p - 1) * f + b - 2 * p * w,
     )
-    return where(pp > 1, largest(*paths) / 2, 0)
+    return where(pp > 1, maximum_of(paths) / 2, 0)
 
 
 def dualpipe_bubble(pp: Size, passes: PassTimes) -> Any:
@@ -114,15 +114,7 @@ def dualpipe_bubble(pp: Size, passes: PassTimes) -> Any:
         pp * f + 3 * half * b + 3 * w,
         pp * f + (pp + 1) * b + (half + 2) * w,
     )
-    return where(pp > 1, largest(*paths) - (half + 2) * passes.pair, 0)
-
-
-def largest(*values: Any) -> Any:
-    """The largest of several numbers or arrays."""
-    result = values[0]
-    for value in values[1:]:
-        result = maximum(result, value)
-    return result
+    return where(pp > 1, maximum_of(paths) - (half + 2) * passes.pair, 0)
 
 
 def in_flight(stage: Size, layout: Layout, n_micro_batches: Size, schedule: str = "1f1b") -> Size:

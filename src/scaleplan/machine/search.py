@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from scaleplan.machine.candidates import LEAST_FIRST, LEGAL, Candidates, Enumerated, enumerate_layouts
 from scaleplan.machine.layer_time import LayerTime, Passes
-from scaleplan.machine.layout import Layout, fixed_sizes
+from scaleplan.machine.layout import SHARDS_WEIGHTS, Layout, fixed_sizes
 from scaleplan.machine.ledger import illegal_rows, priced_rows
 from scaleplan.machine.memory import Phase, fits, stages
 from scaleplan.machine.roofline import Ranks
@@ -101,7 +101,7 @@ def times_of(run: Run, some: Candidates, recompute: str) -> StepTime:
     """Seconds of candidates: layers once for each combination that they depend on, steps for each candidate."""
     import numpy as np
 
-    keys = [getattr(some, name).astype(np.int64) for name in INNER] + [(some.zero_stage >= 3).astype(np.int64)]
+    keys = [getattr(some, name).astype(np.int64) for name in INNER] + [(some.zero_stage >= SHARDS_WEIGHTS).astype(np.int64)]
     packed = np.zeros(some.n, dtype=np.int64)
     for key in keys:
         packed = packed * (int(key.max()) + 1) + key

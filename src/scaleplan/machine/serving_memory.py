@@ -10,8 +10,8 @@ from scaleplan.machine.recipe import Precision
 from scaleplan.machine.serving_formats import Format, weight_bits
 from scaleplan.model.arch import Size
 from scaleplan.model.cache import layer_cache
-from scaleplan.model.items import Bill, Kept
-from scaleplan.numeric import ceil_div, floor_div, maximum, minimum
+from scaleplan.model.items import Bill, Kept, Layer
+from scaleplan.numeric import ceil_div, floor_div, maximum, maximum_of, minimum
 
 PREFILL_TOKENS = 8192  # of a pass over prompts: what serving engines take at once
 FLOAT32 = 4
@@ -112,19 +112,12 @@ def workspace(bill: Bill, layout: Layout, served: Serving) -> Size:
 
 def pass_width(bill: Bill, layout: Layout) -> Size:
     """Elements of a token at the widest moment of a pass: residual stream in and out, and the inside of a feed-forward."""
-    inside: Any = 0
-    for layer in bill.layers:
-        widest = maximum_of(w.used * w.shape[-1] for w in layer.weights if w.matmul and layer.place == "block")
-        inside = maximum(inside, 2 * layer.d_model + ceil_div(2 * widest, layout.tp))
-    return inside
+    return maximum_of(2 * layer.d_model + ceil_div(2 * widest(layer), layout.tp) for layer in bill.layers)
 
 
-def maximum_of(values: Any) -> Any:
-    """The largest of several numbers or arrays; 0 of none."""
-    largest: Any = 0
-    for value in values:
-        largest = maximum(largest, value)
-    return largest
+def widest(layer: Layer) -> Size:
+    """Elements of a token that the widest product of a layer gives; 0 outside the blocks."""
+    return maximum_of(w.used * w.shape[-1] for w in layer.weights if w.matmul and layer.place == "block")
 
 
 # ------------------------------------------------------------------------------------------------- the pool of an engine

@@ -180,14 +180,9 @@ def times_of(on: Deployment, work: PassWork, network: Any) -> PassTime:
         cache_s=work.cache_bytes / (bandwidth * engine.cache),
         traffic_s=work.traffic_bytes / bandwidth,
         network_s=network,
-        launch_s=engine.layer_s * n_layers(on.bill),
+        launch_s=engine.layer_s * on.bill.n_layers,
         step_s=engine.step_s,
     )
-
-
-def n_layers(bill: Bill) -> Size:
-    """Layers that a token passes."""
-    return total(layer.runs for layer in bill.layers if layer.place == "block")
 
 
 def linear_flops(bill: Bill, tokens: Any, n_logits: Any) -> Any:

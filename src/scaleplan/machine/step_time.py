@@ -11,19 +11,16 @@ from typing import Any, NamedTuple
 
 from scaleplan.machine.communication import Network, Seconds, all_reduce, gather, group, hop
 from scaleplan.machine.layer_time import LayerTime, Passes, head_time, head_weights, layer_time, local_params, network_of
-from scaleplan.machine.layout import Layout
+from scaleplan.machine.layout import SHARDS_GRADIENTS, SHARDS_WEIGHTS, Layout
 from scaleplan.machine.roofline import WIDTH, Kernels, Ranks
 from scaleplan.machine.schedules import PassTimes, Schedule, bubble_s
 from scaleplan.model.arch import Size
 from scaleplan.model.flops import count_flops, recomputed_flops
-from scaleplan.model.items import Bill, Layer, total
-from scaleplan.numeric import ceil_div, floats, log, maximum, minimum, where
+from scaleplan.model.items import Bill, total
+from scaleplan.numeric import ceil_div, floats, log2, maximum, minimum, where
 
 OPTIMIZER_BYTES = 30  # memory traffic of one parameter's update: gradients, master weights, two moments, read and written
 STEP_LAUNCHES = 40
-SHARDS_GRADIENTS = 2
-GATHERS_WEIGHTS = 3  # the stage of ZeRO from which weights are divided
-LOG_2 = 0.6931471805599453
 PARTS = ("matmul", "attention", "memory", "launch", "tp", "cp", "ep", "bubble", "p2p", "dp", "optimizer", "fixed")
 
 
@@ -108,14 +105,9 @@ class Sums(NamedTuple):
     outside: Any
 
 
-def block_layers(bill: Bill) -> list[Layer]:
-    """The kinds of layer that pipeline stages divide."""
-    return [layer for layer in bill.layers if layer.place == "block"]
-
-
 def sums_of(bill: Bill, ranks: Ranks, on: Kernels, how: Passes) -> Sums:
     """Every kind of layer, times its number."""
-    kinds = block_layers(bill)
+    kinds = bill.blocks()
     times = [layer_time(layer, ranks, on, how).times(layer.runs) for layer in kinds]
     layers = times[0]
     for more in times[1:]:
@@ -194,7 +186,7 @@ def gathers_s(sums: Sums, ranks: Ranks, on: Kernels) -> Seconds:
     X = gathers (16-bit weights), exposed X - min(hidden X, computation). Source: rajbhandari2020 section 7; torchtitan (FSDP).
     """
     layout, stack = ranks.layout, on.shares.stack
-    if isinstance(layout.zero_stage, int) and layout.zero_stage < GATHERS_WEIGHTS:
+    if isinstance(layout.zero_stage, int) and layout.zero_stage < SHARDS_WEIGHTS:
         return 0.0
     network = network_of(on)
     if stack.gather_network is not None:
@@ -205,14 +197,13 @@ def gathers_s(sums: Sums, ranks: Ranks, on: Kernels) -> Seconds:
     once = gather(WIDTH * sums.dense / n, dense, network) + gather(WIDTH * sums.routed / n, routed, network)
     moved = stack.n_gathers * n * once
     exposed = moved - minimum(stack.gather_hidden * moved, sums.layers.compute_s)
-    return where(layout.zero_stage >= GATHERS_WEIGHTS, exposed, 0.0)
+    return where(layout.zero_stage >= SHARDS_WEIGHTS, exposed, 0.0)
 
 
 def weight_groups(layout: Layout, on: Kernels) -> tuple[Any, Any]:
     """Ranks that share dense weights, and those that share an expert."""
-    shards = layout.replicas if layout.n_shards is None else layout.n_shards
     experts = maximum(1, layout.replicas * layout.tp / (layout.ep * layout.expert_tp))
-    return group(shards, layout.tp, on.device), group(experts, layout.expert_tp * layout.ep, on.device)
+    return group(layout.shards, layout.tp, on.device), group(experts, layout.expert_tp * layout.ep, on.device)
 
 
 def reduction_s(sums: Sums, ranks: Ranks, on: Kernels, share: Any, n_micro_batches: Size) -> Seconds:
@@ -227,7 +218,7 @@ def reduction_s(sums: Sums, ranks: Ranks, on: Kernels, share: Any, n_micro_batch
     plain = total(all_reduce(gradient * w, ranks_of, network) for w, ranks_of in held)
     times = where(layout.zero_stage == SHARDS_GRADIENTS, n_micro_batches, 1)
     sharded = total(times * gather(gradient * w, ranks_of, network) + gather(WIDTH * w, ranks_of, network) for w, ranks_of in held)
-    return where(layout.zero_stage == 0, plain, where(layout.zero_stage < GATHERS_WEIGHTS, sharded, 0.0))
+    return where(layout.zero_stage == 0, plain, where(layout.zero_stage < SHARDS_WEIGHTS, sharded, 0.0))
 
 
 def exposed_reduction_s(reduction: Seconds, layout: Layout, on: Kernels, behind_s: Seconds) -> Seconds:
@@ -278,7 +269,7 @@ def assembled(sums: Sums, ranks: Ranks, step: Step, on: Kernels, d_model: Size) 
         optimizer_s=update_s(sums, layout, share, on),
         fixed_s=stack.fixed_s + 0.0 * scale,
         u_host=sums.layers.u_host,
-        u_nodes=log(maximum(1, layout.n_devices / on.device.n_linked)) / LOG_2 / 10,
+        u_nodes=log2(maximum(1, layout.n_devices / on.device.n_linked)) / 10,
     )
     return time.times(stack.pace)
 
@@ -292,8 +283,7 @@ def stage_pass(pace_s: Seconds, sums: Sums) -> PassTimes:
 
 def update_s(sums: Sums, layout: Layout, share: Any, on: Kernels) -> Seconds:
     """The optimizer reads and writes the state of the weights that a device updates."""
-    shards = layout.replicas if layout.n_shards is None else layout.n_shards
-    ways = where(layout.zero_stage > 0, shards, 1)
+    ways = where(layout.zero_stage > 0, layout.shards, 1)
     return OPTIMIZER_BYTES * (share * (sums.dense + sums.routed) + sums.outside) / ways / on.memory_bytes_per_s
 
 

@@ -18,7 +18,7 @@ def bill_of(arch: Arch) -> Bill:
         order.append((len(layers), 1))
         layers.append(embedding_layer(arch, stack, holds_tokens=number == 0))
         first = len(layers)
-        layers += block_layers(stack)
+        layers += layers_of(stack)
         order += [(first + kind, count) for kind, count in stack.order]
         if stack.final_norm:
             order.append((len(layers), 1))
@@ -77,7 +77,7 @@ def max_heads(stack: Stack) -> Size:
     raise AssertionError("relative position biases need attention")
 
 
-def block_layers(stack: Stack) -> list[Layer]:
+def layers_of(stack: Stack) -> list[Layer]:
     """The stack's kinds of layer, each with the number of times that it occurs."""
 
     layers = []

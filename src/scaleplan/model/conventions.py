@@ -207,7 +207,7 @@ def exact_inputs(bill: Bill, n: ParamCount, lengths: Lengths) -> dict[str, Any]:
         "n_passed_params": passed(bill, n.n_active_params, lengths),
         "n_passed_non_embedding_params": passed(bill, n.n_active_non_embedding_params, lengths, (*EMBEDDINGS, *HEADS)),
         "n_passed_kaplan": passed_kaplan(bill, lengths),
-        "n_layers": n_layers(bill),
+        "n_layers": bill.n_layers,
         "d_model": bill.arch.d_model,
         "n_vocab": bill.arch.n_vocab,
         "seq_len": s,
@@ -259,11 +259,6 @@ def as_whole(value: Any) -> Any:
     if isinstance(value, int) or hasattr(value, "dtype"):
         return value
     return int(value) if value == int(value) else float(value)
-
-
-def n_layers(bill: Bill) -> Size:
-    """Layers that a token passes, encoder and decoder together."""
-    return total(layer.runs for layer in bill.layers if layer.place == "block")
 
 
 def appendix_f(bill: Bill, s: Size) -> Size:

@@ -123,6 +123,15 @@ class Bill(NamedTuple):
     layers: tuple[Layer, ...]
     order: tuple[tuple[int, Size], ...]
 
+    def blocks(self) -> list[Layer]:
+        """The kinds of layer between embedding and head, which pipeline stages divide."""
+        return [layer for layer in self.layers if layer.place == "block"]
+
+    @property
+    def n_layers(self) -> Size:
+        """Layers that a token passes, encoder and decoder together."""
+        return total(layer.runs for layer in self.blocks())
+
     def weights(self) -> Iterator[tuple[Layer, Weight]]:
         """Every weight with the layer that it belongs to."""
         for layer in self.layers:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, get_args
 from scaleplan.errors import InputError, ScaleplanError, UnknownName, clipped, raise_all
 from scaleplan.model.arch import Group, Norm, Size, Tensor, Tensors
 from scaleplan.model.mixers import MIXERS
+from scaleplan.numeric import is_zero
 
 LARGEST = 10**9  # of any size: larger ones are mistakes, and would only make numbers that no machine could hold
 MOST_LAYERS = 100_000
@@ -238,11 +239,6 @@ def check_size(value: Any, name: str, least: int = 1, most: int = LARGEST) -> in
 def short(value: int) -> str:
     """A whole number as text, also one of so many digits that Python refuses to write it."""
     return str(value) if value.bit_length() < 256 else f"{'-' if value < 0 else ''}a number of {value.bit_length() // 10 * 3} digits"
-
-
-def is_zero(value: Size) -> bool:
-    """Whether a count says that something is absent; an array never does."""
-    return isinstance(value, int) and value == 0
 
 
 def same(a: Size, b: Size) -> bool:

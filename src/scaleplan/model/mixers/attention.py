@@ -7,7 +7,8 @@ from typing import NamedTuple
 from scaleplan.model.arch import Norm, Size, Span
 from scaleplan.model.items import Kept, Layer, Operation, Weight, linear, norm_weights, vector
 from scaleplan.model.mixers.parts import Parts
-from scaleplan.model.words import Words, is_zero
+from scaleplan.model.words import Words
+from scaleplan.numeric import is_zero
 
 
 class Attention(NamedTuple):

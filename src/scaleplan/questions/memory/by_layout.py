@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from scaleplan.answer import Answer, Caution, Column, Table
 from scaleplan.chain.levers import levers
 from scaleplan.chain.memory import Setup, Wishes, layout_on, training_setup
-from scaleplan.machine.activations import Split, block_layers, layer_bytes
+from scaleplan.machine.activations import Split, layer_bytes
 from scaleplan.machine.layout import Layout
-from scaleplan.machine.memory import Phase, Stage, offloaded_bytes
+from scaleplan.machine.memory import Phase, Stage, fullest, offloaded_bytes
 from scaleplan.machine.peak_interval import PeakInterval
 from scaleplan.machine.peak_interval import verdict as verdict_of
 from scaleplan.machine.pipeline import places
 from scaleplan.model.adapters import adapted_bill
 from scaleplan.model.items import Bill
-from scaleplan.numeric import maximum
 from scaleplan.questions.memory.layout_lines import phase_lines
 from scaleplan.questions.memory.setup import (
     FORMULA_SOURCES,
@@ -76,9 +75,7 @@ def solve(asked: ByLayout) -> Solved:
     there = placed(asked, bill, options, device)
     run = training_setup(there.bill, there.layout, there.options)
     stages = run.stages()
-    peak: Any = 0
-    for stage in stages:
-        peak = maximum(peak, stage.peak_bytes)
+    peak = fullest(stages)
     return Solved(there.options, run, stages, peak, run.peak_interval(), device, there.inverse, there.choice)
 
 
@@ -199,7 +196,7 @@ def activations_of(run: Setup, stages: list[Stage]) -> dict[str, Any]:
     split = Split(layout.tp, layout.cp, layout.sequence_parallel)
     kinds = [
         {"kind": layer.kind, "n_layers": layer.runs, "bytes": int(layer_bytes(layer, how.how, how.batch, how.precision, split))}
-        for layer in block_layers(run.bill)
+        for layer in run.bill.blocks()
     ]
     return {"per_layer_bytes": kinds[0]["bytes"], "outside_layers_bytes": int(stages[-1].parts.loss), "kinds": kinds}
 

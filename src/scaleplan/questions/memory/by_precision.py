@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from scaleplan import library
 from scaleplan.answer import Answer, Column, Line, Table, line
 from scaleplan.chain.memory import Setup, Wishes, capacity_of, format_missing, stack_named, training_setup
-from scaleplan.machine.activations import block_layers, layer_bytes
+from scaleplan.machine.activations import layer_bytes
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.memory import USABLE_SHARE, Stage, peak_activations
 from scaleplan.machine.peak_interval import verdict
@@ -66,7 +66,7 @@ class OneDevice(NamedTuple):
     def per_layer_bytes(self) -> Any:
         """What one layer of the first kind keeps for a micro-batch."""
         how = self.run.run
-        return layer_bytes(block_layers(self.run.bill)[0], how.how, how.batch, how.precision)
+        return layer_bytes(self.run.bill.blocks()[0], how.how, how.batch, how.precision)
 
 
 class Solved(NamedTuple):
@@ -180,7 +180,7 @@ def activations_of(solved: Solved) -> dict[str, Any]:
         "outside_layers_bytes": int(usual.stage.parts.loss),
         "kinds": [
             {"kind": layer.kind, "n_layers": layer.runs, "bytes": int(layer_bytes(layer, how.how, how.batch, how.precision))}
-            for layer in block_layers(usual.run.bill)
+            for layer in usual.run.bill.blocks()
         ],
         "by_recompute": [
             {

@@ -8,12 +8,13 @@ from typing import Any
 from scaleplan.answer import Line, line
 from scaleplan.chain.memory import Setup
 from scaleplan.machine.held import Held
+from scaleplan.machine.layout import SHARDS_GRADIENTS, SHARDS_OPTIMIZER, SHARDS_WEIGHTS
 from scaleplan.machine.memory import Stage
 from scaleplan.numeric import maximum
 from scaleplan.questions.memory.lines import Term, gradients_term, over_ranks, together, weights_term
 from scaleplan.questions.memory.setup import FORMULA_SOURCES, PARTS
 
-ZERO_OF = {"weights": 3, "gradients": 2, "optimizer": 1}
+ZERO_OF = {"weights": SHARDS_WEIGHTS, "gradients": SHARDS_GRADIENTS, "optimizer": SHARDS_OPTIMIZER}
 """The stage of ZeRO from which a part is divided."""
 KEPT = {"forward": (), "loss": ("loss_bytes",), "backward": ("loss_gradient_bytes", "recomputed_bytes")}
 """What a phase keeps beside the layers' activations."""
@@ -56,11 +57,10 @@ def state_lines(run: Setup, worst: Stage, result: Mapping[str, Any]) -> Iterator
 def state_term(run: Setup, worst: Stage, part: str) -> Term:
     """One part of the state: dense parameters, and experts over the ranks that ZeRO has left for them."""
     layout, held = run.layout, worst.parts.held
-    shards = layout.replicas if layout.n_shards is None else layout.n_shards
-    dense = over_ranks(part_term(run, held.dense, part), shards if layout.zero_stage >= ZERO_OF[part] else 1)
+    dense = over_ranks(part_term(run, held.dense, part), layout.shards if layout.zero_stage >= ZERO_OF[part] else 1)
     if held.experts.params == 0:
         return dense
-    ranks = maximum(1, shards // layout.ep) if layout.zero_stage >= ZERO_OF[part] else 1
+    ranks = maximum(1, layout.shards // layout.ep) if layout.zero_stage >= ZERO_OF[part] else 1
     return together(dense, over_ranks(part_term(run, held.experts, part, "expert_"), ranks, "expert_"))
 
 

@@ -15,7 +15,7 @@ from scaleplan.machine.layout import Layout
 from scaleplan.machine.memory import Room
 from scaleplan.machine.post_training import MIB, Lengths, PhaseBytes, Rollout, RolloutEngine, Trainer, rl_phases
 from scaleplan.machine.serving_memory import serving_memory
-from scaleplan.machine.serving_pass import Deployment, n_layers
+from scaleplan.machine.serving_pass import Deployment
 from scaleplan.model.bill import bill_of
 from scaleplan.numeric import ceil_div
 from scaleplan.questions.rl.common import (
@@ -66,7 +66,7 @@ def solve(asked: OfRollouts) -> Solved:
     room = room_of(asked, on.device.capacity_bytes)
     on, cache = engine_on(asked, on, rollout, trainer, room)
     run = run_of(asked, on, rollout, cache)
-    engine = RolloutEngine(weights_of(on), cache, int(n_layers(bill)), bucket_bytes=bucket_of(on))
+    engine = RolloutEngine(weights_of(on), cache, int(bill.n_layers), bucket_bytes=bucket_of(on))
     phases = rl_phases(trainer, engine, colocated=asked.n_rollout_devices is None, offload=not asked.keep_trainer)
     return Solved(on, run, rl_step(bill, on, run), setup, phases, room, price_of(asked))
 
@@ -124,7 +124,7 @@ def weights_of(on: Deployment) -> int:
 
 def bucket_of(on: Deployment) -> int:
     """New weights that arrive at once on a device of an engine: a layer's share, as stacks send them in buckets."""
-    return int(ceil_div(weights_of(on), n_layers(on.bill)))
+    return int(ceil_div(weights_of(on), on.bill.n_layers))
 
 
 def cache_left(asked: OfRollouts, on: Deployment, trainer: Trainer, room: Room) -> int:

@@ -118,9 +118,8 @@ def pass_lines(on: Deployment, name: str, one: PassTime, work: PassWork) -> list
 
 def host_lines(on: Deployment, name: str, seconds: dict[str, float]) -> list[Line]:
     """Network, launches, and what is outside the layers."""
-    from scaleplan.machine.serving_pass import n_layers
 
-    layers, engine = int(n_layers(on.bill)), on.engine
+    layers, engine = int(on.bill.n_layers), on.engine
     launches: dict[str, Any] = {"layer_s": engine.layer_s, "n_layers": layers}
     return [
         line(f"{name}.network_s", f"{name}: network", seconds["network_s"], "s", sources=BOOK, standing="estimate"),
