@@ -134,3 +134,14 @@ def test_fits_is_that_of_the_layout_when_it_is_given():
     choice = training_layout(LLAMA_7B, 8, WISHES, Room(40 * GIB))
     again = training_setup(LLAMA_7B, choice.layout, WISHES, stack_named("usual")).peak_bytes()
     assert (again, fits(again, 40 * GIB)) == (choice.peak_bytes, choice.fits)
+
+
+def test_step_times_rank_1f1b_alone():
+    """The search prices 1F1B: under another schedule the layout is the simplest that fits, and no step time is said of it."""
+    device = load("hardware", "h100-sxm").data
+    ranked, simple = (
+        training_layout(LLAMA_7B, 8, WISHES._replace(schedule=schedule), Room(80 * GIB), hardware="h100-sxm", device=device)
+        for schedule in ("1f1b", "gpipe")
+    )
+    assert ranked.step_s is not None
+    assert simple.step_s is None and simple.fits

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -383,3 +385,84 @@ def test_an_ordinary_run_takes_the_same_hours_in_every_convention():
 
     assert exact == pytest.approx(six_n, rel=0.05)
     assert sp.cost("llama-2-70b", **run, seq_len=131_072).result["device_hours"] > 1.5 * six_n
+
+
+UNDER = {"tokens": "1T", "hardware": "h100-sxm", "stack": "mcore24", "global_batch_size_seqs": 512}
+
+
+@pytest.mark.parametrize("layout", ["tp2,pp2,dp16,zero1,sp", "auto"])
+def test_the_hours_under_a_layout_are_those_of_its_steps(layout):
+    """Wall time is steps x step time over the goodput; the step is the one that `layout` prices."""
+    result = sp.cost("llama-3-8b", layout=layout, n_devices=64, goodput=0.8, **UNDER).result
+    step = result["step"]
+    told = {name: UNDER[name] for name in UNDER if name != "tokens"}
+    priced = sp.layout("llama-3-8b", explain=step["layout"], recompute=step["recompute"], **told).result
+
+    assert step["n_steps"] == -(-(10**12) // (512 * 8192))
+    assert step["step_s"] == pytest.approx(priced["explained"]["step_s"], rel=1e-12)
+    assert result["wall_s"] == pytest.approx(step["n_steps"] * step["step_s"] / 0.8, rel=1e-9)
+    assert result["device_hours"] == pytest.approx(64 * result["wall_s"] / 3600, rel=1e-12)
+    if layout == "auto":
+        assert step["layout"] == priced["recommended"]
+
+
+def test_a_layout_costs_what_a_plan_with_it_costs(tmp_path):
+    """Hours, dollars and their interval are those of the plan that says the same."""
+    plan = tmp_path / "plan.toml"
+    plan.write_text(
+        """[model]
+preset = "llama-3-8b"
+[training]
+tokens = "1T"
+global_batch_size_seqs = 512
+[hardware]
+device = "h100-sxm"
+stack = "mcore24"
+layout = "tp4,pp2,dp8,zero1,sp"
+"""
+    )
+    cost = sp.cost("llama-3-8b", layout="tp4,pp2,dp8,zero1,sp", **UNDER)
+    whole = sp.plan(str(plan))
+    assert cost["device_hours"] == pytest.approx(whole["run.device_hours.value"], rel=1e-12)
+    for point in ("p10", "p90"):
+        assert cost[f"intervals.usd.{point}"] == pytest.approx(whole[f"money.usd.{point}"], rel=1e-12)
+
+
+def test_open_devices_under_auto_are_the_fewest_in_time():
+    """With goodput the wall time is within the deadline, and a node fewer is late."""
+    told = {**UNDER, "layout": "auto", "goodput": 0.9}
+    few = sp.cost("llama-3-8b", deadline="30d", **told).result
+    fewer = sp.cost("llama-3-8b", n_devices=few["n_devices"] - 8, **told).result
+    assert few["wall_s"] <= 30 * 86_400 < fewer["wall_s"]
+
+
+REFUSED = [
+    ({"layout": "tp2,dp4", "mfu": 0.4}, "mfu"),
+    ({"layout": "tp2,dp4", "n_devices": 16}, "n_devices"),
+    ({"layout": "tp2,dp4", "deadline": "30d"}, "deadline"),
+    ({"layout": "auto"}, "n_devices"),
+    ({"layout": "pp64,dp1"}, "layout"),
+    ({"stack": "mcore24"}, "layout"),
+    ({"layout": "auto", "n_devices": 16, "side_by_side": "devices"}, "side_by_side"),
+]
+
+
+@pytest.mark.parametrize(("given", "named"), REFUSED)
+def test_what_a_layout_cannot_stand_beside_is_refused(given, named):
+    """A rate is that of the steps, a given layout says its devices, and the fields of a step need a layout."""
+    with pytest.raises(sp.ScaleplanError, match=named) as error:
+        sp.cost("llama-3-8b", tokens="1T", hardware="h100-sxm", **given)
+    assert error.value.hint
+
+
+def test_a_layout_that_does_not_fit_is_priced_with_a_warning():
+    """Bad news is an answer: the verdict is in the step, and in a warning."""
+    answer = sp.cost("llama-3-70b", layout="dp8", **UNDER)
+    assert answer["step.verdict"] == "does not fit"
+    assert any(one.kind == "memory" and "does not fit" in one.message for one in answer.warnings)
+
+
+def test_nothing_is_searched_unless_asked():
+    """Without a layout the default MFU stays, and numpy is not loaded."""
+    code = "import sys, scaleplan as sp; sp.cost('llama-3-8b', tokens='1T', hardware='h100-sxm').result; print('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"

@@ -42,6 +42,8 @@ BASES: dict[str, list[dict[str, Any]]] = {
         {"n_params": "1e9", "tokens": "2e11", "hardware": "a100-sxm-80gb", "n_devices": "8"},
         {"device_hours": "1000", "hardware": "h100-sxm"},
         {"energy": "1MWh"},
+        {"model": "mixtral-8x7b", "tokens": "1T", "hardware": "h100-sxm", "layout": "tp2,pp4,dp4,ep4"},
+        {"model": "llama-3-8b", "tokens": "1T", "hardware": "h100-sxm", "layout": "auto", "n_devices": "8"},
     ],
     "layout": [
         {"model": "mixtral-8x7b", "hardware": "h100-sxm", "n_devices": "16", "seq_len": "2048"},

@@ -14,13 +14,11 @@ from scaleplan.machine.candidates import LEAST_FIRST, LEGAL, Candidates, Space, 
 from scaleplan.machine.inverse import best_of, divisors
 from scaleplan.machine.layout import Layout, fixed_sizes, rules
 from scaleplan.machine.memory import USABLE_SHARE, Room, peak_bytes, usual_batch_seqs
-from scaleplan.machine.search import Priced, fastest, recommended, row_of, single, times_of
+from scaleplan.machine.search import LOOKED_AT, Priced, fastest, recommended, row_of, single, times_of
 from scaleplan.machine.stack import Stack
 from scaleplan.machine.training_run import Row, Run
 from scaleplan.model.items import Bill
 from scaleplan.numeric import ceil_div
-
-LISTED = 10  # layouts of the ranking among which the one whose memory is sure is looked for
 
 
 class Every(NamedTuple):
@@ -87,10 +85,11 @@ def accumulated(layout: Layout, wishes: Wishes) -> Any:
 
 
 def can_rank(bill: Bill, wishes: Wishes, stack: Stack, device: Mapping[str, Any]) -> bool:
-    """Whether step times are known of such a step: a device with rates, all weights trained, nothing offloaded, one stack of layers."""
+    """Whether step times are known of such a step: a device with rates, all weights trained on it, one stack of layers, 1F1B."""
     rates = device.get("peak_flops_per_s", {}) and device.get("memory", {}).get("bandwidth_bytes_per_s")
     links = any(device.get(net, {}).get("bytes_per_s_per_device") for net in ("intranode", "internode"))
     plain = wishes.recompute in LEAST_FIRST and wishes.recompute_every == 1 and wishes.offload == "none" and wishes.frozen_format is None
+    plain = plain and wishes.schedule == "1f1b"
     if not (rates and links and plain) or len(bill.arch.stacks) != 1 or not all(weight.trainable for _, weight in bill.weights()):
         return False
     return format_missing(device, stack.precision(wishes.precision)) is None
@@ -105,7 +104,7 @@ def ranked(every: Every, fitting: Any, bill: Bill, wishes: Wishes, room: Room, h
     some = every.some.take(places)
     steps = times_of(run, some, wishes.recompute).step_s
     priced = Priced(some, every.peak_bytes[places], np.broadcast_to(steps, some.n))
-    return recommended([row_of(run, some.take([place])) for place in fastest(priced, LISTED)])
+    return recommended(row_of(run, some.take([place])) for place in fastest(priced, LOOKED_AT))
 
 
 def timed_run(space: Space, bill: Bill, wishes: Wishes, room: Room, hardware: str) -> Run:

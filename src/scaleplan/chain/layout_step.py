@@ -19,7 +19,7 @@ from scaleplan.machine.schedules import Schedule
 from scaleplan.machine.step_time import Step, step_time, utilisation
 from scaleplan.machine.uncertainty import interval
 from scaleplan.model.items import Bill
-from scaleplan.numeric import ceil_div
+from scaleplan.numeric import ceil_div, is_number
 from scaleplan.wording import field
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ Given = Mapping[str, Any]
 Number = tuple[Any, Interval | None, str]
 MEMORY_FIELDS = ("precision", "optimizer", "attention", "recompute", "dropout", "offload", "recompute_every", "frozen_format")
 """Fields of a plan that memory knows by the same name."""
+OF_STEPS = "training_flops / (n_steps * step_s * n_devices * peak_flops_per_s)"
+"""The utilisation of a run as that of its steps."""
 ONLY_MEMORY = ("offload", "recompute_every", "frozen_format")
 """Fields that change a step's seconds in a way that step time does not count."""
 
@@ -37,7 +39,7 @@ class LayoutStep(NamedTuple):
     """One step under a layout.
 
     parts                    seconds by name; they add up to the step
-    global_batch_size_seqs   sequences of the step
+    global_batch_size_seqs   sequences of the step; `micro_batch_size_seqs` of what a pipeline takes at once
     """
 
     layout: Layout
@@ -52,6 +54,8 @@ class LayoutStep(NamedTuple):
     parts: Mapping[str, float]
     global_batch_size_seqs: int
     seq_len: int
+    micro_batch_size_seqs: int = 1
+    recompute: str = "none"
 
     @property
     def layout_text(self) -> str:
@@ -81,8 +85,16 @@ class LayoutStep(NamedTuple):
     def run_mfu(self, training_flops: Any, n_steps: Any, peak_flops_per_s: float) -> Input:
         """The utilisation with which the FLOP of a run take the seconds of its steps: FLOP / (steps seconds devices peak)."""
         low, middle, high = self.step_s
-        value = training_flops / (n_steps * middle * self.layout.n_devices * peak_flops_per_s)
-        return Input(value, "estimate", ("layout-runs",), Spread("step_time", middle / high, middle / low))
+        n_devices = self.layout.n_devices
+        value = training_flops / (n_steps * middle * n_devices * peak_flops_per_s)
+        spread = Spread("step_time", middle / high, middle / low)
+        inputs = {"training_flops": training_flops, "n_steps": n_steps, "step_s": middle, "n_devices": n_devices}
+        return Input(value, "estimate", ("layout-runs",), spread, OF_STEPS, inputs | {"peak_flops_per_s": peak_flops_per_s})
+
+    def hours_words(self, goodput: Any) -> str:
+        """What the hours of a run with this step follow from."""
+        share = f" and a goodput of {goodput:.2g}." if is_number(goodput) else " and the goodput."
+        return f"Hours follow from the step time with `{self.layout_text}`{share}"
 
 
 def layout_step(given: Given, bill: Bill, layout: Layout, seq_len: int, batch_tokens: int | None) -> LayoutStep:
@@ -118,6 +130,8 @@ def layout_step(given: Given, bill: Bill, layout: Layout, seq_len: int, batch_to
         parts={name: float(seconds) for name, seconds in time.parts().items()},
         global_batch_size_seqs=setup.global_batch_size_seqs,
         seq_len=seq_len,
+        micro_batch_size_seqs=setup.run.batch.n_seqs,
+        recompute=passes.recompute,
     )
 
 

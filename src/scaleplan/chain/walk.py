@@ -127,9 +127,9 @@ def walk(given: Given, costs: Callable[[Any, Any], dict[str, Any]] | None = None
     lost = failures_of(given, given.get("n_devices"), of_a_step=rate is not None or given.get("mfu_of") == "step")
     if lost is not None:
         inputs = inputs._replace(goodput=lost.input())
-    if rate is not None:
+    if step is not None and rate is not None:
         inputs = inputs._replace(mfu=rate)
-        assumed = [hours_words(step, inputs.goodput.value), *assumed]
+        assumed = [step.hours_words(inputs.goodput.value), *assumed]
     inputs = with_devices(given, device, inputs)
     if inputs.n_devices is not None and given.get("n_devices") is None and given.get("deadline") is None:
         assumed = [*assumed, f"No {fields('n_devices', 'deadline', joined=' or ')}: the fewest whole nodes that finish in 30 days."]
@@ -148,39 +148,24 @@ OF_A_STEP = ("stack", "precision", "optimizer", "attention", "pipeline_schedule"
 """Fields that mean something in the step of a layout alone."""
 
 
-def hours_words(step: LayoutStep | None, goodput: Any) -> str:
-    """What the hours of a plan with a layout follow from."""
-    layout = "" if step is None else f" with `{step.layout_text}`"
-    return f"Hours follow from the step time{layout}" + (f" and a goodput of {goodput:.2g}." if is_number(goodput) else " and the goodput.")
-
-
 def with_devices_in_time(given: Given, size: Size, seq_len: Any, batch_tokens: Any, defaults: Mapping[str, Any]) -> Given:
-    """The plan with the fewest whole nodes whose fastest layout finishes by the deadline, goodput included, where both are left open."""
-    if given.get("layout") != AUTO or given.get("n_devices") is not None or given.get("deadline") is None or size.model is None:
+    """The plan with the fewest whole nodes whose fastest layout finishes by the deadline, where both are left open."""
+    if size.model is None or given.get("layout") != AUTO:
         return given
-    if not is_number(seq_len, size.tokens, batch_tokens or 1):
-        raise UsageError(
-            f"{field('layout')} auto without {field('n_devices')} is of one run, not of arrays", hint=f"give {field('n_devices')}"
-        )
-    from scaleplan.chain.layout_step import devices_in_time
+    from scaleplan.chain import run_step
 
-    deadline_s = given["deadline"] * (given.get("goodput") or defaults["goodput"]["p50"])
-    return {**given, "n_devices": devices_in_time(given, bill_of(size.model.arch), seq_len, batch_tokens, size.tokens, deadline_s)}
+    return run_step.with_devices_in_time(given, size.model, size.tokens, seq_len, batch_tokens, defaults)
 
 
 def step_of(given: Given, size: Size, seq_len: Any, batch_tokens: Any) -> LayoutStep | None:
     """The step of the layout that is given, or of the fastest that fits; None where the plan names none."""
-    layout = given.get("layout")
-    if layout is None:
+    if given.get("layout") is None:
         return None
     if size.model is None:
         raise UsageError(f"{field('layout')} divides an architecture", hint=f"give {field('model')}")
-    from scaleplan.chain.layout_step import layout_step, with_fastest
+    from scaleplan.chain import run_step
 
-    bill = bill_of(size.model.arch)
-    if layout == AUTO:
-        given = with_fastest(given, bill, seq_len, batch_tokens)
-    return layout_step(given, bill, given["layout"], seq_len, batch_tokens)
+    return run_step.step_of(given, size.model, seq_len, batch_tokens)
 
 
 def rate_is_given(given: Given) -> bool:

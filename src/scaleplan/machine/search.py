@@ -5,7 +5,7 @@ Arrays all the way: a candidate costs a few microseconds. Seconds come from `ste
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from scaleplan.machine.step_time import Step, StepTime, Sums, assembled, sums_of
 from scaleplan.machine.training_run import Row, Run, explained
 
 AT_ONCE = 2**14  # candidates in one pass: their arrays stay in a core's cache
+LOOKED_AT = 20  # of the fastest layouts, among which one is recommended, however few are shown
 CLOSE = 0.02  # a layout whose memory is unsure must be faster by more than this to be recommended before one that fits
 MEMORY_PARTS = ("weights", "gradients", "optimizer", "activations", "other")
 NO_MEMORY = "memory: mostly {}"
@@ -144,11 +145,10 @@ def search(
     reasons = found.reasons
     priced = price(run, constrained(found.legal(), constraints, reasons), reasons, progress)
     rejected = counted(found, priced.some, reasons)
-    best = fastest(priced, top)
-    rows = [row_of(run, priced.some.take([place])) for place in best]
+    rows = [row_of(run, priced.some.take([place])) for place in fastest(priced, top)]
     n_fitting = int((priced.some.reason == LEGAL).sum())
     closest = None if rows else closest_row(run, priced)
-    result = Searched(rows, recommended(rows), found.n_considered, n_fitting, rejected, closest)
+    result = Searched(rows, recommended_of(run, priced, rows), found.n_considered, n_fitting, rejected, closest)
     tokens = run.space.global_batch_size_seqs * run.space.seq_len / run.space.n_devices
     return result, chain(priced_rows(priced.some, priced.peak_bytes, priced.step_s, reasons, tokens), illegal_rows(found))
 
@@ -231,12 +231,22 @@ def counted(found: Enumerated, legal: Candidates, reasons: list[str]) -> dict[st
     return dict(sorted(((name, n) for name, n in counts.items() if n), key=lambda item: -item[1]))
 
 
-def recommended(rows: Sequence[Row]) -> Row | None:
-    """The fastest whose memory is sure to fit, if it is within 2 % of the fastest of all."""
-    if not rows:
-        return None
-    sure = next((row for row in rows if row.verdict == "fits" and row.step_s <= (1 + CLOSE) * rows[0].step_s), None)
-    return sure or rows[0]
+def recommended_of(run: Run, priced: Priced, rows: Sequence[Row]) -> Row | None:
+    """The recommended of the ranked rows and of those that follow them."""
+    more = (row_of(run, priced.some.take([place])) for place in fastest(priced, LOOKED_AT)[len(rows) :])
+    return recommended(chain(rows, more))
+
+
+def recommended(rows: Iterable[Row]) -> Row | None:
+    """The fastest whose memory is sure to fit, if it is within 2 % of the fastest of all; rows are read as far as they are needed."""
+    best = None
+    for row in rows:
+        best = best or row
+        if row.step_s > (1 + CLOSE) * best.step_s:
+            break
+        if row.verdict == "fits":
+            return row
+    return best
 
 
 # --------------------------------------------------------------------------------------------------------------------- rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from scaleplan.errors import UsageError
 from scaleplan.questions.asking import Question, Shape
@@ -11,6 +11,7 @@ from scaleplan.wording import field, fields
 
 if TYPE_CHECKING:
     from scaleplan.chain.run_files.run_file import RunFile
+    from scaleplan.machine.layout import Layout
     from scaleplan.model.adapters import Lora
     from scaleplan.model_files import Model
 
@@ -95,6 +96,57 @@ def more_active(n_active: int, n_params: int) -> UsageError:
     )
 
 
+class UnderLayout(NamedTuple):
+    """Training of a model under a layout, given or searched for: the rate is that of its steps."""
+
+    model: Model
+    hardware: str
+    layout: Layout | Literal["auto"]
+    tokens: float | None = None
+    n_steps: int | None = None
+    text: float | None = None
+    bytes_per_token: float | None = None
+    seq_len: int | None = None
+    batch_size_tokens: int | None = None
+    batch_size_seqs: int | None = None
+    global_batch_size_seqs: int | None = None
+    micro_batch_size_seqs: int | None = None
+    stack: str | None = None
+    precision: str | None = None
+    optimizer: str | None = None
+    attention: str | None = None
+    recompute: str | None = None
+    pipeline_schedule: str | None = None
+    expert_imbalance: float | None = None
+    flops_convention: str | None = None
+    n_devices: int | None = None
+    deadline: float | None = None
+    goodput: float | None = None
+    usd_per_device_hour: float | None = None
+    provider: str | None = None
+    price_term: str | None = None
+    device_power: float | str | None = None
+    system_power: float | str | None = None
+    pue: float | None = None
+    region: str | None = None
+    grid_intensity: float | None = None
+    carbon_scope: str | None = None
+    device_lifetime: float | None = None
+    published_kgco2e: float | None = None
+    side_by_side: str | None = None
+
+    def check(self) -> None:
+        """Tokens are said; a given layout says the number of devices, and its step is that of one device; raises UsageError."""
+        if self.tokens is None and self.n_steps is None and self.text is None:
+            raise UsageError("the number of training tokens is missing", hint=f"add {fields('tokens', 'n_steps', joined=' or ')}")
+        if self.deadline is not None and self.layout != "auto":
+            words = f"{field('layout')} `{self.layout.spelled()}` is of {self.layout.n_devices:,} devices: nothing is left to the"
+            raise UsageError(f"{words} {field('deadline')}", hint=f"give {field('layout')} auto, or leave out {field('deadline')}")
+        if self.side_by_side == "devices":
+            words = f"{field('side_by_side')} devices: the step under {field('layout')} is that of one device"
+            raise UsageError(words, hint="compare providers or regions, or give an MFU")
+
+
 class DeviceHours(NamedTuple):
     """Device-hours that are known: no model is needed."""
 
@@ -154,6 +206,8 @@ QUESTION = Question(
         "Run": ("from_file", "n_active_params", "compute", "seq_len", "n_steps", "batch_size_tokens", "batch_size_seqs", "text",
                 "bytes_per_token", "decoder_seq_len", "lora", "flops_convention", "device_hours", "energy"),
         "Rate and time": ("deadline", "mfu_of", "flops_per_s_per_device", "flops_kind", "recompute", "goodput"),
+        "Step under a layout": ("layout", "stack", "global_batch_size_seqs", "micro_batch_size_seqs", "precision", "optimizer", "attention",
+                                "pipeline_schedule", "expert_imbalance"),
         "Price": ("usd_per_device_hour", "provider", "price_term", "side_by_side"),
         "Energy and carbon": ("device_power", "system_power", "pue", "region", "grid_intensity", "carbon_scope", "device_lifetime",
                               "published_kgco2e"),
@@ -169,6 +223,26 @@ QUESTION = Question(
             together=(*GRID, *PRICED),
         ),
         Shape("energy", Energy, "metered energy", "cost.of_energy", "cost.results:EnergyCost", ("energy",), together=GRID),
+        Shape(
+            "layout",
+            UnderLayout,
+            "a training run under a layout",
+            "cost.of_layout",
+            "cost.results:LayoutCost",
+            ("layout",),
+            together=(
+                ("tokens", "n_steps", "text"),
+                ("batch_size_tokens", "batch_size_seqs", "global_batch_size_seqs"),
+                *GRID,
+                *PRICED,
+            ),
+            needs={
+                "text": ("bytes_per_token",),
+                "bytes_per_token": ("text",),
+                "n_steps": ("batch_size_tokens", "batch_size_seqs", "global_batch_size_seqs"),
+            },
+            left_open={"layout": ("auto",)},
+        ),
         Shape(
             "run",
             Run,
@@ -200,6 +274,7 @@ QUESTION = Question(
         "scaleplan cost opt-175b --tokens 300B --hardware a100-sxm-80gb --n-devices 1024",
         "scaleplan cost --n-params 70B --tokens 2T --hardware h100-sxm --mfu 0.4 --mfu-of step",
         "scaleplan cost llama-3-8b --tokens 1T --hardware h100-sxm --side-by-side devices",
+        "scaleplan cost llama-3-8b --tokens 1T --hardware h100-sxm --n-devices 64 --layout auto",
         "scaleplan cost --device-hours 809472 --hardware a100-sxm-80gb --region us-east4",
     ),
     more="The compute is that of `flops`: the exact count for a MODEL, 6 N D for a size.",

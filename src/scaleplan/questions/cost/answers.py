@@ -79,5 +79,7 @@ def region_of(asked: Any, costing: Costing) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """A value that a document can hold: a model by its label, an adapter by its parts."""
-    return value.label if hasattr(value, "label") else value._asdict() if hasattr(value, "_asdict") else value
+    """A value that a document can hold: a model by its label, a layout as it is typed, an adapter by its parts."""
+    if hasattr(value, "label"):
+        return value.label
+    return value.spelled() if hasattr(value, "spelled") else value._asdict() if hasattr(value, "_asdict") else value

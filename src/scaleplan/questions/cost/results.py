@@ -42,6 +42,39 @@ class RunCost(Priced):
     hardware_flops: float | None
 
 
+class CostedStep(TypedDict):
+    """The step that the hours follow from, as `layout` prices it; `parts` are seconds that add up to `step_s`."""
+
+    layout: str
+    stack: str
+    global_batch_size_seqs: int
+    micro_batch_size_seqs: int
+    recompute: str
+    n_steps: int
+    step_s: float
+    step_s_p10: float
+    step_s_p90: float
+    mfu: float
+    hfu: float
+    tokens_per_s_per_device: float
+    peak_bytes: int
+    peak_bytes_p10: int
+    peak_bytes_p90: int
+    capacity_bytes: int
+    verdict: str
+    parts: dict[str, float]
+
+
+class LayoutCost(Priced):
+    """The cost of a run under a layout: device-hours are those of its steps, over the goodput."""
+
+    kind: Literal["layout"]
+    training_flops: float
+    flops_convention: str
+    hardware_flops: float | None
+    step: CostedStep
+
+
 class HoursCost(Priced):
     """The cost of device-hours."""
 
