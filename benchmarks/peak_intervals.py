@@ -31,7 +31,7 @@ from scaleplan.chain.layout_pricing import price_rows
 from scaleplan.chain.memory import stack_named
 from scaleplan.machine.layout import parse_layout
 from scaleplan.machine.memory import USABLE_SHARE
-from scaleplan.machine.peak_interval import KINDS, kind_of_layout
+from scaleplan.machine.peak_interval import KINDS, kind_number
 
 FILE = Path(__file__).parents[1] / "presets" / "peak_errors.toml"
 LEAST_RUNS, LEAST_OF_KIND = 10, 60
@@ -63,7 +63,7 @@ def of_layouts() -> Iterable[Run]:
         peaks = [price_rows(priced, stack_named(name)).peak_bytes for name in (rows[0]["stack"], "usual")]
         for row, own, usual in zip(rows, *peaks, strict=True):
             framework = next((f for word, f in FRAMEWORK.items() if row["source"].startswith(word)), row["source"])
-            kind = kind_of_layout(parse_layout(f"tp{row['tp']},pp{row['pp']},cp{row['cp']},dp{row['dp']}"))
+            kind = KINDS[kind_number(parse_layout(f"tp{row['tp']},pp{row['pp']},cp{row['cp']},dp{row['dp']}"))]
             errors = (math.log(row["measured_bytes"] / peak) for peak in (own, usual))
             yield Run(framework, row["cell"], row["stack"], kind, *errors)
 
@@ -78,7 +78,7 @@ def of_publications() -> Iterable[Run]:
             continue
         at_least = CAPACITY_GIB[run.hardware] * GIB
         errors = [math.log((run.bytes or max(at_least, peak)) / peak) for peak in peaks if peak]
-        yield Run(run.source, run.cell, run.stack, kind_of_layout(parse_layout(run.layout)), *errors, not run.ran)
+        yield Run(run.source, run.cell, run.stack, KINDS[kind_number(parse_layout(run.layout))], *errors, not run.ran)
 
 
 # --------------------------------------------------------------------------------------------------------------- quantiles
@@ -181,7 +181,7 @@ def out_of_memory(made: Mapping[str, Any]) -> list[str]:
         for name in ("usual", run.stack):
             peak = None if run.ran else run.peak(stack_named(name))
             if peak is not None:
-                high = factors_of(made, name, kind_of_layout(parse_layout(run.layout)))["p90"] * peak / GIB
+                high = factors_of(made, name, KINDS[kind_number(parse_layout(run.layout))])["p90"] * peak / GIB
                 print(f"out of memory: {run.cell} {run.layout}, stack {name}: {peak / GIB:.1f} GiB, p90 {high:.1f}")
                 if high <= USABLE_SHARE * CAPACITY_GIB[run.hardware]:
                     missed.append(f"{run.cell} {run.layout} ran out of memory and fits by stack {name}")

@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 
 from scaleplan.errors import InputError, clipped
 
-PF_DAY_FLOPS = 86_400 * 10**15
 SECONDS_PER_HOUR = 3600
 SECONDS_PER_DAY = 86_400
+PF_DAY_FLOPS = SECONDS_PER_DAY * 10**15
+SECONDS_PER_YEAR = 365.25 * SECONDS_PER_DAY
 MOST_UNITS = 10  # that a hint lists
 LARGEST_EXPONENT = 60  # nothing that is planned on Earth has more digits
 
@@ -32,10 +33,10 @@ SECONDS = {
     "s": 1,
     "sec": 1,
     "min": 60,
-    "h": 3600,
-    "hours": 3600,
-    "d": 86_400,
-    "days": 86_400,
+    "h": SECONDS_PER_HOUR,
+    "hours": SECONDS_PER_HOUR,
+    "d": SECONDS_PER_DAY,
+    "days": SECONDS_PER_DAY,
     "w": 604_800,
     "weeks": 604_800,
     "y": 31_557_600,

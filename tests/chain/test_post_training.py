@@ -57,6 +57,19 @@ def test_flops_of_each_method_in_units_of_n():
     assert token_flops("grpo", Models(1, reference=1), n_updates=4).total == 12
 
 
+@pytest.mark.parametrize("method", ["fine-tuning", "lora", "dpo", "reward-model", "distillation"])
+def test_every_epoch_over_given_responses_costs_the_same(method):
+    """Three epochs are three times one: all models that take part read the responses again."""
+    full = Models(1, reference=1, teacher=3, adapter=1)
+    one, three = (token_flops(method, full, n_epochs=n) for n in (1, 3))
+    assert three == tuple(3 * part for part in one)
+
+
+def test_epochs_of_a_rollout_train_again_and_write_once():
+    """GRPO with three epochs: 18 N of training, and the rollout and the log-probabilities once."""
+    assert token_flops("grpo", Models(1, reference=1), n_epochs=3) == (2, 4, 0, 18)
+
+
 def test_lora_is_never_above_full_fine_tuning_while_its_adapter_is_small():
     """4 N + 6 N_adapter against 6 N: less while the adapter is under a third of the model."""
     assert token_flops("lora", Models(3000, adapter=999)).total < token_flops("fine-tuning", Models(3000)).total

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from scaleplan import library
+from scaleplan.answer import Interval
 from scaleplan.machine.layout import Layout, parse_layout
-from scaleplan.machine.peak_interval import KINDS, PeakErrors, PeakInterval, kind_of_layout, peak_errors, peak_interval, verdict
+from scaleplan.machine.peak_interval import KINDS, PeakErrors, kind_number, peak_errors, peak_interval, verdict
 
 TABLE = library.peak_errors()
 ERRORS = PeakErrors({"tensor": (0.8, 1.5), "both": (0.7, 2.0)}, (0.9, 1.1), 100)
@@ -32,7 +33,7 @@ def test_a_stack_that_was_never_measured_has_the_errors_of_all_that_were():
 def test_kinds_of_layouts():
     """Tensor and pipeline parallelism make four kinds; data and context parallelism none."""
     layouts = ("dp8,zero3,cp2", "tp8,dp2", "pp4,dp2", "tp8,pp4")
-    assert [kind_of_layout(parse_layout(text)) for text in layouts] == list(KINDS)
+    assert [KINDS[kind_number(parse_layout(text))] for text in layouts] == list(KINDS)
 
 
 def test_arrays_of_layouts_have_the_intervals_of_each():
@@ -47,14 +48,14 @@ def test_arrays_of_layouts_have_the_intervals_of_each():
 
 def test_a_verdict_needs_the_whole_interval_on_one_side():
     """90 of 100 bytes are usable: p90 of 90 fits, p10 of 91 does not, anything between is unsure."""
-    assert verdict(PeakInterval(50, 80, 90), 100) == "fits"
-    assert verdict(PeakInterval(50, 80, 91), 100) == "unsure"
-    assert verdict(PeakInterval(90, 95, 99), 100) == "unsure"
-    assert verdict(PeakInterval(91, 95, 99), 100) == "does not fit"
-    assert verdict(PeakInterval(50, 80, 91), 100, usable_share=0.95) == "fits"
+    assert verdict(Interval(50, 80, 90), 100) == "fits"
+    assert verdict(Interval(50, 80, 91), 100) == "unsure"
+    assert verdict(Interval(90, 95, 99), 100) == "unsure"
+    assert verdict(Interval(91, 95, 99), 100) == "does not fit"
+    assert verdict(Interval(50, 80, 91), 100, usable_share=0.95) == "fits"
 
 
 def test_verdicts_of_arrays():
     """One word for each layout."""
-    interval = PeakInterval(np.array([50, 91]), np.array([80, 95]), np.array([90, 99]))
+    interval = Interval(np.array([50, 91]), np.array([80, 95]), np.array([90, 99]))
     assert list(verdict(interval, 100)) == ["fits", "does not fit"]

@@ -159,6 +159,13 @@ def test_adding_devices_stops_paying_where_half_of_them_are_lost():
     assert isinstance(points[0], Point)
 
 
+def test_two_points_of_one_count_are_judged_by_the_faster():
+    """A count that is given twice with other layouts is one step of the scaling."""
+    row = search(run())[0].ranked[0]
+    points = [Point(n, row, seconds) for n, seconds in ((8, 8.0), (16, 9.0), (16, 4.2), (32, 2.4), (64, 1.9), (64, 1.9))]
+    assert scaling(points).stops_paying == 32
+
+
 def test_the_front_is_what_no_other_point_beats():
     """Time and devices: 3 s on 8 is beaten by 2 s on 8."""
     assert pareto([(4.0, 4), (2.0, 8), (3.0, 8), (1.9, 16)]) == [0, 1, 3]

@@ -26,14 +26,13 @@ from scaleplan.chain.run_cost import CostInputs, Input, hours_of, power_of
 from scaleplan.errors import InputError, UsageError
 from scaleplan.footprint.carbon import Zone
 from scaleplan.footprint.price import Quote
-from scaleplan.machine.run_time import fewest_devices, likely_hardware_rate
+from scaleplan.machine.run_time import fewest_devices, likely_hardware_rate, mfu_of_hfu
 from scaleplan.numeric import is_number
-from scaleplan.units import SECONDS_PER_DAY, show_si, show_usd
+from scaleplan.units import SECONDS_PER_YEAR, show_si, show_usd
 from scaleplan.wording import field
 
 Given = Mapping[str, Any]
 """Field -> value in base units."""
-SECONDS_PER_YEAR = 365.25 * SECONDS_PER_DAY
 
 
 class Rate(NamedTuple):
@@ -270,8 +269,9 @@ def hfu_not_mfu(mfu: Any, recompute: str, best_run_mfu: float) -> list[Caution]:
     """A model rate that only a hardware rate is likely to reach."""
     if not is_number(mfu) or not likely_hardware_rate(mfu, recompute, best_run_mfu):
         return []
+    model_rate = mfu_of_hfu(mfu)
     message = (
         f"an MFU of {100 * mfu:.0f} % is likelier an HFU, a rate that counts recomputed FLOP; the MFU would then be "
-        f"{100 * mfu * 6 / 8:.1f} %. If so, give the rate with {field('flops_kind')} hardware and {field('recompute')} full"
+        f"{100 * model_rate:.1f} %. If so, give the rate with {field('flops_kind')} hardware and {field('recompute')} full"
     )
-    return [Caution("hfu-not-mfu", message, {"mfu": mfu, "mfu_if_hardware_rate": mfu * 6 / 8})]
+    return [Caution("hfu-not-mfu", message, {"mfu": mfu, "mfu_if_hardware_rate": model_rate})]

@@ -13,7 +13,7 @@ from scaleplan.chain.memory import Wishes, errors_of, format_missing, training_s
 from scaleplan.machine.candidates import LEAST_FIRST, LEGAL, Candidates, Space, enumerate_layouts
 from scaleplan.machine.inverse import best_of, divisors
 from scaleplan.machine.layout import Layout, fixed_sizes, rules
-from scaleplan.machine.memory import USABLE_SHARE, Room, peak_bytes, usual_batch_seqs
+from scaleplan.machine.memory import Room, peak_bytes, usual_batch_seqs
 from scaleplan.machine.search import LOOKED_AT, Priced, fastest, recommended, row_of, single, times_of
 from scaleplan.machine.stack import Stack
 from scaleplan.machine.training_run import Row, Run
@@ -114,12 +114,13 @@ def timed_run(space: Space, bill: Bill, wishes: Wishes, room: Room, hardware: st
         wishes.attention, (wishes.recompute,),
     )  # fmt: skip
     run, step = run_of(asked), training_setup(bill, Layout(), wishes._replace(global_batch_size_seqs=None)).run
-    device = run.machine.kernels.device._replace(capacity_bytes=int(room.usable_bytes / USABLE_SHARE))
+    device = run.machine.kernels.device._replace(capacity_bytes=room.capacity_bytes)
     machine = run.machine._replace(
         kernels=run.machine.kernels._replace(device=device),
         formats=step.formats,
         passes=lambda _: step.how,
         errors=errors_of(step.stack.name),
+        usable_share=room.usable_share,
     )
     return run._replace(space=space, machine=machine)
 

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 from scaleplan.chain.run_cost import Input
 from scaleplan.errors import UsageError
 from scaleplan.machine.goodput import best_checkpoint_interval_s, goodput, job_mtbf_s, losses
+from scaleplan.units import SECONDS_PER_HOUR
 from scaleplan.wording import field, fields
 
 Given = Mapping[str, Any]
 NEEDED = ("device_mtbf", "checkpoint_time", "restart_time")
 FIELDS = (*NEEDED, "checkpoint_interval")
-SECONDS_PER_HOUR = 3600
 
 
 class Failures(NamedTuple):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from scaleplan.answer import Interval
 from scaleplan.chain.memory import USUAL_OPTIMIZER, Wishes, pass_of, stack_named
 from scaleplan.chain.memory import errors_of as errors_of_peaks
 from scaleplan.chain.step_time import device_named, efficiency_of, kernels_of
 from scaleplan.errors import ScaleplanError
 from scaleplan.machine.activations import Batch
+from scaleplan.machine.candidates import LEAST_FIRST
 from scaleplan.machine.held import Formats
 from scaleplan.machine.layer_time import Passes
 from scaleplan.machine.layout import Layout, fixed_sizes, rules
@@ -19,7 +21,7 @@ from scaleplan.machine.recipe import optimizer_named
 from scaleplan.machine.roofline import Kernels
 from scaleplan.machine.stack import Stack
 from scaleplan.machine.step_time import Step, step_time, utilisation
-from scaleplan.machine.uncertainty import Interval, interval
+from scaleplan.machine.uncertainty import interval
 from scaleplan.model.arch import Arch
 from scaleplan.model.bill import bill_of
 from scaleplan.model.items import Bill
@@ -29,8 +31,6 @@ from scaleplan.model_files import read_model
 Row = Mapping[str, Any]
 EXPERT_SIZES = ("n_experts", "n_experts_per_token", "d_ff_expert")
 NO_ETP = 0  # in an array, of a layout whose experts are divided as everything else
-LEAST_FIRST = ("none", "selective", "per-op", "full")
-"""Recomputation by what it costs; an empty cell is the first whose memory may fit: the 10 % point of its peak does."""
 
 
 class Priced(NamedTuple):

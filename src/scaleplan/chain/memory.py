@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from scaleplan import library
+from scaleplan.answer import Interval
 from scaleplan.errors import InputError, UnknownName, UsageError
 from scaleplan.machine.activations import ATTENTION_KERNELS, Batch
 from scaleplan.machine.held import Formats
 from scaleplan.machine.layout import Layout, check_layout, fixed_sizes
 from scaleplan.machine.memory import Stage, Training, stages, usual_batch_seqs
-from scaleplan.machine.peak_interval import PeakErrors, PeakInterval, peak_errors, peak_interval, without_bias
+from scaleplan.machine.peak_interval import PeakErrors, peak_errors, peak_interval, without_bias
 from scaleplan.machine.recipe import Precision, device_lacks, optimizer_named
 from scaleplan.machine.schedules import staged
 from scaleplan.machine.serving_formats import serving_format
@@ -65,7 +66,7 @@ class Setup(NamedTuple):
         """The most that any device needs."""
         return int(self.worst().peak_bytes)
 
-    def peak_interval(self) -> PeakInterval:
+    def peak_interval(self) -> Interval:
         """The same with its 80 % interval, from errors on measured peaks of the stack."""
         return peak_interval(self.peak_bytes(), self.layout, errors_of(self.run.stack.name))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from scaleplan import library
+from scaleplan.answer import Interval
 from scaleplan.chain.memory import Setup
 from scaleplan.machine.activations import Batch
 from scaleplan.machine.inverse import largest
@@ -25,7 +26,6 @@ from scaleplan.machine.post_training import (
     token_flops,
 )
 from scaleplan.machine.recipe import cache_precision
-from scaleplan.machine.serving import Percentiles
 from scaleplan.machine.serving_formats import serving_format
 from scaleplan.machine.serving_memory import Serving, serving_memory, workspace
 from scaleplan.machine.serving_pass import Deployment
@@ -73,7 +73,7 @@ class RlStep(NamedTuple):
 
     rollout: RolloutTime
     parts: StepTime
-    step_s: Percentiles
+    step_s: Interval
     rollout_share: float
     tokens_per_s_per_device: float
     mfu: float
@@ -84,9 +84,9 @@ class RlStep(NamedTuple):
     n_engines: int
     n_updates: int
 
-    def device_hours(self, n_steps: int) -> Percentiles:
+    def device_hours(self, n_steps: int) -> Interval:
         """Of so many steps."""
-        return Percentiles(*(device_hours(seconds, n_steps, self.n_devices) for seconds in self.step_s))
+        return Interval(*(device_hours(seconds, n_steps, self.n_devices) for seconds in self.step_s))
 
 
 def assumptions() -> dict[str, Any]:
@@ -115,7 +115,7 @@ def rl_step(bill: Bill, on: Deployment, run: RlRun) -> RlStep:
     return RlStep(
         rollout=rollout,
         parts=parts,
-        step_s=Percentiles(*(middle * factor for factor in spread)),
+        step_s=Interval(*(middle * factor for factor in spread)),
         rollout_share=parts.rollout_share,
         tokens_per_s_per_device=tokens / middle / run.n_devices,
         mfu=flops.training * tokens / (middle * run.n_devices * on.wide_flops_per_s),

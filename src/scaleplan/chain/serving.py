@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from scaleplan import library
+from scaleplan.answer import Interval
 from scaleplan.errors import InputError
 from scaleplan.machine.activations import Batch
 from scaleplan.machine.device import device_of
@@ -13,7 +14,6 @@ from scaleplan.machine.recipe import cache_precision
 from scaleplan.machine.serving import (
     Fleet,
     Load,
-    Percentiles,
     Served,
     fits_served,
     fleet,
@@ -67,7 +67,7 @@ class ServedLoad(NamedTuple):
     max_seq_len: int | None
     fits: bool
     bound: Bound
-    intervals: dict[str, Percentiles]
+    intervals: dict[str, Interval]
     usd_per_million_tokens: float | None = None
     wh_per_million_tokens: float | None = None
     fleet: Fleet | None = None

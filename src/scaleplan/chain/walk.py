@@ -26,6 +26,7 @@ from scaleplan.laws.convention import training_flops
 from scaleplan.model.bill import bill_of
 from scaleplan.model.params import count_params
 from scaleplan.numeric import ceil_div, floats, is_number
+from scaleplan.units import SECONDS_PER_DAY
 from scaleplan.wording import field, fields
 
 if TYPE_CHECKING:
@@ -359,7 +360,7 @@ def with_devices(given: Given, device: library.Preset, inputs: CostInputs) -> Co
     return inputs._replace(n_devices=n_devices if n_devices < node else ceil_div(n_devices, node) * node)
 
 
-USUAL_DEADLINE_S = 30 * 86_400  # of a plan that starts from a budget and names neither devices nor time
+USUAL_DEADLINE_S = 30 * SECONDS_PER_DAY  # of a plan that starts from a budget and names neither devices nor time
 
 
 def walk_stages(given: Given, flops: list[Any], costs: Callable[[Any, Any], dict[str, Any]] | None = None) -> Walk:

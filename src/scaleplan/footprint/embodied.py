@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-HOURS_PER_YEAR = 365.25 * 24
+from scaleplan.units import SECONDS_PER_HOUR, SECONDS_PER_YEAR
+
+HOURS_PER_YEAR = SECONDS_PER_YEAR / SECONDS_PER_HOUR
 
 
 def run_embodied_kgco2e(device_hours: Any, kgco2e_per_device: Any, lifetime_years: Any) -> Any:

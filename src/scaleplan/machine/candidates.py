@@ -9,7 +9,7 @@ from scaleplan.machine.inverse import divisors
 from scaleplan.machine.layout import Fixed, Layout, rules
 from scaleplan.model.passes import RECOMPUTATIONS
 
-LEAST_FIRST = ("none", "selective", "per-op", "full")
+LEAST_FIRST = ("none", "selective", "per-op", "full")  # recomputation by what it costs
 """Recomputation by what it costs."""
 LEGAL = 0  # the reason of a candidate that no rule rejects
 

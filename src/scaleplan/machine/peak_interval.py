@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from scaleplan.answer import Interval
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.memory import USABLE_SHARE
 from scaleplan.numeric import floor, where
@@ -32,14 +33,6 @@ class PeakErrors(NamedTuple):
     sources: tuple[str, ...] = ()
 
 
-class PeakInterval(NamedTuple):
-    """Bytes of a peak at 10, 50 and 90 %; the middle is the predicted peak."""
-
-    p10: Any
-    p50: Any
-    p90: Any
-
-
 def peak_errors(table: Mapping[str, Any], stack: str) -> PeakErrors:
     """The factors of a stack from the parsed preset; a stack that was never measured has those of all measured ones together."""
     kinds = table.get(stack, table["others"])
@@ -58,26 +51,26 @@ def without_bias(errors: PeakErrors) -> PeakErrors:
     return errors._replace(by_kind={kind: centred(each) for kind, each in errors.by_kind.items()}, rest=centred(errors.rest))
 
 
-def kind_of_layout(layout: Layout) -> Kind:
-    """Which kind one layout is of."""
-    return KINDS[int(layout.tp > 1) + 2 * int(layout.pp > 1)]
+def kind_number(layout: Layout) -> Any:
+    """Place in KINDS of a layout, or of each of arrays of them."""
+    return 1 * (layout.tp > 1) + 2 * (layout.pp > 1)
 
 
-def peak_interval(peak_bytes: Any, layout: Layout, errors: PeakErrors) -> PeakInterval:
+def peak_interval(peak_bytes: Any, layout: Layout, errors: PeakErrors) -> Interval:
     """The 80 % interval of a peak, for one layout or for arrays of them.
 
     p10 = peak low(kind),    p90 = peak high(kind)
     """
-    number = 1 * (layout.tp > 1) + 2 * (layout.pp > 1)
+    number = kind_number(layout)
     low, high = errors.rest
     for index, kind in enumerate(KINDS):
         if kind in errors.by_kind:
             low = where(number == index, errors.by_kind[kind][0], low)
             high = where(number == index, errors.by_kind[kind][1], high)
-    return PeakInterval(floor(peak_bytes * low), peak_bytes, floor(peak_bytes * high))
+    return Interval(floor(peak_bytes * low), peak_bytes, floor(peak_bytes * high))
 
 
-def verdict(interval: PeakInterval, capacity_bytes: Any, usable_share: Any = USABLE_SHARE) -> Any:
+def verdict(interval: Interval, capacity_bytes: Any, usable_share: Any = USABLE_SHARE) -> Any:
     """Whether a device holds a step of training: one word, or an array of them.
 
     fits           the 90 % point is at most the usable share of the capacity, 90 % unless given

@@ -53,25 +53,27 @@ class Models(NamedTuple):
 def token_flops(method: Method, models: Models, *, n_epochs: Size = 1, n_updates: Size = 1) -> TokenFlops:
     """FLOP for each token, N the active parameters of a model.
 
-        fine-tuning, reward model  6 N                            lora   4 N + 6 N_adapter
-        dpo                        6 N + 2 N_reference
+        fine-tuning, reward model  6 N epochs
+        lora                       (4 N + 6 N_adapter) epochs
+        dpo                        (6 N + 2 N_reference) epochs
+        distillation               (6 N + 2 N_teacher) epochs
         ppo                        2 N rollout + 2 N + 2 N_reference + 2 N_reward + 2 N_value + (6 N + 6 N_value) epochs
         grpo                       2 N rollout + 2 N + 2 N_reference + 2 N_reward + 6 N epochs
-        distillation               6 N + 2 N_teacher
 
-    With one update for each batch of rollouts and one epoch GRPO needs no log-probabilities of the old policy: they are those of the
-    policy itself. Sources: kaplan2020 (6 N, 2 N); hu2021 (adapters); ouyang2022, shao2024, rafailov2023 for what each method runs.
+    Reference and teacher of responses that are given read them in every epoch: nothing of theirs is stored. With one update for each
+    batch of rollouts and one epoch GRPO needs no log-probabilities of the old policy: they are those of the policy itself.
+    Sources: kaplan2020 (6 N, 2 N); hu2021 (adapters); ouyang2022, shao2024, rafailov2023 for what each method runs.
 
     >>> token_flops("grpo", Models(policy=1)).total, token_flops("ppo", Models(1, reference=1, reward=1, value=1), n_updates=2).total
     (8, 22)
     """
     n = models.policy
     if method == "lora":
-        return TokenFlops(0, 0, 0, 4 * n + 6 * models.adapter)
+        return TokenFlops(0, 0, 0, (4 * n + 6 * models.adapter) * n_epochs)
     if method == "dpo":
-        return TokenFlops(0, 2 * models.reference, 0, 6 * n)
+        return TokenFlops(0, 2 * models.reference * n_epochs, 0, 6 * n * n_epochs)
     if method == "distillation":
-        return TokenFlops(0, 2 * models.teacher, 0, 6 * n)
+        return TokenFlops(0, 2 * models.teacher * n_epochs, 0, 6 * n * n_epochs)
     if method in ("fine-tuning", "reward-model"):
         return TokenFlops(0, 0, 0, 6 * n * n_epochs)
     old = 0 if method == "grpo" and n_updates == 1 and n_epochs == 1 else 2 * n

@@ -7,39 +7,26 @@ because activations were thrown away (full recomputation: one more forward pass,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from scaleplan.answer import Interval
 from scaleplan.errors import InputError, NotSupported
 from scaleplan.numeric import log
 from scaleplan.wording import field
 
-MODEL_FLOPS_PER_PARAM_TOKEN = 6  # 2 forward, 2 for the gradient of the activations, 2 for that of the weights
-HARDWARE_FLOPS_PER_PARAM_TOKEN = {"none": 6, "full": 8}  # narayanan2021: full recomputation repeats the forward pass
-
-
-class Mfu(NamedTuple):
-    """A utilisation that is not known exactly: 10, 50 and 90 % points."""
-
-    p10: float
-    p50: float
-    p90: float
-
-
-def training_flops(n_active_params: Any, n_tokens: Any) -> Any:
-    """Model FLOP of a run: 6 N D, N the parameters that one token uses (kaplan2020 section 2.1)."""
-    return MODEL_FLOPS_PER_PARAM_TOKEN * n_active_params * n_tokens
+PASSES = {"none": 3, "full": 4}  # forward and twice that backward; full recomputation repeats the forward pass (narayanan2021)
 
 
 def flops_to_do(model_flops: Any, flops_kind: str, recompute: str) -> Any:
     """The FLOP that a rate of this kind has to get through, for a run of so many model FLOP."""
     if flops_kind == "model":
         return model_flops
-    if recompute not in HARDWARE_FLOPS_PER_PARAM_TOKEN:
+    if recompute not in PASSES:
         raise NotSupported(
             f"a hardware rate under {field('recompute')} `{recompute}` cannot be turned into time without the layers' attention",
             hint=f"give the rate of model FLOP: {field('flops_kind')} model, or {field('mfu')}",
         )
-    return model_flops * HARDWARE_FLOPS_PER_PARAM_TOKEN[recompute] / MODEL_FLOPS_PER_PARAM_TOKEN
+    return model_flops * PASSES[recompute] / PASSES["none"]
 
 
 def device_hours(flops: Any, flops_per_s: Any, goodput: Any = 1.0) -> Any:
@@ -58,7 +45,7 @@ def model_flops_utilisation(model_flops: Any, hours: Any, peak_flops_per_s: Any)
     return model_flops / (hours * 3600 * peak_flops_per_s)
 
 
-def whole_run_mfu(usual: Mapping[str, Any], n_active_params: float | None = None, convention: str = "six_n") -> Mfu:
+def whole_run_mfu(usual: Mapping[str, Any], n_active_params: float | None = None, convention: str = "six_n") -> Interval:
     """MFU of a whole run of which only the size is known; `usual` is the table `whole_run_mfu` of presets/defaults.toml.
 
     n_active_params  the interval narrows with it, between the table's two sizes in proportion to its logarithm; the median stays
@@ -72,7 +59,7 @@ def whole_run_mfu(usual: Mapping[str, Any], n_active_params: float | None = None
     narrow = 0.0 if n_active_params is None else share_between(usual["by_size"]["n_params"], n_active_params)
     small, large = (usual["by_size"][key] for key in ("p10_p90_small", "p10_p90_large"))
     ends = [a ** (1 - narrow) * b**narrow for a, b in zip(small, large, strict=True)]
-    return Mfu(ends[0] * ratio, usual["p50"] * ratio, ends[1] * ratio)
+    return Interval(ends[0] * ratio, usual["p50"] * ratio, ends[1] * ratio)
 
 
 def share_between(ends: tuple[float, float], size: float) -> float:
@@ -95,8 +82,12 @@ def likely_hardware_rate(mfu: float, recompute: str, best_run_mfu: float) -> boo
     So it is when, with the recomputation that was named added to it, the hardware would have had to run above
     `best_run_mfu`, the 90 % point of published whole runs.
     """
-    factor = HARDWARE_FLOPS_PER_PARAM_TOKEN.get(recompute, MODEL_FLOPS_PER_PARAM_TOKEN) / MODEL_FLOPS_PER_PARAM_TOKEN
-    return mfu * factor > best_run_mfu
+    return mfu * PASSES.get(recompute, PASSES["none"]) / PASSES["none"] > best_run_mfu
+
+
+def mfu_of_hfu(hfu: float) -> float:
+    """The utilisation by model FLOP of a rate by hardware FLOP, under full recomputation: 3 / 4 of it."""
+    return hfu * PASSES["none"] / PASSES["full"]
 
 
 def peak_of(peaks: dict[str, float], device: str, precisions: tuple[str, ...] = ("bf16", "fp16")) -> tuple[str, float]:

@@ -56,9 +56,10 @@ def fewest(best: BestOf, counts: Sequence[int], n_steps: float, deadline_s: floa
 
 
 def scaling(points: Sequence[Point]) -> Scaling:
-    """Where adding devices stops paying: the speed gained, in logarithms, over the devices added."""
+    """Where adding devices stops paying: the speed gained, in logarithms, over the devices added; the fastest point of each count."""
     stop = None
-    for before, after in pairwise(points):
+    fastest = {point.n_devices: point for point in sorted(points, key=lambda point: (point.n_devices, -point.wall_s))}
+    for before, after in pairwise(fastest.values()):
         gained = log(before.wall_s / after.wall_s) / log(after.n_devices / before.n_devices)
         if stop is None and gained < PAYS:
             stop = before.n_devices

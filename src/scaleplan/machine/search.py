@@ -13,7 +13,7 @@ from scaleplan.machine.candidates import LEAST_FIRST, LEGAL, Candidates, Enumera
 from scaleplan.machine.layer_time import LayerTime, Passes
 from scaleplan.machine.layout import SHARDS_WEIGHTS, Layout, fixed_sizes
 from scaleplan.machine.ledger import illegal_rows, priced_rows
-from scaleplan.machine.memory import Phase, fits, stages
+from scaleplan.machine.memory import Phase, stages
 from scaleplan.machine.roofline import Ranks
 from scaleplan.machine.step_time import Step, StepTime, Sums, assembled, sums_of
 from scaleplan.machine.training_run import Row, Run, explained
@@ -187,7 +187,7 @@ def price(run: Run, some: Candidates, reasons: list[str], progress: Progress | N
         part = some.take(places)
         held = peaks_of(run, part, recompute)
         peaks[places] = held.peak_bytes
-        fitting = fits(held.peak_bytes, run.machine.capacity_bytes)
+        fitting = run.machine.room.holds(held.peak_bytes)
         reason[places] = np.where(fitting, LEGAL, first + held.largest)
         if fitting.any():
             steps[places[fitting]] = times_of(run, part.take(fitting), recompute).step_s

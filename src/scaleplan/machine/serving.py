@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from scaleplan.answer import Interval
 from scaleplan.machine.activations import Batch
 from scaleplan.machine.inverse import largest
 from scaleplan.machine.memory import fits
@@ -132,22 +133,14 @@ def speculated(pass_s: Any, speculation: Speculation | None) -> Any:
     return pass_s * (1 + speculation.n_draft * speculation.draft_cost) / speculation.tokens_per_pass
 
 
-class Percentiles(NamedTuple):
-    """80 % of what was measured lies between p10 and p90."""
-
-    p10: Any
-    p50: Any
-    p90: Any
-
-
-def rate_interval(rate: Any, engine: Engine) -> Percentiles:
+def rate_interval(rate: Any, engine: Engine) -> Interval:
     """A predicted rate with the spread of measured over predicted."""
-    return Percentiles(rate * engine.factor_p10, rate, rate * engine.factor_p90)
+    return Interval(rate * engine.factor_p10, rate, rate * engine.factor_p90)
 
 
-def time_interval(seconds: Any, engine: Engine) -> Percentiles:
+def time_interval(seconds: Any, engine: Engine) -> Interval:
     """Predicted seconds, or dollars and energy of a token, which fall as rates rise."""
-    return Percentiles(seconds / engine.factor_p90, seconds, seconds / engine.factor_p10)
+    return Interval(seconds / engine.factor_p90, seconds, seconds / engine.factor_p10)
 
 
 # ------------------------------------------------------------------------------------------------------ limits, money, fleet

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from scaleplan.answer import Interval
 from scaleplan.machine.activations import Batch
 from scaleplan.machine.candidates import Candidates, Space
 from scaleplan.machine.held import Formats
 from scaleplan.machine.layer_time import Passes
 from scaleplan.machine.layout import Layout
-from scaleplan.machine.memory import Training, fits, stages
-from scaleplan.machine.peak_interval import PeakErrors, PeakInterval, peak_interval, verdict
+from scaleplan.machine.memory import USABLE_SHARE, Room, Training, stages
+from scaleplan.machine.peak_interval import PeakErrors, peak_interval, verdict
 from scaleplan.machine.roofline import Kernels
 from scaleplan.machine.stack import Stack
 from scaleplan.machine.step_time import Step, Utilisation, step_time, utilisation
@@ -24,8 +25,9 @@ from scaleplan.numeric import maximum
 class Machine(NamedTuple):
     """What a run is trained on and with.
 
-    passes   how a forward pass runs under a recomputation, for memory
-    errors   of predicted peaks, for the verdict of memory
+    passes        how a forward pass runs under a recomputation, for memory
+    errors        of predicted peaks, for the verdict of memory
+    usable_share  of a device's memory
     """
 
     kernels: Kernels
@@ -33,11 +35,12 @@ class Machine(NamedTuple):
     formats: Formats
     passes: Callable[[str], Pass]
     errors: PeakErrors
+    usable_share: float = USABLE_SHARE
 
     @property
-    def capacity_bytes(self) -> int:
+    def room(self) -> Room:
         """Memory of one device."""
-        return self.kernels.device.capacity_bytes
+        return Room(self.kernels.device.capacity_bytes, self.usable_share)
 
 
 class Row(NamedTuple):
@@ -100,7 +103,7 @@ def explained(run: Run, layout: Layout, step: Step) -> Row:
         step.schedule,
     )  # fmt: skip
     peak = max(int(stage.peak_bytes) for stage in stages(run.bill, layout, training))
-    held: PeakInterval = peak_interval(peak, layout, machine.errors)
+    held: Interval = peak_interval(peak, layout, machine.errors)
     low, _, high = interval(time, machine.kernels.shares.spreads)
     tokens = layout.dp * step.n_micro_batches * step.n_seqs * space.seq_len
     return Row(
@@ -116,7 +119,7 @@ def explained(run: Run, layout: Layout, step: Step) -> Row:
         peak_bytes=peak,
         peak_bytes_p10=int(held.p10),
         peak_bytes_p90=int(held.p90),
-        verdict=str(verdict(held, machine.capacity_bytes)),
-        fits=bool(fits(peak, machine.capacity_bytes)),
+        verdict=str(verdict(held, *machine.room)),
+        fits=bool(machine.room.holds(peak)),
         parts={name: float(seconds) for name, seconds in time.parts().items()},
     )

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
-from scaleplan.machine.communication import Seconds
+from scaleplan.answer import Interval
 from scaleplan.machine.efficiency import Spread, Spreads
 from scaleplan.machine.step_time import StepTime
 from scaleplan.numeric import exp
-
-
-class Interval(NamedTuple):
-    """Percentiles of a step's seconds."""
-
-    p10: Seconds
-    p50: Seconds
-    p90: Seconds
 
 
 def interval(time: StepTime, spreads: Spreads) -> Interval:

@@ -9,7 +9,8 @@ from scaleplan.chain.compute import Compute, compute_of, per_token
 from scaleplan.chain.lengths import chosen_decoder_length, chosen_length
 from scaleplan.chain.tokens import training_tokens
 from scaleplan.errors import UnknownName
-from scaleplan.machine.run_time import flops_to_do, training_flops
+from scaleplan.laws.convention import training_flops
+from scaleplan.machine.run_time import flops_to_do
 from scaleplan.model.adapters import adapted_bill
 from scaleplan.model.conventions import CONVENTIONS
 from scaleplan.model.flops import recomputed_flops

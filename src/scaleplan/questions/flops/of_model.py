@@ -18,8 +18,6 @@ from scaleplan.wording import field
 if TYPE_CHECKING:
     from scaleplan.questions.flops import OfModel
 
-FLOP_PER_PF_DAY = 1e15 * 86400
-
 
 class Counted(NamedTuple):
     """The compute of the model, and the tokens of the run where they are known."""
@@ -293,7 +291,7 @@ def notes_of(asked: OfModel, result: dict[str, Any]) -> list[str]:
     length = result["batch"]["seq_len"]
     notes = [f"Inference: prefill {prefill} ({length:,}-token prompt), decode {decode} per token."]
     if result["training_flops"] is not None:
-        pf_days = units.three_digits(result["training_flops"] / FLOP_PER_PF_DAY)
+        pf_days = units.three_digits(result["training_flops"] / units.PF_DAY_FLOPS)
         notes.insert(0, f"Training: {pf_days} PF-days, {units.three_digits(result['training_flops'] / 1e21)} ZettaFLOP.")
     share = result["attention_share_of_dense"]
     if share is not None and share != 1:

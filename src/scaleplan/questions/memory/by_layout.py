@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scaleplan.answer import Answer, Caution, Column, Table
+from scaleplan.answer import Answer, Caution, Column, Interval, Table
 from scaleplan.chain.levers import levers
 from scaleplan.chain.memory import Setup, Wishes, layout_on, training_setup
 from scaleplan.machine.activations import Split, layer_bytes
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.memory import Phase, Stage, fullest, offloaded_bytes
-from scaleplan.machine.peak_interval import PeakInterval
 from scaleplan.machine.peak_interval import verdict as verdict_of
 from scaleplan.machine.pipeline import places
 from scaleplan.model.adapters import adapted_bill
@@ -52,7 +51,7 @@ class Solved(NamedTuple):
     run: Setup
     stages: list[Stage]
     peak_bytes: Any
-    interval: PeakInterval
+    interval: Interval
     device: Device | None
     inverse: Found | None
     choice: Choice | None
