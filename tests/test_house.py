@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "laws": BASE | {"laws"},
     "machine": BASE | {"machine", "model"},
     "footprint": BASE | {"footprint"},
-    "chain": BASE | {"chain", "footprint", "machine", "laws", "model", "library", "limits", "model_files"},
+    "chain": BASE | {"chain", "footprint", "machine", "laws", "model", "library", "limits", "model_files", "runs"},
     "questions": BASE
     | {"questions", "chain", "footprint", "machine", "laws", "model", "library", "limits", "runs", "model_files", "schema"},
     "api": BASE | {"questions", "render", "library"},

@@ -288,6 +288,8 @@ def cost(
     pue: int | float | str | None = None,
     region: str | PathLike[str] | None = None,
     grid_intensity: int | float | str | None = None,
+    grid_profile: str | PathLike[str] | None = None,
+    start: str | PathLike[str] | None = None,
     carbon_scope: Literal["devices", "it", "facility"] | None = None,
     device_lifetime: int | float | str | None = None,
     published_kgco2e: int | float | str | None = None,
@@ -581,6 +583,8 @@ def plan(
     pue: int | float | str | None = None,
     region: str | PathLike[str] | None = None,
     grid_intensity: int | float | str | None = None,
+    grid_profile: str | PathLike[str] | None = None,
+    start: str | PathLike[str] | None = None,
     carbon_scope: Literal["devices", "it", "facility"] | None = None,
     device_lifetime: int | float | str | None = None,
 ) -> Answer:

@@ -126,15 +126,18 @@ def text_of(data: bytes) -> str:
     return library.decoded(data, "")
 
 
-def opened(text: str) -> tuple[list[str], Iterator[tuple[int, Cells]]]:
-    """The headings, and the rows with their line numbers."""
+USUAL_HEADING = "n_params,n_tokens,loss"
+
+
+def opened(text: str, heading: str = USUAL_HEADING) -> tuple[list[str], Iterator[tuple[int, Cells]]]:
+    """The headings, and the rows with their line numbers; `heading` is what a table without one is told to begin with."""
     start = text.lstrip()[:1]
     if start == "[":
         return json_list(text)
-    return json_lines(text) if start == "{" else delimited(text)
+    return json_lines(text) if start == "{" else delimited(text, heading)
 
 
-def delimited(text: str) -> tuple[list[str], Iterator[tuple[int, Cells]]]:
+def delimited(text: str, usual: str = USUAL_HEADING) -> tuple[list[str], Iterator[tuple[int, Cells]]]:
     """A table with a heading; the delimiter is the one that the heading holds most of."""
     heading = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = max("\t;,", key=heading.count)
@@ -146,7 +149,7 @@ def delimited(text: str) -> tuple[list[str], Iterator[tuple[int, Cells]]]:
         raise InputError(
             f"begins with numbers (`{clipped(heading)}`), not with a heading",
             line=1,
-            hint="its first line must name the columns: n_params,n_tokens,loss",
+            hint=f"its first line must name the columns: {usual}",
         )
 
     def rows() -> Iterator[tuple[int, Cells]]:

@@ -5,10 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scaleplan.errors import InputError
-from scaleplan.footprint.profile import HOURS_PER_YEAR, MONTH_DAYS, best_start, dated, hour_of, mean_over, profile_of
+from scaleplan.errors import ScaleplanError
+from scaleplan.footprint.profile import (
+    HOURS_PER_YEAR,
+    MONTH_DAYS,
+    Row,
+    best_start,
+    dated,
+    faults_of,
+    hour_of,
+    mean_over,
+    profile_of,
+    year_mean,
+)
 
-ROWS = [(month, hour, 0.2 + 0.02 * month + (0.1 if 7 <= hour < 19 else 0.0)) for month in range(1, 13) for hour in range(24)]
+ROWS = [Row(month, hour, 0.2 + 0.02 * month + (0.1 if 7 <= hour < 19 else 0.0)) for month in range(1, 13) for hour in range(24)]
 PROFILE = profile_of(ROWS)
 YEAR = np.concatenate([np.tile(month, days) for month, days in zip(PROFILE, MONTH_DAYS, strict=True)])
 
@@ -35,11 +46,54 @@ def test_a_start_is_an_hour_of_the_year():
     assert dated(24 * 59 + 6, 0.1) == (3, 1, 6, 0.1)
 
 
-BROKEN = {"month 1, hour 0": ROWS[1:], "twice": [*ROWS, (1, 0, 0.2)], "month 13": [(13, 0, 0.1)], "hour 24": [(1, 24, 0.1)]}
+BROKEN = {
+    "month 1 hour 0": ROWS[1:],
+    "twice": [*ROWS, Row(1, 0, 0.2)],
+    "month 13": [Row(13, 0, 0.1)],
+    "hour 24": [Row(1, 24, 0.1)],
+    "-0.1": [*ROWS[1:], Row(1, 0, -0.1)],
+}
 
 
 @pytest.mark.parametrize(("said", "rows"), BROKEN.items())
 def test_a_profile_is_whole(said, rows):
     """A month and hour that is missing, there twice or not of the clock is named."""
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(ScaleplanError, match=said):
         profile_of(rows)
+
+
+def test_every_fault_is_told_with_the_place_of_its_row():
+    """Three faults of three rows, and the hour that then is missing."""
+    rows = [*ROWS[1:], Row(2, 5, 0.3), Row(0, 0, 0.1), Row(1, 7, float("nan"))]
+    assert [place for place, _ in faults_of(rows)] == [287, 288, 289, None]
+
+
+def test_the_mean_of_the_year_is_that_of_a_run_of_one_year():
+    """Whatever the start."""
+    assert year_mean(PROFILE) == pytest.approx(YEAR.mean())
+    assert mean_over(PROFILE, 4321, 8760) == pytest.approx(year_mean(PROFILE))
+
+
+@pytest.mark.parametrize("hours", [0.0, 1e-12, 1e-4])
+def test_a_run_that_takes_no_time_has_the_intensity_of_its_hour(hours):
+    """The limit of the mean; nothing is divided by zero."""
+    assert mean_over(PROFILE, 7, hours) == pytest.approx(YEAR[7])
+
+
+def test_arrays_of_times_are_the_times_one_by_one():
+    """Zero, parts of hours and several years in one array."""
+    hours = np.array([0.0, 0.5, 12, 100.25, 8760, 30_000])
+    assert mean_over(PROFILE, 20.5, hours) == pytest.approx([mean_over(PROFILE, 20.5, float(one)) for one in hours])
+
+
+def test_a_flat_grid_has_its_best_start_on_the_first_of_january():
+    """The earliest of equals, whatever the last digits of the sums are."""
+    flat = profile_of([row._replace(kgco2e_per_kwh=0.3) for row in ROWS])
+    assert best_start(flat, 777.7)[:3] == (1, 1, 0)
+
+
+def test_five_days_of_a_dirty_january_and_five_of_a_clean_february():
+    """The example of docs/cost.md: (5 x 0.4 + 5 x 0.2) / 10, and February is best."""
+    grid = profile_of([row._replace(kgco2e_per_kwh=0.4 if row.month == 1 else 0.2) for row in ROWS])
+    assert mean_over(grid, hour_of(1, 27, 0), 240) == pytest.approx(0.3)
+    assert best_start(grid, 240) == (2, 1, 0, pytest.approx(0.2))

@@ -95,7 +95,7 @@ VALUES: dict[str, list[Any]] = {
     "energy": ["1MWh"],
     "device_power": ["350W"], "system_power": ["900W"], "mfu_of": ["step"], "deadline": ["20d"], "provider": ["aws", "gcp"],
     "price_term": ["spot"], "carbon_scope": ["it"], "device_lifetime": ["3y"], "side_by_side": ["providers", "devices"],
-    "pue": ["1.37"], "region": ["FRA"], "grid_intensity": ["123g/kWh"], "published_kgco2e": ["75t"],
+    "pue": ["1.37"], "region": ["FRA"], "grid_intensity": ["123g/kWh"], "start": ["2026-03-01"], "published_kgco2e": ["75t"],
     "usd": ["$50k"], "device_days": ["1000"],
     "law": ["hoffmann2022-3"], "step_s": ["1.5s"], "gradient_norm2": [["32=0.041", "512=0.0028"]], "loss": ["2.2"],
     "n_prompt_tokens": ["777"], "n_output_tokens": ["99"], "concurrency": ["7"], "requests_per_s": ["50"], "cached_prefix": ["0.5"],

@@ -45,6 +45,9 @@ def budget_hours(given: Given, name: str, device: library.Preset, defaults: Defa
         return given["device_days"] * 24
     if name == "deadline":
         return given["deadline"] * given["n_devices"] / 3600
+    if name == "carbon_budget" and given.get("grid_profile") is not None and given.get("start") is not None:
+        words = f"the intensity over a run from its {field('start')} is known once its length is, and {field(name)} asks for the length"
+        raise UsageError(words, hint=f"leave out {field('start')} for the mean of the year, or give {field('grid_intensity')}")
     one_hour = run_cost(costing({**given, "device_hours": 1.0}, device, defaults).inputs)
     spent = getattr(one_hour, PAID_BY_THE_HOUR[name])
     if not spent:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan import library
 from scaleplan.answer import Caution
@@ -29,7 +29,11 @@ from scaleplan.footprint.price import Quote
 from scaleplan.machine.run_time import fewest_devices, likely_hardware_rate, mfu_of_hfu
 from scaleplan.numeric import is_number
 from scaleplan.units import SECONDS_PER_YEAR, show_si, show_usd
-from scaleplan.wording import field
+from scaleplan.wording import field, fields
+
+if TYPE_CHECKING:
+    from scaleplan.chain.grid_profile import Calendar
+    from scaleplan.chain.run_cost import RunCost
 
 Given = Mapping[str, Any]
 """Field -> value in base units."""
@@ -141,7 +145,7 @@ def price_of(given: Given, device: library.Preset) -> tuple[Input | None, Quote 
 
 def site_of(given: Given, defaults: Defaults) -> tuple[CostInputs, Zone | None]:
     """The inputs of the site alone, and the zone of the grid table that was used."""
-    site = site_inputs(given.get("pue"), given.get("region"), given.get("grid_intensity"), defaults)
+    site = site_inputs(given.get("pue"), given.get("region"), intensity_of(given), defaults)
     published = given.get("published_kgco2e")
     inputs = CostInputs(
         pue=site.pue,
@@ -152,6 +156,20 @@ def site_of(given: Given, defaults: Defaults) -> tuple[CostInputs, Zone | None]:
         published_kgco2e=None if published is None else Input(published),
     )
     return inputs, site.zone
+
+
+def intensity_of(given: Given) -> Any:
+    """kg of CO2e per kWh as given: by itself, or as the mean of a profile's year until the time of the run is known.
+
+    Raises UsageError for a profile beside another grid.
+    """
+    profile = given.get("grid_profile")
+    if profile is None:
+        return given.get("grid_intensity")
+    both = [name for name in ("region", "grid_intensity") if given.get(name) is not None]
+    if both:
+        raise UsageError(f"{fields(*both, 'grid_profile')} contradict each other", hint="give one of them")
+    return profile.mean
 
 
 def embodied_of(given: Given, device: library.Preset) -> Input | None:
@@ -168,6 +186,29 @@ def lifetime_of(given: Given, defaults: Defaults) -> Input:
     """Years over which the making of a device is counted."""
     seconds = given.get("device_lifetime")
     return lifetime_input(None if seconds is None else seconds / SECONDS_PER_YEAR, defaults)
+
+
+def settled(given: Given, inputs: CostInputs) -> CostInputs:
+    """The inputs with the devices that a deadline asks for, and then the intensity of the hours in which the run is."""
+    return in_time(given, within_deadline(inputs, given.get("deadline")))
+
+
+def in_time(given: Given, inputs: CostInputs) -> CostInputs:
+    """The inputs with the intensity of a profile over the run; as they are without a profile."""
+    if given.get("grid_profile") is None:
+        return inputs
+    from scaleplan.chain.grid_profile import over_run
+
+    return over_run(given, inputs)
+
+
+def calendar_of(given: Given, inputs: CostInputs, cost: RunCost) -> Calendar | None:
+    """When a run is, and the best start; None where neither a start nor a profile was given."""
+    if given.get("start") is None and given.get("grid_profile") is None:
+        return None
+    from scaleplan.chain.grid_profile import calendar
+
+    return calendar(given, inputs, cost)
 
 
 def within_deadline(inputs: CostInputs, deadline_s: Any) -> CostInputs:

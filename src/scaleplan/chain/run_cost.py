@@ -167,6 +167,11 @@ def energy_of(inputs: CostInputs) -> Energy:
     return Energy(None, None, None) if hours is None or power is None else run_energy(hours, power, inputs.pue.value)
 
 
+def counted_wh(inputs: CostInputs, cost: RunCost) -> Any:
+    """The energy whose CO2e is counted: that of the scope."""
+    return getattr(cost, ENERGY_OF_SCOPE[inputs.carbon_scope])
+
+
 def water_of(inputs: CostInputs, energy: Energy) -> Any:
     """Litres at the site and at the power plants; None where one of the two rates is unknown."""
     site, plant = inputs.site_l_per_kwh, inputs.plant_l_per_kwh

@@ -14,7 +14,7 @@ from scaleplan.answer import Interval
 from scaleplan.chain import catalogue
 from scaleplan.chain.budget import BUDGETS, budget_flops
 from scaleplan.chain.compute import EXACT, compute_of
-from scaleplan.chain.cost_given import assumptions, costing, within_deadline
+from scaleplan.chain.cost_given import assumptions, costing, in_time, within_deadline
 from scaleplan.chain.cost_inputs import peak_input
 from scaleplan.chain.failures import Failures, failures_of
 from scaleplan.chain.lengths import chosen_length
@@ -131,7 +131,7 @@ def walk(given: Given, costs: Callable[[Any, Any], dict[str, Any]] | None = None
     if step is not None and rate is not None:
         inputs = inputs._replace(mfu=rate)
         assumed = [step.hours_words(inputs.goodput.value), *assumed]
-    inputs = with_devices(given, device, inputs)
+    inputs = in_time(given, with_devices(given, device, inputs))
     if inputs.n_devices is not None and given.get("n_devices") is None and given.get("deadline") is None:
         assumed = [*assumed, f"No {fields('n_devices', 'deadline', joined=' or ')}: the fewest whole nodes that finish in 30 days."]
     idle = [name for name in OF_A_STEP if given.get(name) is not None] if step is None else []
@@ -374,7 +374,7 @@ def walk_stages(given: Given, flops: list[Any], costs: Callable[[Any, Any], dict
     size = Size(model, n_params, n_active, None, "given")
     total = Input(sum(flops), "exact", ("kaplan2020",))
     inputs, assumed = cost_inputs(given, device, size, "six_n", total, defaults)
-    inputs = with_devices(given, device, inputs)
+    inputs = in_time(given, with_devices(given, device, inputs))
     cost = run_cost(inputs)
     return Walk(
         size, "six_n", total, None, None, None, law, None, None, device, inputs.n_devices, None, None, inputs, cost,

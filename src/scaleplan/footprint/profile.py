@@ -1,14 +1,19 @@
-"""A grid's intensity by month and hour, over the hours of a run, and the best hour to start it."""
+"""A grid's intensity by month and hour, over the hours of a run, and the best hour to start it.
+
+The year has 365 days; 29 February is the first of March. Hours are of the profile's own clock.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from scaleplan.errors import InputError
+from scaleplan.errors import InputError, raise_all
+from scaleplan.numeric import is_number, where
 
 MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+MONTH_NAMES = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")
 HOURS_PER_YEAR = 24 * sum(MONTH_DAYS)
 
 Profile = Sequence[Sequence[float]]
@@ -24,35 +29,60 @@ class Start(NamedTuple):
     kgco2e_per_kwh: float
 
 
-def profile_of(rows: Sequence[tuple[int, int, float]]) -> Profile:
-    """The profile of rows of (month 1 to 12, hour 0 to 23, kg of CO2e per kWh).
+class Row(NamedTuple):
+    """A row of a profile: month 1 to 12, hour 0 to 23, kg of CO2e per kWh."""
 
-    Raises InputError where one is missing, there twice or out of range.
-    """
-    table: dict[tuple[int, int], float] = {}
-    for month, hour, intensity in rows:
-        if not (1 <= month <= 12 and 0 <= hour <= 23 and intensity >= 0):
-            seen = f"month {month}, hour {hour}, {intensity:g} kg/kWh"
-            raise InputError(f"{seen}: no row of a profile", hint="months are 1 to 12, hours 0 to 23, intensities not negative")
-        if (month, hour) in table:
-            raise InputError(f"month {month}, hour {hour} is in the profile twice")
-        table[month, hour] = intensity
-    missing = [(month, hour) for month in range(1, 13) for hour in range(24) if (month, hour) not in table]
-    if missing:
-        raise InputError(f"the profile has no month {missing[0][0]}, hour {missing[0][1]}", hint="it holds 12 x 24 rows")
+    month: int
+    hour: int
+    kgco2e_per_kwh: float
+
+
+def profile_of(rows: Sequence[Row]) -> Profile:
+    """The profile of 12 x 24 rows in any order; every fault that `faults_of` finds is raised."""
+    raise_all([error for _, error in faults_of(rows)])
+    table = {(row.month, row.hour): row.kgco2e_per_kwh for row in rows}
     return tuple(tuple(table[month, hour] for hour in range(24)) for month in range(1, 13))
 
 
-def mean_over(profile: Profile, start: int, hours: float) -> float:
-    """Mean intensity over a run of so many hours from an hour of the year, weighted by time; a long run wraps around the year."""
+def faults_of(rows: Sequence[Row]) -> Iterator[tuple[int | None, InputError]]:
+    """What is wrong with the rows of a profile, each with the place of its row from 0; None for what no row has."""
+    seen = set()
+    for place, (month, hour, intensity) in enumerate(rows):
+        if not (1 <= month <= 12 and 0 <= hour <= 23 and intensity >= 0):
+            shown = f"month {month}, hour {hour}, {intensity:g} kg/kWh"
+            yield place, InputError(f"{shown}: no row of a profile", hint="months are 1 to 12, hours 0 to 23, intensities not negative")
+        elif (month, hour) in seen:
+            yield place, InputError(f"month {month}, hour {hour} is in the profile twice")
+        seen.add((month, hour))
+    missing = [(month, hour) for month in range(1, 13) for hour in range(24) if (month, hour) not in seen]
+    if missing:
+        first = ", ".join(f"month {month} hour {hour}" for month, hour in missing[:3])
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        yield None, InputError(f"the profile has no {first}{more}", hint="a profile holds 12 x 24 rows, one for each hour of each month")
+
+
+def year_mean(profile: Profile) -> float:
+    """Mean intensity of the year, each month by its days."""
+    return running_total(profile)[-1] / HOURS_PER_YEAR
+
+
+def mean_over(profile: Profile, start: float, hours: Any) -> Any:
+    """Mean intensity over a run of so many hours from a time of the year in hours, weighted by time; a long run wraps around the year."""
     return mean_of(running_total(profile), start, hours)
+
+
+def means_by_start(profile: Profile, hours: float) -> list[float]:
+    """Mean intensity over a run of so many hours, for each hour of the year at which it may start."""
+    totals = running_total(profile)
+    return [mean_of(totals, start, hours) for start in range(HOURS_PER_YEAR)]
 
 
 def best_start(profile: Profile, hours: float) -> Start:
     """The hour of the year at which a run of constant power emits least; the earliest of equals."""
-    totals = running_total(profile)
-    hour = min(range(HOURS_PER_YEAR), key=lambda start: mean_of(totals, start, hours))
-    return dated(hour, mean_of(totals, hour, hours))
+    means = means_by_start(profile, hours)
+    least = min(means) * (1 + 1e-9)  # sums of the same hours in another order differ in their last digits
+    hour = next(start for start, mean in enumerate(means) if mean <= least)
+    return dated(hour, means[hour])
 
 
 def hour_of(month: int, day: int, hour: int) -> int:
@@ -75,14 +105,23 @@ def running_total(profile: Profile) -> list[float]:
     return [0.0, *accumulate(year)]
 
 
-def mean_of(totals: Sequence[float], start: int, hours: float) -> float:
+SHORTEST_HOURS = 1e-3
+"""Below it the mean is that of the hour of the start: the difference of two sums over a year has too few digits left."""
+
+
+def mean_of(totals: Sequence[float], start: float, hours: Any) -> Any:
     """Mean intensity over a run, from running totals of the year."""
-    return (total_to(totals, start + hours) - total_to(totals, start)) / hours
+    is_short = hours < SHORTEST_HOURS
+    length = where(is_short, 1.0, hours)
+    return (total_to(totals, start + length) - total_to(totals, start)) / length
 
 
-def total_to(totals: Sequence[float], hour: float) -> float:
+def total_to(totals: Sequence[float], hour: Any) -> Any:
     """The sum of intensities from the year's first hour to an hour, which may lie in a later year."""
     years, rest = divmod(hour, HOURS_PER_YEAR)
-    whole = int(rest)
-    part = (rest - whole) * (totals[whole + 1] - totals[whole]) if rest > whole else 0.0
-    return years * totals[-1] + totals[whole] + part
+    if is_number(rest):
+        below = int(rest)
+        return years * totals[-1] + totals[below] + (rest - below) * (totals[below + 1] - totals[below])
+    import numpy as np
+
+    return years * totals[-1] + np.interp(rest, np.arange(HOURS_PER_YEAR + 1), totals)

@@ -185,6 +185,8 @@ ROWS = (
     amount("pue", "PUE: facility energy over computer energy, 1.1.", "PUE", key="site.pue"),
     Field("region", "Grid zone or cloud region: us-east4, FRA, US-VA.", metavar="ZONE", key="site.region"),
     Field("grid_intensity", "Grid carbon intensity: 385g/kWh or 0.385kg/kWh.", "units:grid_intensity", "X", number="kg/kWh", key="site.grid_intensity"),
+    Field("grid_profile", "Grid carbon intensity by month and hour: columns month, hour, kgco2e_per_kwh (CSV).", "chain.grid_profile:read_profile", "FILE.csv", key="site.grid_profile"),
+    Field("start", "Start of the run: 2026-03-01, 2026-03-01T06:00.", "chain.grid_profile:read_start", "DATE", key="run.start"),
     amount("published_kgco2e", "A published footprint, 75t: the grid intensity it implies.", "MASS", "units:kgco2e", "kg"),
     word("mfu_of", "What a given MFU or rate is of: a step, or a whole run.", "run", "step", key="run.mfu_of"),
     Field("provider", "Whose price: aws, gcp, azure, lambda, ...", key="site.provider"),
@@ -378,7 +380,8 @@ def read(field: Field, value: Any) -> Any:
     try:
         return field.read_by()(text)
     except ScaleplanError as error:
-        error.message = f"{marked(field.name)}: {error.message}"
+        for one in getattr(error, "errors", (error,)):
+            one.message = f"{marked(field.name)}: {one.message}"
         raise
 
 
@@ -391,6 +394,8 @@ def text_of(field: Field, value: Any) -> str:
         return value
     if hasattr(value, "__fspath__"):
         return str(value)
+    if hasattr(value, "isoformat"):  # a date of TOML's or Python's
+        return str(value.isoformat())
     if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:  # a number of numpy's
         value = value.item()
     if field.number is not None and isinstance(value, int | float) and not isinstance(value, bool):

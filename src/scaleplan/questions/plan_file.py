@@ -99,12 +99,12 @@ def plan_of(tables: Mapping[str, Any], name: str, lines: dict[str, int]) -> Plan
 
 
 def flattened(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and their values; a value to be searched stays a table."""
+    """Dotted keys and their values; a value to be searched stays a table, a date becomes its text."""
     for key, value in tables.items():
         if isinstance(value, Mapping) and not (value and set(value) <= set(SEARCHED)):
             yield from flattened(value, f"{prefix}{key}.")
         else:
-            yield prefix + key, value
+            yield prefix + key, value.isoformat() if hasattr(value, "isoformat") else value
 
 
 def lines_of(text: str) -> dict[str, int]:
@@ -186,8 +186,9 @@ def read_values(plan: PlanFile) -> tuple[dict[str, Any], list[ScaleplanError]]:
         try:
             found[fields[key].name] = read_value(fields[key], key, value)
         except ScaleplanError as error:
-            message = spelled(error.message, keyword).removeprefix(f"{fields[key].name}: ")
-            faults.append(plan.fault(key, message, spelled(error.hint, keyword) if error.hint else None))
+            for one in getattr(error, "errors", (error,)):
+                message = one.place() + spelled(one.message, keyword).removeprefix(f"{fields[key].name}: ")
+                faults.append(plan.fault(key, message, spelled(one.hint, keyword) if one.hint else None))
     return found, faults
 
 

@@ -10,6 +10,7 @@ from scaleplan.questions.registry import asks
 from scaleplan.wording import field, fields
 
 if TYPE_CHECKING:
+    from scaleplan.chain.grid_profile import GridProfile
     from scaleplan.chain.run_files.run_file import RunFile
     from scaleplan.machine.layout import Layout
     from scaleplan.model.adapters import Lora
@@ -51,6 +52,8 @@ class Run(NamedTuple):
     pue: float | None = None
     region: str | None = None
     grid_intensity: float | None = None
+    grid_profile: GridProfile | None = None
+    start: str | None = None
     carbon_scope: str | None = None
     device_lifetime: float | None = None
     published_kgco2e: float | None = None
@@ -130,6 +133,8 @@ class UnderLayout(NamedTuple):
     pue: float | None = None
     region: str | None = None
     grid_intensity: float | None = None
+    grid_profile: GridProfile | None = None
+    start: str | None = None
     carbon_scope: str | None = None
     device_lifetime: float | None = None
     published_kgco2e: float | None = None
@@ -162,6 +167,8 @@ class DeviceHours(NamedTuple):
     pue: float | None = None
     region: str | None = None
     grid_intensity: float | None = None
+    grid_profile: GridProfile | None = None
+    start: str | None = None
     carbon_scope: str | None = None
     device_lifetime: float | None = None
     published_kgco2e: float | None = None
@@ -194,7 +201,9 @@ class Energy(NamedTuple):
 
 SUBJECTS = ("model", "n_params", "compute")
 INSTEAD = ("device_hours", "energy")
-GRID = (("region", "grid_intensity"),)
+GRID = (("region", "grid_intensity", "grid_profile"),)
+TIMED = {"start": ("n_devices", "deadline"), "grid_profile": ("n_devices", "deadline")}
+"""Fields that mean something once the time of the run is known."""
 PRICED = (("usd_per_device_hour", "provider"), ("usd_per_device_hour", "price_term"), ("n_devices", "deadline"))
 """Fields that say the same thing."""
 QUESTION = Question(
@@ -209,8 +218,8 @@ QUESTION = Question(
         "Step under a layout": ("layout", "stack", "global_batch_size_seqs", "micro_batch_size_seqs", "precision", "optimizer", "attention",
                                 "pipeline_schedule", "expert_imbalance"),
         "Price": ("usd_per_device_hour", "provider", "price_term", "side_by_side"),
-        "Energy and carbon": ("device_power", "system_power", "pue", "region", "grid_intensity", "carbon_scope", "device_lifetime",
-                              "published_kgco2e"),
+        "Energy and carbon": ("device_power", "system_power", "pue", "region", "grid_intensity", "grid_profile", "start",
+                              "carbon_scope", "device_lifetime", "published_kgco2e"),
     },
     shapes=(
         Shape(
@@ -221,6 +230,7 @@ QUESTION = Question(
             "cost.results:HoursCost",
             ("device_hours",),
             together=(*GRID, *PRICED),
+            needs=TIMED,
         ),
         Shape("energy", Energy, "metered energy", "cost.of_energy", "cost.results:EnergyCost", ("energy",), together=GRID),
         Shape(
@@ -258,6 +268,7 @@ QUESTION = Question(
                 *PRICED,
             ),
             needs={
+                **TIMED,
                 "n_active_params": ("n_params",),
                 "text": ("bytes_per_token",),
                 "bytes_per_token": ("text",),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scaleplan.answer import Answer, Caution, Column, Line, Table, intervals, quantities
-from scaleplan.chain.cost_given import Costing
+from scaleplan.chain.cost_given import Costing, calendar_of
 from scaleplan.chain.run_cost import CostInputs, RunCost
 from scaleplan.questions.cost.lines import LABELS, cost_lines, rate_lines
+
+if TYPE_CHECKING:
+    from scaleplan.chain.grid_profile import Calendar
 
 ONLY_DETAIL = ("kgco2e_devices", "kgco2e_it", "kgco2e_facility")
 """Quantities that the table by scope shows."""
@@ -33,24 +36,51 @@ def answer_of(
     before  lines that stand before them
     """
     inputs = costing.inputs
-    lines = cost_lines(inputs, cost)
+    lines, when = cost_lines(inputs, cost), calendar_of(asked._asdict(), inputs, cost)
     rates = rate_lines(inputs, lines, getattr(asked, "flops_per_s_per_device", None))
+    from_start, said_of_start = start_views(asked, when, inputs, cost)
     result = {
         **first,
         "n_devices": inputs.n_devices,
         **{key: getattr(cost, key) for key in LABELS},
         "carbon_scope": inputs.carbon_scope,
         "intervals": intervals(lines),
+        "calendar": calendar_result(when),
         "rates": {one.key.removeprefix("rates."): one.value for one in rates},
         "side_by_side": None if compared is None else list(compared.rows),
     }
     shown = [one for one in lines if one.key not in ONLY_DETAIL]
-    tables = [quantities("", [*before, *devices_line(inputs, asked), *shown], notes), scope_table(cost)]
+    of_run = [*before, *devices_line(inputs, asked), *shown, *from_start]
+    tables = [quantities("", of_run, [*notes, *said_of_start]), scope_table(cost)]
     if compared is not None:
         tables.append(compared)
-    return Answer(
-        "cost", {**fields_of(asked), **region_of(asked, costing), **said}, result, tables, [*before, *lines, *rates], warnings=warnings
-    )
+    said = {**fields_of(asked), **region_of(asked, costing), **said}
+    return Answer("cost", said, result, tables, [*before, *lines, *from_start, *rates], warnings=warnings)
+
+
+def start_views(asked: Any, when: Calendar | None, inputs: CostInputs, cost: RunCost) -> tuple[list[Line], list[str]]:
+    """The lines and the sentences of a run with a start or a profile of its grid; none without."""
+    if when is None:
+        return [], []
+    from scaleplan.questions.cost.calendar import lines_of
+
+    return lines_of(when, inputs, cost), calendar_notes(asked._asdict(), when, cost)
+
+
+def calendar_notes(given: Mapping[str, Any], when: Calendar | None, cost: RunCost) -> list[str]:
+    """When the run is, its grid and the best start, in sentences; none without a start or a profile."""
+    if when is None:
+        return []
+    from scaleplan.questions.cost.calendar import notes_of
+
+    return notes_of(when, given.get("grid_profile"), cost.kgco2e)
+
+
+def calendar_result(when: Calendar | None) -> dict[str, Any] | None:
+    """When the run is, as a key of the result."""
+    if when is None:
+        return None
+    return {**when._asdict(), "best_start": when.best_start and when.best_start._asdict()}
 
 
 def devices_line(inputs: CostInputs, asked: Any) -> list[Line]:

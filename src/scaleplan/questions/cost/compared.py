@@ -32,7 +32,7 @@ def compared(asked: Any, inputs: CostInputs, device: library.Preset, defaults: D
 OWN = {
     "devices": ("device_power", "system_power", "usd_per_device_hour", "provider", "recompute"),
     "providers": ("usd_per_device_hour", "provider"),
-    "regions": ("usd_per_device_hour", "provider", "pue", "region", "grid_intensity"),
+    "regions": ("usd_per_device_hour", "provider", "pue", "region", "grid_intensity", "grid_profile"),
 }
 """What is compared -> the fields of which each row takes its own value."""
 

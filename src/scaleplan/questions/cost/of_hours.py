@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan import library
 from scaleplan.answer import Answer
-from scaleplan.chain.cost_given import Costing, assumptions, cautions, costing, within_deadline
+from scaleplan.chain.cost_given import Costing, assumptions, cautions, costing, settled
 from scaleplan.chain.run_cost import RunCost, run_cost
 from scaleplan.questions.cost.answers import answer_of
 from scaleplan.questions.cost.compared import compared
@@ -27,7 +27,7 @@ def solve(asked: DeviceHours) -> Costed:
     """Time, dollars, energy, carbon and water of the device-hours."""
     device = library.load("hardware", asked.hardware)
     found = costing(asked._asdict(), device, library.defaults())
-    found = found._replace(inputs=within_deadline(found.inputs, asked.deadline))
+    found = found._replace(inputs=settled(asked._asdict(), found.inputs))
     return Costed(device, found, run_cost(found.inputs))
 
 

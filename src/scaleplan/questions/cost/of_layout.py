@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan import library
 from scaleplan.answer import Answer, Caution, Column, Interval, Line, Table, line
-from scaleplan.chain.cost_given import Costing, assumptions, cautions, costing
+from scaleplan.chain.cost_given import Costing, assumptions, cautions, costing, in_time
 from scaleplan.chain.cost_inputs import peak_input
 from scaleplan.chain.lengths import chosen_length
 from scaleplan.chain.run_cost import Input, RunCost, run_cost
@@ -55,7 +55,7 @@ def solve(asked: UnderLayout) -> Costed:
     flops = Input(work.training_flops, work.standing, model.sources)
     found = costing(told, device, defaults, training_flops=flops, n_active_params=work.n_active, convention=work.convention)
     assumed = assumptions(told, found, device)
-    found = found._replace(inputs=found.inputs._replace(mfu=rate))
+    found = found._replace(inputs=in_time(told, found.inputs._replace(mfu=rate)))
     return Costed(work, step, n_steps, device, found, assumed, run_cost(found.inputs))
 
 

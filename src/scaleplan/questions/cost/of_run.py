@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan import library
 from scaleplan.answer import Answer, Caution
-from scaleplan.chain.cost_given import Costing, assumptions, cautions, costing, within_deadline
+from scaleplan.chain.cost_given import Costing, assumptions, cautions, costing, settled
 from scaleplan.chain.lengths import chosen_length, length_cautions
 from scaleplan.chain.run_cost import Input, RunCost, run_cost
 from scaleplan.questions.cost.answers import answer_of
@@ -43,7 +43,7 @@ def solve(asked: Run) -> Costed:
         n_active_params=work.n_active,
         convention=work.convention,
     )
-    found = found._replace(inputs=within_deadline(found.inputs, asked.deadline))
+    found = found._replace(inputs=settled(asked._asdict(), found.inputs))
     return Costed(work, device, found, run_cost(found.inputs))
 
 

@@ -9,6 +9,27 @@ from typing_extensions import TypedDict  # pydantic reads this one on every Pyth
 from scaleplan.questions.percentiles import Percentiles
 
 
+class BestStart(TypedDict):
+    """The hour of the year at which the run emits least; months and days are counted from 1, hours from 0."""
+
+    month: int
+    day: int
+    hour: int
+    kgco2e_per_kwh: float
+
+
+class Calendar(TypedDict):
+    """When the run is, and what its start does to its CO2e; null where no profile of the grid, or no start, was given."""
+
+    start: str | None
+    finish: str | None
+    kgco2e_per_kwh: float | None
+    year_kgco2e_per_kwh: float | None
+    best_start: BestStart | None
+    best_start_kgco2e: float | None
+    saved_kgco2e: float | None
+
+
 class Priced(TypedDict):
     """What every shape has; null where it is not known."""
 
@@ -29,6 +50,7 @@ class Priced(TypedDict):
     water_l: float | None
     implied_kgco2e_per_kwh: float | None
     intervals: dict[str, Percentiles] | None
+    calendar: Calendar | None
     rates: dict[str, float]
     side_by_side: list[dict[str, Any]] | None
 

@@ -8,6 +8,7 @@ from scaleplan.questions.asking import Question, Shape
 from scaleplan.questions.registry import asks
 
 if TYPE_CHECKING:
+    from scaleplan.chain.grid_profile import GridProfile
     from scaleplan.model_files import Model
 
 
@@ -60,6 +61,8 @@ class OfPlan(NamedTuple):
     pue: float | None = None
     region: str | None = None
     grid_intensity: float | None = None
+    grid_profile: GridProfile | None = None
+    start: str | None = None
     carbon_scope: str | None = None
     device_lifetime: float | None = None
 
@@ -91,7 +94,7 @@ QUESTION = Question(
                      "goodput", "device_mtbf", "checkpoint_time",
                      "checkpoint_interval", "restart_time"),
         "Site": ("usd_per_device_hour", "provider", "price_term", "device_power", "system_power", "pue", "region", "grid_intensity",
-                 "carbon_scope", "device_lifetime"),
+                 "grid_profile", "start", "carbon_scope", "device_lifetime"),
     },
     shapes=(
         Shape("starter", Starter, "a starter plan", "plan.files", "plan.results:Starter", ("init",)),

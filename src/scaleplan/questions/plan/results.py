@@ -6,6 +6,8 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict  # pydantic reads this one on every Python
 
+from scaleplan.questions.cost.results import Calendar
+
 
 class Number(TypedDict):
     """A number of a plan: percentiles are null where it has no spread, the value where it is unknown."""
@@ -158,6 +160,7 @@ class Plan(TypedDict):
     water: Water
     serving: dict[str, Any] | None
     tornado: list[Swing]
+    calendar: Calendar | None
     stages: NotRequired[list[Stage]]
     search: NotRequired[list[dict[str, Any]]]
 

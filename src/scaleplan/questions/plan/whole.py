@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.answer import Answer, Caution, Interval
+from scaleplan.chain.cost_given import calendar_of
 from scaleplan.chain.run_cost import CostInputs, RunCost, intervals_of, run_cost, standing_of
 from scaleplan.chain.walk import Walk, moved, walk, walk_stages
 from scaleplan.errors import ScaleplanError, UsageError
 from scaleplan.limits import judge
+from scaleplan.questions.cost.answers import calendar_notes, calendar_result
 from scaleplan.questions.plan.case import Case, Stage, case_of, usd_of
 from scaleplan.questions.plan.links import COST_PATHS, cost_numbers, count_standing, failure_links, layout_links, number
 from scaleplan.questions.plan.views import SWUNG, lines_of, tables_of
@@ -94,6 +96,8 @@ def explain(asked: OfPlan, solved: Solved) -> Answer:
         result["search"] = [search_row(solved, point, one) for point, one in solved.search]
     result["tornado"] = tornado(solved.walk)
     case, whole = solved.case, solved.walk
+    when = calendar_of(case.given, whole.inputs, whole.cost)
+    result["calendar"] = calendar_result(when)
     inputs = {"plan": case.file.name if asked.plan_file else None, "title": case.title, "set": list(asked.set) or None}
     return Answer(
         "plan",
@@ -102,7 +106,7 @@ def explain(asked: OfPlan, solved: Solved) -> Answer:
         tables_of(solved.case.title, result),
         lines=lines_of(whole),
         warnings=[*(whole.size.model.cautions if whole.size.model else ()), *cautions(whole)],
-        notes=list(whole.assumed),
+        notes=[*whole.assumed, *calendar_notes(case.given, when, whole.cost)],
         more_sources=[*(whole.size.model.sources if whole.size.model else ())],
         files={".toml": {".toml": plan_text(asked, case)}},
         presets=digests(whole),
