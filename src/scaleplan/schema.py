@@ -262,6 +262,7 @@ class StackMemory(Part):
     fragments: NotNegative = 0.0
     fp8_copies: Bytes = 0
     fp8_inputs: bool = False
+    hybrid_sharding: bool = False
     peak_factor: Positive = 1.0
     fitted: dict[str, Any] | None = None
 

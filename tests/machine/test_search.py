@@ -13,7 +13,7 @@ from scaleplan.machine.candidates import Space, divisors, enumerate_layouts
 from scaleplan.machine.held import Formats
 from scaleplan.machine.layer_time import Passes
 from scaleplan.machine.layout import Layout, fixed_sizes, rules
-from scaleplan.machine.ledger import HEADING
+from scaleplan.machine.ledger import COLUMNS, HEADING
 from scaleplan.machine.recipe import optimizer_named
 from scaleplan.machine.scaling import Point, fewest, pareto, points_of, scaling
 from scaleplan.machine.search import Constraint, recommended, search
@@ -59,7 +59,7 @@ def test_a_ledger_has_every_candidate_once(words: dict):
     counts = Counter(row["reason"] for row in listed)
     assert counts.pop("") == found.n_fitting
     assert counts == found.rejected
-    assert len({tuple(row[name] for name in HEADING[:11]) for row in listed}) == len(listed)
+    assert len({tuple(row[name] for name in COLUMNS) for row in listed}) == len(listed)
 
 
 def test_the_search_finds_what_a_loop_over_layouts_finds():
@@ -84,6 +84,30 @@ def test_the_search_finds_what_a_loop_over_layouts_finds():
 
     assert found.n_fitting == len(steps)
     assert [row.step_s for row in found.ranked] == pytest.approx(sorted(steps)[:20], rel=1e-9)
+
+
+def test_hybrid_sharding_is_searched_where_there_are_groups():
+    """ZeRO 3 inside each group of devices that divides the ranks, each layout priced alone: the same steps, the same number that fit."""
+    plain, asked = run(), run()
+    asked = asked._replace(space=asked.space._replace(shard_groups=(4, 8)))
+    more = []
+    for tp, pp, cp, vpp, micro in product(*[divisors(16)] * 3, divisors(8), divisors(32)):
+        dp, rounds = 16 // (tp * pp * cp), 32 // max(1, 16 // (tp * pp * cp) * micro)
+        illegal = 16 % (tp * pp * cp) or (vpp > 1 and (8 % (pp * vpp) or rounds % pp))
+        for group, sequence, how in product((4, 8), (False, True), ("none", "per-op", "full")):
+            shards = group // tp
+            if illegal or shards < 2 or shards % cp or shards >= dp * cp or (dp * cp) % shards or (sequence and tp == 1):
+                continue
+            layout = Layout(tp, pp, cp, dp, 1, vpp, 3, sequence, shards)
+            if all(rule.holds for rule in rules(layout, fixed_sizes(asked.bill.arch), 4096, micro, 32)):
+                row = explained(asked, layout, Step(micro, 4096, rounds, Passes(how)))
+                more += [row.step_s] if row.fits else []
+    found, rows = search(asked, constraints=[Constraint("hybrid", "n_shards", lambda shards: shards > 0)], top=20)
+
+    assert found.n_fitting == len(more)
+    assert [row.step_s for row in found.ranked] == pytest.approx(sorted(more)[:20], rel=1e-9)
+    assert search(asked)[0].n_fitting == search(plain)[0].n_fitting + len(more)
+    assert found.n_fitting + sum(found.rejected.values()) == found.n_considered == sum(1 for _ in rows)
 
 
 def test_conditions_are_kept_and_counted():

@@ -176,3 +176,17 @@ def test_a_stack_that_is_not_named_has_the_wider_interval():
     known, unknown = (interval(time, efficiency_of(device_named("h100-sxm"), stack).spreads) for stack in ("mcore24", "usual"))
 
     assert unknown.p10 < known.p10 < time.step_s < known.p90 < unknown.p90
+
+
+def test_hybrid_sharding_reduces_each_shard_over_its_copies():
+    """64 ranks that divide over 8: the gathers of 8 in a node, and an all-reduce of 2 w / 8 bytes over eight nodes, one NIC each."""
+    on = kernels(stack="titan-compile")
+    on = on._replace(shares=on.shares._replace(stack=on.shares.stack._replace(gather_hidden=0.0)))
+    step = Step(1, 4096, 2, Passes())
+    node, copied = (step_time(llama(), Layout(dp=dp, zero_stage=3, n_shards=8), step, on) for dp in (8, 64))
+    weights = 32 * (4096 * (4096 + 2 * 1024) + 4096 * 4096 + 3 * 4096 * 14336 + 2 * 4096)  # of all layers, norms too
+    rate = on.device.network_bytes_per_s * on.shares.hardware.network * 8**-on.shares.hardware.fabric_decay
+    latency = on.shares.hardware.latency_outside_s * (1 + 3 / 2)
+
+    assert copied.dp_s - node.dp_s == pytest.approx(2 * (2 * 7 / 8 * 2 * weights / 8 / rate + latency), rel=1e-3)
+    assert node.dp_s == pytest.approx(step_time(llama(), Layout(dp=8, zero_stage=3), step, on).dp_s, rel=1e-12)

@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from scaleplan.chain.every_layout import can_rank, every_layout, ranked
+from scaleplan.chain.layout_search import shard_groups
 from scaleplan.chain.memory import Setup, Wishes, stack_named, training_setup
+from scaleplan.chain.step_time import device_named
 from scaleplan.errors import ScaleplanError
 from scaleplan.machine.layout import Fixed, Layout, fixed_sizes, rules
 from scaleplan.machine.memory import Room
@@ -94,7 +96,9 @@ def training_layout(
     hardware, device  name and parsed preset of the device, for its rates
     """
     stack = stack or stack_named(wishes.stack)
-    every = every_layout(bill, n_devices, wishes, stack)
+    ranks = hardware is not None and device is not None and can_rank(bill, wishes, stack, device)
+    groups = shard_groups(device_named(hardware), n_devices) if ranks and hardware is not None and stack.hybrid_sharding else ()
+    every = every_layout(bill, n_devices, wishes, stack, groups)
     if every.some.n == 0:
         training_setup(bill, Layout(dp=n_devices), wishes, stack)  # says what is wrong
     fitting = room.holds(every.peak_bytes)
@@ -102,7 +106,7 @@ def training_layout(
     if not fitting.any():
         layout = every.least()
         return Choice(layout, training_setup(bill, layout, wishes, stack).peak_bytes(), False, simple.missed(layout))
-    if hardware is not None and device is not None and can_rank(bill, wishes, stack, device):
+    if ranks and hardware is not None:
         row = ranked(every, fitting, bill, wishes, room, hardware)
         if row is not None:
             peak = training_setup(bill, row.layout, wishes, stack).peak_bytes()

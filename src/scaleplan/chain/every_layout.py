@@ -37,23 +37,23 @@ class Every(NamedTuple):
         import numpy as np
 
         some = self.some.take(np.flatnonzero(fitting))
-        keys = (some.sequence_parallel, some.zero_stage, some.tp, some.cp, some.n_virtual_stages, some.ep, some.pp)
+        keys = (some.n_shards, some.sequence_parallel, some.zero_stage, some.tp, some.cp, some.n_virtual_stages, some.ep, some.pp)
         return single(some.take([int(np.lexsort(keys)[0])]))
 
 
-def space_of(n_devices: int, wishes: Wishes) -> Space:
-    """What is enumerated: without a global batch it is one that every layout of so many devices divides."""
+def space_of(n_devices: int, wishes: Wishes, groups: tuple[int, ...] = ()) -> Space:
+    """What is enumerated: without a global batch it is one that every layout of so many devices divides; `groups` of hybrid sharding."""
     batch, replicas = wishes.global_batch_size_seqs, n_devices * wishes.micro_batch_size_seqs
     if batch is None:
         batch = replicas * int(ceil_div(usual_batch_seqs(wishes.seq_len), replicas))
-    return Space(n_devices, wishes.seq_len, batch, ("none",), most_micro=wishes.micro_batch_size_seqs)
+    return Space(n_devices, wishes.seq_len, batch, ("none",), most_micro=wishes.micro_batch_size_seqs, shard_groups=groups)
 
 
-def every_layout(bill: Bill, n_devices: int, wishes: Wishes, stack: Stack) -> Every:
+def every_layout(bill: Bill, n_devices: int, wishes: Wishes, stack: Stack, groups: tuple[int, ...] = ()) -> Every:
     """All legal layouts with the micro-batch that was asked for, and their peaks."""
     import numpy as np
 
-    space = space_of(n_devices, wishes)
+    space = space_of(n_devices, wishes, groups)
     legal = enumerate_layouts(space, fixed_sizes(bill.arch)).legal()
     some = legal.take(np.flatnonzero((legal.reason == LEGAL) & (legal.micro_batch_size_seqs == wishes.micro_batch_size_seqs)))
     if wishes.recompute in LEAST_FIRST:

@@ -11,6 +11,7 @@ from scaleplan.chain.memory import USUAL_OPTIMIZER, USUAL_PRECISION, USUAL_STACK
 from scaleplan.chain.step_time import device_named, efficiency_of, kernels_of
 from scaleplan.errors import UsageError, clipped
 from scaleplan.machine.candidates import LEAST_FIRST, Space
+from scaleplan.machine.device import Device
 from scaleplan.machine.held import Formats
 from scaleplan.machine.layer_time import Passes
 from scaleplan.machine.layout import Layout, check_layout, fixed_sizes
@@ -64,8 +65,20 @@ def run_of(asked: Asked) -> Run:
         passes=passes_of(asked, attention),
         errors=errors_of(stack.name),
     )
-    space = Space(asked.n_devices, asked.seq_len, asked.batch_seqs, asked.recompute, stores_scores=attention == "eager")
+    groups = shard_groups(device, asked.n_devices) if stack.hybrid_sharding else ()
+    space = Space(
+        asked.n_devices, asked.seq_len, asked.batch_seqs, asked.recompute, stores_scores=attention == "eager", shard_groups=groups
+    )
     return Run(asked.bill, space, machine, asked.expert_imbalance)
+
+
+def shard_groups(device: Device, n_devices: int) -> tuple[int, ...]:
+    """Devices inside which hybrid sharding may divide: a node, two of them, four, ..."""
+    groups, size = [], max(2, device.n_linked)
+    while size < n_devices:
+        groups.append(size)
+        size *= 2
+    return tuple(groups)
 
 
 def passes_of(asked: Asked, attention: str) -> Callable[[str], Any]:
@@ -102,7 +115,7 @@ SIGNS: dict[str, Callable[[Any, Any], Any]] = {"<=": le, ">=": ge, "!=": ne, "==
 COLUMNS = {
     "tp": "tp", "pp": "pp", "cp": "cp", "dp": "dp", "ep": "ep", "etp": "etp", "vpp": "n_virtual_stages", "zero": "zero_stage",
     "micro": "micro_batch_size_seqs", "micro_batch_size_seqs": "micro_batch_size_seqs", "sp": "sequence_parallel",
-    "n_virtual_stages": "n_virtual_stages", "zero_stage": "zero_stage", "recompute": "recompute",
+    "n_virtual_stages": "n_virtual_stages", "zero_stage": "zero_stage", "recompute": "recompute", "shard": "shards",
 }  # fmt: skip
 
 

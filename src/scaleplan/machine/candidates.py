@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from scaleplan.machine.inverse import divisors
-from scaleplan.machine.layout import Fixed, Layout, rules
+from scaleplan.machine.layout import SHARDS_WEIGHTS, Fixed, Layout, rules
 from scaleplan.model.passes import RECOMPUTATIONS
+from scaleplan.numeric import maximum, where
 
 LEAST_FIRST = ("none", "selective", "per-op", "full")  # recomputation by what it costs
 """Recomputation by what it costs."""
@@ -22,6 +23,7 @@ class Space(NamedTuple):
     zero_stages      stages of ZeRO
     stores_scores    attention writes its scores: only then is selective recomputation another thing than none
     most_micro       largest micro-batch, in sequences
+    shard_groups     devices of the groups inside which ZeRO 3 may divide and across which it copies (hybrid sharding)
     """
 
     n_devices: int
@@ -31,10 +33,16 @@ class Space(NamedTuple):
     zero_stages: tuple[int, ...] = (0, 1, 2, 3)
     stores_scores: bool = False
     most_micro: int = 2**20
+    shard_groups: tuple[int, ...] = ()
 
 
 class Candidates(NamedTuple):
-    """Layouts as arrays, and how each is run; `recompute` indexes LEAST_FIRST, `reason` the rules that reject (0: none)."""
+    """Layouts as arrays, and how each is run.
+
+    n_shards   ranks over which ZeRO divides; 0: all there are
+    recompute  an index into LEAST_FIRST
+    reason     an index into the rules that reject (0: none)
+    """
 
     tp: Any
     pp: Any
@@ -45,6 +53,7 @@ class Candidates(NamedTuple):
     n_virtual_stages: Any
     micro_batch_size_seqs: Any
     zero_stage: Any
+    n_shards: Any
     sequence_parallel: Any
     recompute: Any
     reason: Any
@@ -58,12 +67,19 @@ class Candidates(NamedTuple):
         """Some of them."""
         return Candidates._make(column[places] for column in self)
 
+    @property
+    def shards(self) -> Any:
+        """Ranks over which ZeRO divides; 1 without it."""
+        return where(self.zero_stage > 0, where(self.n_shards > 0, self.n_shards, self.dp * self.cp), 1)
+
     def layout(self) -> Layout:
         """Their degrees of parallelism."""
         own = None if (self.etp == self.tp).all() else self.etp
-        return Layout(
-            self.tp, self.pp, self.cp, self.dp, self.ep, self.n_virtual_stages, self.zero_stage, self.sequence_parallel, None, own
-        )
+        few = where(self.n_shards > 0, self.n_shards, self.dp * self.cp) if self.n_shards.any() else None
+        return Layout(self.tp, self.pp, self.cp, self.dp, self.ep, self.n_virtual_stages, self.zero_stage, self.sequence_parallel, few, own)
+
+
+Choice: TypeAlias = tuple[int, int, bool, int]
 
 
 class Enumerated(NamedTuple):
@@ -71,13 +87,13 @@ class Enumerated(NamedTuple):
 
     space    what is searched
     shapes   degrees and micro-batches, with the rule that rejects each
-    choices  ZeRO, sequence parallel and recomputation: (stage, sequence parallel, recomputation)
+    choices  ZeRO, sequence parallel and recomputation: (stage, devices of a group of shards or 0, sequence parallel, recomputation)
     reasons  what the numbers of `reason` mean
     """
 
     space: Space
     shapes: Candidates
-    choices: tuple[tuple[int, bool, int], ...]
+    choices: tuple[Choice, ...]
     reasons: list[str]
 
     @property
@@ -123,15 +139,17 @@ def enumerate_layouts(space: Space, sizes: Fixed) -> Enumerated:
     tp, pp, cp, dp = (base[which, column] for column in range(4))
     none = np.zeros(len(tp), dtype=np.int64)
     etp = np.where(alone == 1, 1, tp)
-    shapes = Candidates(tp, pp, cp, dp, ep, etp, vpp, micro_batch, none, none > 0, none, none)
+    shapes = Candidates(tp, pp, cp, dp, ep, etp, vpp, micro_batch, none, none, none > 0, none, none)
     reasons, broken = broken_rules(shapes, space, sizes)
     return Enumerated(space, shapes._replace(reason=broken), choices_of(space), reasons)
 
 
-def choices_of(space: Space) -> tuple[tuple[int, bool, int], ...]:
-    """Stages of ZeRO, sequence parallelism, recomputations."""
+def choices_of(space: Space) -> tuple[Choice, ...]:
+    """Stages of ZeRO, the third also inside groups; sequence parallelism, recomputations."""
     again = [LEAST_FIRST.index(name) for name in space.recompute if name in RECOMPUTATIONS]
-    return tuple((zero, sequence, how) for zero in space.zero_stages for sequence in (False, True) for how in again)
+    hybrid = [(SHARDS_WEIGHTS, group) for group in space.shard_groups if SHARDS_WEIGHTS in space.zero_stages]
+    zeros = [*((zero, 0) for zero in space.zero_stages), *hybrid]
+    return tuple((*zero, sequence, how) for zero in zeros for sequence in (False, True) for how in again)
 
 
 def broken_rules(shapes: Candidates, space: Space, sizes: Fixed) -> tuple[list[str], Any]:
@@ -169,7 +187,12 @@ def without_numbers(reason: str) -> str:
 
 # ------------------------------------------------------------------------------------------------------------------ choices
 
-SAME_AS_SIMPLER = ("ZeRO needs several data parallel ranks", "sequence parallelism needs tp", "selective recomputation needs stored scores")
+SAME_AS_SIMPLER = (
+    "ZeRO needs several data parallel ranks",
+    "sequence parallelism needs tp",
+    "selective recomputation needs stored scores",
+    "the group of a hybrid sharding is not a part of the data parallel ranks",
+)
 
 
 def expanded(shapes: Candidates, of: Enumerated) -> Candidates:
@@ -179,14 +202,22 @@ def expanded(shapes: Candidates, of: Enumerated) -> Candidates:
     choices, reasons = of.choices, of.reasons
     n, many = shapes.n, len(choices)
     columns = [np.repeat(column, many) for column in shapes]
-    zero, sequence, how = (np.tile(np.array(column), n) for column in zip(*choices, strict=True))
-    found = Candidates._make([*columns[:8], zero, sequence, how, columns[-1]])
+    zero, group, sequence, how = (np.tile(np.array(column), n) for column in zip(*choices, strict=True))
+    found = Candidates._make([*columns[:8], zero, group // columns[0], sequence, how, columns[-1]])
     for name in SAME_AS_SIMPLER:
         if name not in reasons:
             reasons.append(name)
     no_scores = (how == LEAST_FIRST.index("selective")) & (not of.space.stores_scores)
-    simpler = ((zero > 0) & (found.dp * found.cp == 1), sequence & (found.tp == 1), no_scores)
+    simpler = ((zero > 0) & (found.dp * found.cp == 1), sequence & (found.tp == 1), no_scores, (group > 0) & ~is_part(found, group))
     reason = found.reason.copy()
     for name, same in zip(SAME_AS_SIMPLER, simpler, strict=True):
         reason[(reason == LEGAL) & same] = reasons.index(name)
     return found._replace(reason=reason)
+
+
+def is_part(some: Candidates, group: Any) -> Any:
+    """Whether so many devices in a row are several whole context parallel groups, fewer than all data parallel ranks, and divide them."""
+    shards, ranks = some.n_shards, some.dp * some.cp
+    whole = (shards * some.tp == group) & (shards % some.cp == 0)
+    few = maximum(shards, 1)
+    return whole & (shards > 1) & (shards < ranks) & (ranks % few == 0)

@@ -32,7 +32,7 @@ def illegal_rows(found: Enumerated) -> Iterator[tuple[Any, ...]]:
 
 
 def degrees(some: Candidates) -> Iterator[tuple[Any, ...]]:
-    """Degrees and choices of each candidate, recomputation as a word."""
-    columns = [getattr(some, name).tolist() for name in COLUMNS[:-1]]
+    """Degrees and choices of each candidate, recomputation as a word; shards are all replicas where they are not a smaller group."""
+    columns = [getattr(some, "shards" if name == "n_shards" else name).tolist() for name in COLUMNS[:-1]]
     words = [LEAST_FIRST[how] for how in some.recompute.tolist()]
     return zip(*columns, words, strict=True)

@@ -265,4 +265,5 @@ def single(one: Candidates) -> Layout:
     """The layout of an array of one."""
     numbers = [int(column[0]) for column in (one.tp, one.pp, one.cp, one.dp, one.ep, one.n_virtual_stages, one.zero_stage)]
     own = None if int(one.etp[0]) == numbers[0] else int(one.etp[0])
-    return Layout._make([*numbers, bool(one.sequence_parallel[0]), None, own, None])
+    few = int(one.n_shards[0]) or None
+    return Layout._make([*numbers, bool(one.sequence_parallel[0]), few, own, None])

@@ -28,6 +28,7 @@ class Stack(NamedTuple):
     fp8_inputs       products in 8 bits keep their input in 8 bits
     waiting_bytes    bytes for each token of a micro-batch and unit of width, in whole tensors that wait for tensor parallel collectives:
                      without a pipeline nothing stops the host from queueing layers ahead of the device
+    hybrid_sharding  ZeRO 3 can divide weights inside a group of ranks and copy them across groups
     peak_factor      measured over counted bytes, of a stack that a measured peak corrected
     """
 
@@ -46,6 +47,7 @@ class Stack(NamedTuple):
     fragments: float = 0.0
     fp8_copies: int = 0
     fp8_inputs: bool = False
+    hybrid_sharding: bool = False
     peak_factor: float = 1.0
     sources: tuple[str, ...] = ()
 

@@ -17,7 +17,7 @@ from scaleplan.machine.schedules import PassTimes, Schedule, bubble_s
 from scaleplan.model.arch import Size
 from scaleplan.model.flops import count_flops, recomputed_flops
 from scaleplan.model.items import Bill, total
-from scaleplan.numeric import ceil_div, floats, log2, maximum, minimum, where
+from scaleplan.numeric import ceil_div, floats, floor_div, log2, maximum, minimum, where
 
 OPTIMIZER_BYTES = 30  # memory traffic of one parameter's update: gradients, master weights, two moments, read and written
 STEP_LAUNCHES = 40
@@ -183,7 +183,8 @@ def given_stages(layers: tuple[int, ...], pp: int, each: Seconds, head: Seconds,
 def gathers_s(sums: Sums, ranks: Ranks, on: Kernels) -> Seconds:
     """ZeRO 3: weights of every layer are gathered for each pass and their gradients reduced, for each micro-batch.
 
-    X = gathers (16-bit weights), exposed X - min(hidden X, computation). Source: rajbhandari2020 section 7; torchtitan (FSDP).
+    X = gathers (16-bit weights), and with hybrid sharding the reduction over copies; exposed X - min(hidden X, computation).
+    Sources: rajbhandari2020 section 7; torchtitan (FSDP); zhao2023 section 3.2.
     """
     layout, stack = ranks.layout, on.shares.stack
     if isinstance(layout.zero_stage, int) and layout.zero_stage < SHARDS_WEIGHTS:
@@ -195,22 +196,38 @@ def gathers_s(sums: Sums, ranks: Ranks, on: Kernels) -> Seconds:
     dense, routed = weight_groups(layout, on)
     n = sums.n_layers
     once = gather(WIDTH * sums.dense / n, dense, network) + gather(WIDTH * sums.routed / n, routed, network)
-    moved = stack.n_gathers * n * once
+    moved = stack.n_gathers * n * once + over_copies_s(WIDTH * sums.dense, WIDTH * sums.routed, layout, on, network)
     exposed = moved - minimum(stack.gather_hidden * moved, sums.layers.compute_s)
     return where(layout.zero_stage >= SHARDS_WEIGHTS, exposed, 0.0)
 
 
 def weight_groups(layout: Layout, on: Kernels) -> tuple[Any, Any]:
-    """Ranks that share dense weights, and those that share an expert."""
-    experts = maximum(1, layout.replicas * layout.tp / (layout.ep * layout.expert_tp))
+    """Ranks that divide dense weights among them, and those that divide an expert."""
+    experts = maximum(1, floor_div(layout.shards * layout.tp, layout.ep * layout.expert_tp))
     return group(layout.shards, layout.tp, on.device), group(experts, layout.expert_tp * layout.ep, on.device)
+
+
+def over_copies_s(dense: Any, routed: Any, layout: Layout, on: Kernels, network: Network) -> Seconds:
+    """Hybrid sharding: gradients of a shard are all-reduced over the groups of ranks that each hold a copy of it.
+
+    dense, routed  bytes of the gradients of a device before ZeRO divides them
+    Source: zhao2023 section 3.2 (FSDP).
+    """
+    if layout.n_shards is None:
+        return 0.0
+    shared, expert = weight_groups(layout, on)
+    inner = layout.ep * layout.expert_tp
+    copies = group(floor_div(layout.replicas, shared.size), layout.tp * shared.size, on.device)
+    of_experts = group(floor_div(layout.replicas * layout.tp, inner * expert.size), inner * expert.size, on.device)
+    parts = ((dense / shared.size, copies), (routed / expert.size, of_experts))
+    return total(where(size > 0, all_reduce(size, ranks_of, network), 0.0) for size, ranks_of in parts)
 
 
 def reduction_s(sums: Sums, ranks: Ranks, on: Kernels, share: Any, n_micro_batches: Size) -> Seconds:
     """Gradients of a step over the data parallel ranks: an all-reduce, or a reduce-scatter and a gather of new weights.
 
     G w all-reduced; with a sharded optimizer G w reduced and 2 w gathered; with sharded gradients (ZeRO 2) they are reduced for each
-    micro-batch. Source: rajbhandari2020 section 7.
+    micro-batch; with fewer shards than ranks, the shards over their copies. Source: rajbhandari2020 section 7.
     """
     layout, gradient = ranks.layout, on.shares.stack.gradient_bytes
     network, (dense, routed) = network_of(on), weight_groups(layout, on)
@@ -218,6 +235,7 @@ def reduction_s(sums: Sums, ranks: Ranks, on: Kernels, share: Any, n_micro_batch
     plain = total(all_reduce(gradient * w, ranks_of, network) for w, ranks_of in held)
     times = where(layout.zero_stage == SHARDS_GRADIENTS, n_micro_batches, 1)
     sharded = total(times * gather(gradient * w, ranks_of, network) + gather(WIDTH * w, ranks_of, network) for w, ranks_of in held)
+    sharded = sharded + over_copies_s(gradient * held[0][0], gradient * held[1][0], layout, on, network)
     return where(layout.zero_stage == 0, plain, where(layout.zero_stage < SHARDS_WEIGHTS, sharded, 0.0))
 
 

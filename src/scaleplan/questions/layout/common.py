@@ -87,6 +87,7 @@ def row_of(row: Row) -> dict[str, Any]:
         "etp": int(layout.expert_tp),
         "n_virtual_stages": int(layout.n_virtual_stages),
         "zero_stage": int(layout.zero_stage),
+        "n_shards": int(layout.shards) if layout.zero_stage else 1,
         "sequence_parallel": bool(layout.sequence_parallel),
         **{name: value for name, value in figures.items() if name != "layout"},
     }
@@ -104,7 +105,10 @@ def columns_of_rows() -> list[Column]:
         "peak_bytes": Column("peak_bytes", "peak memory", "bytes"),
         "verdict": Column("verdict", "memory"),
     }
-    hidden = ("tp", "pp", "cp", "dp", "ep", "etp", "n_virtual_stages", "zero_stage", "sequence_parallel", "step_s_p10", "step_s_p90", "hfu")
+    hidden = (
+        "tp", "pp", "cp", "dp", "ep", "etp", "n_virtual_stages", "zero_stage", "n_shards", "sequence_parallel", "step_s_p10", "step_s_p90",
+        "hfu",
+    )  # fmt: skip
     return [*shown.values(), *(Column(name, name, "hidden") for name in (*hidden, "peak_bytes_p10", "peak_bytes_p90", "fits"))]
 
 

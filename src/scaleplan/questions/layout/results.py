@@ -26,7 +26,7 @@ class Percentiles(TypedDict):
 
 
 class LayoutRow(TypedDict):
-    """A layout with its figures; `parts` are seconds that add up to `step_s`."""
+    """A layout with its figures; `parts` are seconds that add up to `step_s`; ZeRO divides over `n_shards` ranks (1: not at all)."""
 
     layout: str
     tp: int
@@ -37,6 +37,7 @@ class LayoutRow(TypedDict):
     etp: int
     n_virtual_stages: int
     zero_stage: int
+    n_shards: int
     sequence_parallel: bool
     micro_batch_size_seqs: int
     recompute: str
