@@ -575,6 +575,8 @@ def plan(
     checkpoint_time: int | float | str | None = None,
     checkpoint_interval: int | float | str | None = None,
     restart_time: int | float | str | None = None,
+    evaluation_share: int | float | str | None = None,
+    warm_up_share: int | float | str | None = None,
     usd_per_device_hour: int | float | str | None = None,
     provider: str | PathLike[str] | None = None,
     price_term: Literal["on_demand", "spot", "committed_1y", "committed_3y"] | None = None,

@@ -35,7 +35,6 @@ from scaleplan.chain.run_cost import (
     standing_of,
 )
 from scaleplan.errors import InputError
-from scaleplan.machine.goodput import device_mtbf_hours
 
 DEFAULTS = library.defaults()
 H100 = library.load("hardware", "h100-sxm")
@@ -260,7 +259,7 @@ def test_goodput_follows_from_published_failures():
     """A failure every 3 hours on 16,384 H100s and 10-minute restarts: over 90 %; a chip without a published rate has none."""
     runs = {run["arch"]: run for run in DEFAULTS["failures"]["runs"]}
     run = runs[H100.data["arch"]]
-    mtbf_s = 3600 * device_mtbf_hours(run["n_failures"], run["days"] * 86400, run["n_devices"])
+    mtbf_s = run["days"] * 86400 * run["n_devices"] / run["n_failures"]
     given = {"device_mtbf": mtbf_s, "checkpoint_time": 10, "restart_time": 600}
     found = failures_of(given, 16_384, of_a_step=True).input()
     assert 0.90 < found.value < 0.95 and found.standing == "estimate" and "dubey2024" in library.citations(run)

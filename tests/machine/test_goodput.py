@@ -7,7 +7,7 @@ import pytest
 
 from scaleplan import library
 from scaleplan.errors import InputError
-from scaleplan.machine.goodput import best_checkpoint_interval_s, device_mtbf_hours, goodput, job_mtbf_s, losses
+from scaleplan.machine.goodput import best_checkpoint_interval_s, goodput, job_mtbf_s, losses
 
 DEFAULTS = library.defaults()
 RUNS = {run["name"]: run for run in DEFAULTS["failures"]["runs"]}
@@ -74,11 +74,15 @@ def test_a_run_that_never_advances_is_refused():
     assert np.isnan(found[0]) and 0.9 < found[1] < 1
 
 
+def device_mtbf_hours(run):
+    """Hours between failures of one device."""
+    return run["days"] * 24 * run["n_devices"] / run["n_failures"]
+
+
 def test_llama_405b_is_effective_over_90_percent_of_the_time():
     """dubey2024: 419 failures of 16,384 devices in 54 days, a failure every 3 hours; restarts of 10 minutes leave over 90 %."""
     run = RUNS["Llama 3.1 405B"]
-    device = device_mtbf_hours(run["n_failures"], run["days"] * 86400, run["n_devices"])
-    mtbf = job_mtbf_s(device, 16_384)
+    mtbf = job_mtbf_s(device_mtbf_hours(run), 16_384)
     assert mtbf / 3600 == pytest.approx(3.1, abs=0.05)
     assert 0.90 < goodput(losses(mtbf, best_checkpoint_interval_s(10, mtbf), 10, 600)) < 1
 
@@ -86,7 +90,7 @@ def test_llama_405b_is_effective_over_90_percent_of_the_time():
 def test_the_calendar_of_opt_is_its_restarts():
     """zhang2022: 33 days of compute took about 60. 105 restarts with 3 to 9 hours lost at each hold that; Llama's 10 minutes do not."""
     run = RUNS["OPT-175B"]
-    mtbf = job_mtbf_s(device_mtbf_hours(run["n_failures"], run["days"] * 86400, run["n_devices"]), run["n_devices"])
+    mtbf = job_mtbf_s(device_mtbf_hours(run), run["n_devices"])
     days = [33 / goodput(losses(mtbf, 2 * 3600, 120, hours * 3600)) for hours in (1 / 6, 3, 9)]
     assert days[0] < 37
     assert days[1] < 60 < days[2]

@@ -307,6 +307,16 @@ def test_goodput_follows_from_failures_and_checkpoints():
     assert whole["run.wall_s.value"] / best["run.wall_s.value"] == pytest.approx(best["failures.goodput.value"], rel=1e-9)
 
 
+def test_evaluation_and_warm_up_take_their_share_of_the_time():
+    """Alone, 25 % of evaluation leaves 80 % of the time; with failures the shares multiply; hours go with the inverse."""
+    alone = sp.plan(**LAID_OUT, evaluation_share="25%")
+    assert alone["failures.goodput.value"] == pytest.approx(0.8)
+    assert alone["failures.job_mtbf_s.value"] is None
+    failing, both = (sp.plan(**LAID_OUT, **FAILING, **more) for more in ({}, {"warm_up_share": "10%"}))
+    assert both["failures.goodput.value"] == pytest.approx(0.9 * failing["failures.goodput.value"])
+    assert both["run.device_hours.value"] == pytest.approx(failing["run.device_hours.value"] / 0.9)
+
+
 def test_goodput_is_a_surface():
     """Over failure rate and checkpoint time, in one pass: each row is the plan alone."""
     base = {name: value for name, value in FAILING.items() if name == "restart_time"} | LAID_OUT

@@ -35,11 +35,6 @@ def job_mtbf_s(device_mtbf_hours: Any, n_devices: Any) -> Any:
     return device_mtbf_hours * 3600 / n_devices
 
 
-def device_mtbf_hours(n_failures: Any, wall_s: Any, n_devices: Any) -> Any:
-    """Hours between failures of one device, from those of a run: wall_s / 3600 * n_devices / n_failures."""
-    return wall_s / 3600 * n_devices / n_failures
-
-
 def best_checkpoint_interval_s(checkpoint_s: Any, mtbf_s: Any) -> Any:
     """Seconds of progress between checkpoints that lose least: sqrt(2 * checkpoint_s * mtbf_s), at most the MTBF (young1974).
 

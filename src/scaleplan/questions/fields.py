@@ -178,6 +178,8 @@ ROWS = (
     amount("checkpoint_time", "Time for which training stops to write a checkpoint: 60s.", "TIME", "units:seconds", "s", key="run.checkpoint_time"),
     amount("checkpoint_interval", "Time between checkpoints: 30min; else the one that loses least.", "TIME", "units:seconds", "s", key="run.checkpoint_interval"),
     amount("restart_time", "Time to notice a failure, replace the device, load and start again: 10min.", "TIME", "units:seconds", "s", key="run.restart_time"),
+    amount("evaluation_share", "Evaluation: its time for each second of progress, 5%.", "SHARE", "units:fraction", key="run.evaluation_share"),
+    amount("warm_up_share", "Share of the wall time that start-up and warm-up take: 3%.", "SHARE", "units:fraction", key="run.warm_up_share"),
     amount("usd_per_device_hour", "Price of one device for an hour: 2.5.", "USD", "units:usd", key="site.usd_per_device_hour"),
     amount("device_hours", "Device-hours, instead of a model.", "H", "units:device_hours"),
     amount("energy", "Metered energy of the computers: 433MWh.", "ENERGY", "units:watt_hours", "Wh"),

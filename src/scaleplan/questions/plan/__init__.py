@@ -53,6 +53,8 @@ class OfPlan(NamedTuple):
     checkpoint_time: Any = None
     checkpoint_interval: Any = None
     restart_time: Any = None
+    evaluation_share: Any = None
+    warm_up_share: Any = None
     usd_per_device_hour: float | None = None
     provider: str | None = None
     price_term: str | None = None
@@ -92,7 +94,7 @@ QUESTION = Question(
                 "batch_size_tokens", "batch_size_seqs", "precision", "recompute", "law", "flops_convention"),
         "Hardware": ("hardware", "n_devices", "layout", "stack", "mfu", "mfu_of", "flops_per_s_per_device",
                      "goodput", "device_mtbf", "checkpoint_time",
-                     "checkpoint_interval", "restart_time"),
+                     "checkpoint_interval", "restart_time", "evaluation_share", "warm_up_share"),
         "Site": ("usd_per_device_hour", "provider", "price_term", "device_power", "system_power", "pue", "region", "grid_intensity",
                  "grid_profile", "start", "carbon_scope", "device_lifetime"),
     },

@@ -59,7 +59,7 @@ class Step(TypedDict):
 
 
 class Failures(TypedDict):
-    """Goodput by failure rate and checkpoints; unknown where no failure rate is given."""
+    """Goodput by failure rate, checkpoints, evaluation and warm-up; unknown where none of them is given."""
 
     goodput: Number
     job_mtbf_s: Number

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from scaleplan.questions.sweep.points import InArrays, Swept
 
 IN_ARRAYS = ("tokens", "n_devices", "mfu", "goodput", "usd_per_device_hour", "pue", "grid_intensity", "device_mtbf", "checkpoint_time",
-             "checkpoint_interval", "restart_time")  # fmt: skip
+             "checkpoint_interval", "restart_time", "evaluation_share", "warm_up_share")  # fmt: skip
 """Fields that the walk takes as arrays."""
 
 
