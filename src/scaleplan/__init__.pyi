@@ -603,6 +603,8 @@ def fit(
     seed: int | float | str | None = None,
     compute: int | float | str | None = None,
     jobs: int | float | str | None = None,
+    task: str | PathLike[str] | None = None,
+    family: str | PathLike[str] | None = None,
     compare: bool | None = None,
     design: int | float | str | None = None,
     hardware: str | PathLike[str] | None = None,

@@ -25,13 +25,19 @@ Cells = Mapping[str, Any]
 
 
 class Quantity(NamedTuple):
-    """What a column may hold: other names for it, the least value that is not a mistake of units, and the most that is conceivable."""
+    """What a column may hold: other names for it, the least value that is not a mistake of units, and the most that is conceivable.
+
+    zero   zero is a value like others
+    label  any text: which of several things a row belongs to
+    """
 
     aliases: tuple[str, ...]
     least: float = 0.0
     unit_hint: str = ""
     most: float = 1e20
     most_hint: str | None = None
+    zero: bool = False
+    label: bool = False
 
 
 QUANTITIES = {
@@ -73,6 +79,32 @@ QUANTITIES = {
     "active_fraction": Quantity(()),
 }
 """Columns that some form uses. Loss in nats per token; the rest are counts."""
+LADDER = {
+    "n_params": QUANTITIES["n_params"],
+    "n_tokens": QUANTITIES["n_tokens"],
+    "task_loss": Quantity(
+        ("task_bpb", "correct_bpb", "bits_per_byte", "bpb", "correct_nll", "nll", "loss", *QUANTITIES["loss"].aliases), most=30
+    ),
+    "accuracy": Quantity(
+        ("acc", "score", "task_accuracy", "exact_match", "pass_at_1"),
+        most=1.0,
+        most_hint="an accuracy is a fraction; of per cents, say `--unit accuracy=0.01`",
+        zero=True,
+    ),
+    "run": Quantity(("run_id", "run_name", "name", "model"), label=True),
+}
+"""Columns of a ladder of models: the loss and the accuracy of one task, and which run a checkpoint is of."""
+
+
+class Wanted(NamedTuple):
+    """The columns that a table may have, and those that it must."""
+
+    quantities: Mapping[str, Quantity]
+    needed: tuple[str, ...]
+
+
+RUNS = Wanted(QUANTITIES, ("loss",))
+LADDER_RUNS = Wanted(LADDER, ("n_params", "n_tokens", "task_loss", "accuracy"))
 
 
 class RunTable(NamedTuple):
@@ -95,11 +127,12 @@ class RunTable(NamedTuple):
         return len(self.lines)
 
 
-def read_runs(path: str, wanted: Mapping[str, str], scales: Mapping[str, float]) -> RunTable:
+def read_runs(path: str, wanted: Mapping[str, str], scales: Mapping[str, float], kind: Wanted = RUNS) -> RunTable:
     """Read a table of runs.
 
     wanted  quantity -> heading, for columns that are not named as usual
     scales  quantity -> what its values are to be multiplied with
+    kind    which columns it may and must have
     """
     import numpy as np
 
@@ -107,11 +140,11 @@ def read_runs(path: str, wanted: Mapping[str, str], scales: Mapping[str, float])
     data = library.read_bytes(path)
     try:
         headings, rows = opened(text_of(data))
-        found = chosen(headings, wanted)
+        found = chosen(headings, wanted, kind)
         for name in scales:
             if name not in found:
                 raise UsageError(f"--unit: there is no column for `{clipped(name)}`", hint=f"columns that were found: {', '.join(found)}")
-        values, lines = collected(rows, found, scales, file)
+        values, lines = collected(rows, found, scales, kind.quantities, file)
     except ScaleplanError as error:
         raise error.located(file) from None
     if not lines:
@@ -208,29 +241,30 @@ def headings_of(objects: Sequence[tuple[int, Cells]]) -> list[str]:
     return list(dict.fromkeys(key for _, cells in objects for key in cells if key))
 
 
-def chosen(headings: Sequence[str], wanted: Mapping[str, str]) -> dict[str, str]:
+def chosen(headings: Sequence[str], wanted: Mapping[str, str], kind: Wanted) -> dict[str, str]:
     """Quantity -> the heading of its column: the one the user named, one of that very name, else the one that is called alike."""
     for quantity, heading in wanted.items():
-        if quantity not in QUANTITIES:
-            raise UnknownName("quantity", quantity, QUANTITIES)
+        if quantity not in kind.quantities:
+            raise UnknownName("quantity", quantity, kind.quantities)
         if heading not in headings:
             raise UnknownName("column", heading, headings)
-    found = {quantity: wanted.get(quantity) or named_alike(quantity, headings, set(wanted.values())) for quantity in QUANTITIES}
+    taken = set(wanted.values())
+    found = {name: wanted.get(name) or named_alike(name, one.aliases, headings, taken) for name, one in kind.quantities.items()}
     known = {quantity: heading for quantity, heading in found.items() if heading}
     for heading in known.values():
         if headings.count(heading) > 1:
             raise InputError(f"has two columns named `{heading}`", hint="rename one of them")
-    if "loss" not in known:
-        raise InputError(
-            "has no column `loss`", hint=f"its columns are {', '.join(map(clipped, headings[:24]))}; name the one with `--column loss=...`"
-        )
+    for name in kind.needed:
+        if name not in known:
+            shown = ", ".join(map(clipped, headings[:24]))
+            raise InputError(f"has no column `{name}`", hint=f"its columns are {shown}; name the one with `--column {name}=...`")
     return known
 
 
-def named_alike(quantity: str, headings: Sequence[str], taken: set[str]) -> str | None:
+def named_alike(quantity: str, aliases: Sequence[str], headings: Sequence[str], taken: set[str]) -> str | None:
     """The heading that means a quantity, if there is one; several are refused."""
     simple = {heading: re.sub(r"[^a-z0-9]+", "_", heading.lower()).strip("_") for heading in headings if heading not in taken}
-    for names in ((quantity,), QUANTITIES[quantity].aliases):
+    for names in ((quantity,), aliases):
         matches = [heading for heading, name in simple.items() if name in names]
         if len(matches) > 1:
             raise InputError(
@@ -243,13 +277,13 @@ def named_alike(quantity: str, headings: Sequence[str], taken: set[str]) -> str 
 
 
 def collected(
-    rows: Iterator[tuple[int, Cells]], headings: Mapping[str, str], scales: Mapping[str, float], file: str
+    rows: Iterator[tuple[int, Cells]], headings: Mapping[str, str], scales: Mapping[str, float], kinds: Mapping[str, Quantity], file: str
 ) -> tuple[dict[str, list[float]], list[int]]:
     """The numbers of each column and the line of each row; every unusable row is named."""
     values: dict[str, list[float]] = {quantity: [] for quantity in headings}
     lines: list[int] = []
     errors: list[ScaleplanError] = []
-    readers = [(values[q].append, reader_of(q, heading, scales.get(q, 1.0)), heading) for q, heading in headings.items()]
+    readers = [(values[q].append, reader_of(q, kinds[q], heading, scales.get(q, 1.0)), heading) for q, heading in headings.items()]
     for line, cells in rows:
         try:
             numbers = [read(cells[heading]) for _, read, heading in readers]
@@ -268,9 +302,10 @@ def collected(
     return values, lines
 
 
-def reader_of(quantity: str, heading: str, scale: float) -> Callable[[Any], float]:
+def reader_of(quantity: str, kind: Quantity, heading: str, scale: float) -> Callable[[Any], float]:
     """A function that reads one cell of a column: finite, above zero, and of a size that the quantity can have."""
-    kind = QUANTITIES[quantity]
+    if kind.label:
+        return label_reader(heading)
 
     def read(cell: Any) -> float:
         number = as_number(cell)
@@ -283,13 +318,26 @@ def reader_of(quantity: str, heading: str, scale: float) -> Callable[[Any], floa
             raise InputError(
                 f"{heading} `{clipped(cell)}` is not finite", hint="a run that diverged says nothing about the law: remove its row"
             )
-        if number <= 0:
-            raise InputError(f"{heading} `{clipped(cell)}` is not above zero")
+        if number < 0 or (number == 0 and not kind.zero):
+            raise InputError(f"{heading} `{clipped(cell)}` is {'negative' if kind.zero else 'not above zero'}")
         if number < kind.least:
             raise InputError(f"{heading} `{clipped(cell)}` is too small to be {quantity}", hint=kind.unit_hint)
         if number > kind.most:
             raise InputError(f"{heading} `{clipped(cell)}` is too large to be {quantity}", hint=kind.most_hint)
         return number
+
+    return read
+
+
+def label_reader(heading: str) -> Callable[[Any], float]:
+    """A function that numbers the labels of a column as they come."""
+    numbers: dict[str, float] = {}
+
+    def read(cell: Any) -> float:
+        label = str(cell).strip()
+        if not label:
+            raise InputError(f"{heading} is empty")
+        return numbers.setdefault(label, float(len(numbers)))
 
     return read
 

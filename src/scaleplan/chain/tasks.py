@@ -12,12 +12,29 @@ from scaleplan.laws.downstream import Forecast, TaskLaw, forecast, task_law_of
 KIND = "tasks"
 
 
-@cache
 def load_task_law(name: str) -> TaskLaw:
-    """A task law by the name or path of its file."""
+    """A task law by the name or path of its file; a file of the user's may change between two questions."""
+    return read_task_law(name) if is_file(name) else named_task_law(name)
+
+
+def is_file(name: str) -> bool:
+    """Whether a name is that of a file, not of a preset."""
+    return name.endswith(".toml") or "/" in name
+
+
+@cache
+def named_task_law(name: str) -> TaskLaw:
+    """A task law of the catalogue, read once."""
+    return read_task_law(name)
+
+
+def read_task_law(name: str) -> TaskLaw:
+    """A task law and the table of draws beside it (`NAME.draws.csv`), read now."""
     preset = library.load(KIND, name)
     loss_law = preset.data.get("loss_law")
-    return task_law_of({"name": preset.name, **preset.data}, catalogue.load_law(loss_law).additive if loss_law else None)
+    table = preset.path.with_name(f"{preset.path.stem}.draws.csv")
+    draws = library.read_draws(table) if table.is_file() else None
+    return task_law_of({"name": preset.name, **preset.data}, catalogue.load_law(loss_law).additive if loss_law else None, draws)
 
 
 def task_laws() -> list[TaskLaw]:
@@ -32,10 +49,10 @@ def tasks() -> list[str]:
 
 def laws_of_task(name: str) -> list[TaskLaw]:
     """The laws of a task by its name, an alias of it, a family, or the law's own name or path."""
-    if name.endswith(".toml") or "/" in name or name in library.names(KIND):
+    if is_file(name) or name in library.names(KIND):
         return [load_task_law(name)]
     wanted = name.lower().replace("_", "-")
-    found = [law for law in task_laws() if wanted in (law.task, law.family, *law.data.get("aliases", ())) or name in law.data["aliases"]]
+    found = [law for law in task_laws() if {wanted, name} & {law.task, law.family, *law.data.get("aliases", ())}]
     if not found:
         raise UnknownName("task", name, tasks())
     return found

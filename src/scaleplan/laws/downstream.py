@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from scaleplan.errors import NotSupported
+from scaleplan.errors import InputError, NotSupported
 from scaleplan.laws.forms import Additive
-from scaleplan.numeric import exp
-from scaleplan.wording import field
+from scaleplan.numeric import exp, log
+from scaleplan.wording import field, question
 
 Z_80 = 1.2815515655446004  # standard deviations from the middle to the 90 % point of a normal
 FARTHEST_ONE_TASK = 5.0  # times beyond the runs of the fit: this project's choice
@@ -121,8 +121,8 @@ class Forecast(NamedTuple):
     chance: float | None
 
 
-def task_law_of(data: Mapping[str, Any], loss: Additive | None = None) -> TaskLaw:
-    """From a parsed preset; `loss` where it is that of a law of the loss (`loss_law`)."""
+def task_law_of(data: Mapping[str, Any], loss: Additive | None = None, draws: Mapping[str, Sequence[float]] | None = None) -> TaskLaw:
+    """From a parsed preset; `loss` where it is that of a law of the loss (`loss_law`), `draws` the refits of a ladder of one's own."""
     convention, spread = data["convention"], data["spread"]
     block = data["score"]
     form = SCORES[block["form"]]
@@ -141,7 +141,7 @@ def task_law_of(data: Mapping[str, Any], loss: Additive | None = None) -> TaskLa
         checked,
         spread["noise_sd"],
         spread["least_half_width"],
-        (),
+        [] if draws is None else draws_of(draws),
         data,
     )
 
@@ -149,6 +149,24 @@ def task_law_of(data: Mapping[str, Any], loss: Additive | None = None) -> TaskLa
 def task_loss_of(block: Mapping[str, Any]) -> Additive:
     """Step 1 of a preset: its coefficients are printed as logarithms."""
     return Additive(block["e"], exp(block["log_a"]), exp(block["log_b"]), block["alpha"], block["beta"])
+
+
+DRAWN = ("e", "log_a", "log_b", "alpha", "beta", "a", "l0", "k", "b")
+"""Columns of the draws of a ladder: the loss of the task, then the map to the accuracy."""
+
+
+def draws_of(columns: Mapping[str, Sequence[float]]) -> list[tuple[Additive, Score]]:
+    """The refits of a ladder from its table of draws; InputError where a column is missing."""
+    if missing := [name for name in DRAWN if name not in columns]:
+        raise InputError(f"the draws of a task law lack the column `{missing[0]}`", hint=f"its columns are {', '.join(DRAWN)}")
+    rows = zip(*(columns[name] for name in DRAWN), strict=True)
+    return [(task_loss_of(dict(zip(DRAWN[:5], row[:5], strict=True))), Sigmoid(*row[5:])) for row in rows]
+
+
+def draw_columns(draws: Sequence[tuple[Additive, Score]]) -> dict[str, list[float]]:
+    """The table of draws of refits of a ladder; what `draws_of` reads."""
+    rows = [(loss.e_nats, log(loss.a), log(loss.b), loss.alpha, loss.beta, *score) for loss, score in draws]
+    return {name: [row[place] for row in rows] for place, name in enumerate(DRAWN)}
 
 
 def forecast(law: TaskLaw, n_params: float, n_tokens: float, family: str | None = None) -> Forecast:
@@ -160,7 +178,7 @@ def forecast(law: TaskLaw, n_params: float, n_tokens: float, family: str | None 
     factors = far_factors(law, n_params, n_tokens)
     loss = law.loss.loss(n_params, n_tokens)
     accuracy = law.score.accuracy(loss)
-    parts = parts_of(law, n_params, n_tokens)
+    parts = parts_of(law, n_params, n_tokens, beyond=bool(factors))
     half = sum(part**2 for part in parts.values()) ** 0.5
     low, high = max(accuracy - half, 0.0), min(accuracy + half, 1.0)  # an accuracy ends at 0 and 1
     widest = max(parts, key=lambda name: parts[name])
@@ -174,7 +192,8 @@ def check_family(law: TaskLaw, family: str | None) -> None:
     if family is not None and family != law.family:
         raise NotSupported(
             f"{field('family')} `{family}`: `{law.name}` is of {law.family} models and says nothing of others",
-            hint="fit a law from a ladder of that family: N, D, task loss and accuracy of at least four sizes",
+            hint="fit a law to a ladder of that family, N, D, task loss and accuracy of at least four sizes: "
+            + question("fit", "ladder.csv", form="ladder", family=family),
         )
 
 
@@ -196,22 +215,27 @@ def far_factors(law: TaskLaw, n_params: float, n_tokens: float) -> dict[str, flo
     return found
 
 
-def parts_of(law: TaskLaw, n_params: float, n_tokens: float) -> dict[Widest, float]:
+def parts_of(law: TaskLaw, n_params: float, n_tokens: float, *, beyond: bool) -> dict[Widest, float]:
     """The half-widths of an 80 % interval that add in quadrature.
 
     A published law: the largest miss on its held-out runs (at least that of its kind), and the noise of checkpoints. A ladder of
-    one's own: what its loss and its map leave open over the refits, and the scatter of its runs about the map.
+    one's own: what its loss and its map leave open over the refits, the scatter of its runs about the map, and beyond its runs
+    what a fit of the smaller sizes misses the largest by, as far as that is more than the scatter.
     """
     noise = Z_80 * law.noise_sd
+    misses = [abs(a - b) for a, b in zip(law.checked.get("forecast", ()), law.checked.get("measured", ()), strict=True)]
     if not law.draws:
-        misses = [abs(a - b) for a, b in zip(law.checked.get("forecast", ()), law.checked.get("measured", ()), strict=True)]
         return {"forecast": max([law.half_width, *misses]), "noise": noise}
     losses = [draw.loss(n_params, n_tokens) for draw, _ in law.draws]
     here = law.loss.loss(n_params, n_tokens)
     by_loss = half_range([law.score.accuracy(loss) for loss in losses])
     together = half_range([score.accuracy(loss) for loss, (_, score) in zip(losses, law.draws, strict=True)])
     by_map = max(half_range([score.accuracy(here) for _, score in law.draws]), max(together**2 - by_loss**2, 0.0) ** 0.5)
-    return {"loss": by_loss, "map": by_map, "noise": noise}
+    parts: dict[Widest, float] = {"loss": by_loss, "map": by_map, "noise": noise}
+    if beyond and misses:
+        square = sum(miss**2 for miss in misses) / len(misses)
+        parts["forecast"] = Z_80 * max(square - law.noise_sd**2, 0.0) ** 0.5
+    return parts
 
 
 def half_range(values: Sequence[float]) -> float:

@@ -162,7 +162,7 @@ ROWS = (
     amount("size_ratio", "A model of this many times the efficient size: compute and steps to the same loss.", "X"),
     amount("excess", "Training to within this share of the converged loss: 2%.", "SHARE", "units:fraction"),
     amount("overfit", "Tokens that keep {n_params} within this share of the loss on endless data: 2%.", "SHARE", "units:fraction"),
-    Field("task", "Accuracy on a task by published two-step laws: hellaswag, mmlu, ...", metavar="TASK", presets="tasks"),
+    Field("task", "Task whose accuracy is wanted, by two-step laws: hellaswag, mmlu, ..., or a TOML file of your own ladder.", metavar="TASK", presets="tasks"),
     Field("family", "Family of the models, such as olmo-2; task laws of others are refused.", metavar="FAMILY"),
     Field("loss_change", "What it takes to change the loss: -10%.", "units:signed_change", "CHANGE", number=""),
     # Batch.
@@ -261,7 +261,7 @@ ROWS = (
     # Fits.
     several("column", "The column that holds a quantity: n_params=params_m.", "NAME=HEADING"),
     several("unit", "The unit of a column: n_params=1e6.", "NAME=FACTOR"),
-    Field("form", "Form of the law: additive, additive-tied, over-training, kaplan, repeating, isoflop, envelope, ...", metavar="FORM"),
+    Field("form", "Form of the law: additive, additive-tied, over-training, kaplan, repeating, isoflop, envelope, ladder, ...", metavar="FORM"),
     counted("bootstrap", "Bootstrap resamples for intervals: 4000."),
     Field("seed", "Random seed of the bootstrap.", "units:count_or_zero", "N", number=""),
     counted("jobs", "Worker threads; results are identical."),

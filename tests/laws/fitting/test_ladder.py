@@ -47,7 +47,7 @@ def test_the_interval_covers():
 
 def test_what_is_widest_is_named():
     told = forecast(fit_ladder(ladder(1, 0.004), "mine", "ours", resamples=40).law, *TARGET)
-    assert set(told.parts) == {"loss", "map", "noise"}
+    assert set(told.parts) == {"loss", "map", "noise", "forecast"}
     assert told.parts[told.widest] == max(told.parts.values())
     assert told.factors["n_params"] == pytest.approx(5 / 1.3)
 

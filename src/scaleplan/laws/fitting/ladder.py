@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scaleplan.errors import InputError
-from scaleplan.laws.downstream import Sigmoid, TaskLaw, forecast
+from scaleplan.laws.downstream import Sigmoid, TaskLaw
 from scaleplan.laws.fitting.fit import Fit, fit
 from scaleplan.laws.fitting.frontier import additive_law
 from scaleplan.laws.fitting.newton import minimise
@@ -23,6 +23,7 @@ FEWEST_SIZES = 4
 SMALLEST_SPAN = 2.0  # largest N over smallest
 RESAMPLES = 200
 FITTED = 4  # constants of the sigmoid
+SMALLEST_RISE = 3.0  # of the fitted accuracy over the ladder, in standard deviations of a run about the map: this project's choice
 
 
 class Ladder(NamedTuple):
@@ -39,22 +40,39 @@ class Ladder(NamedTuple):
 
 
 class LadderFit(NamedTuple):
-    """A task law of one's own, and how it does on the largest size when it is fitted without it.
-
-    held_out_error  mean of forecast less measured accuracy over the rows of the largest size; None where the rest are too few
-    """
+    """A task law of one's own; its `checked` holds how it does on the largest size when it is fitted without it."""
 
     law: TaskLaw
     loss_fit: Fit
-    held_out_error: float | None
+
+    @property
+    def held_out_error(self) -> float | None:
+        """Mean of forecast less measured accuracy over the rows of the largest size; None where the rest are too few."""
+        told, seen = (self.law.checked.get(name, ()) for name in ("forecast", "measured"))
+        return float(np.mean(np.subtract(told, seen))) if told else None
 
 
 def fit_ladder(ladder: Ladder, task: str, family: str, seed: int = 0, resamples: int = RESAMPLES) -> LadderFit:
-    """Both steps with draws. Raises InputError for fewer than four sizes or sizes within a factor two of each other."""
+    """Both steps with draws.
+
+    Raises InputError for fewer than four sizes, for sizes within a factor two of each other, and for an accuracy that does not
+    move with the loss of the task.
+    """
     check_ladder(ladder)
     law, found = fitted_law(ladder, task, family)
+    check_rise(ladder, law)
     draws = refits(ladder, found, law, seed, resamples)
-    return LadderFit(law._replace(draws=draws), found, held_out(ladder, task, family))
+    return LadderFit(law._replace(draws=draws, checked=held_out(ladder, task, family)), found)
+
+
+def check_rise(ladder: Ladder, law: TaskLaw) -> None:
+    """Refuse a task that the ladder does not move beyond the scatter of its runs: one that all of them guess."""
+    rise = float(np.ptp(np.asarray(law.score.accuracy(ladder.task_loss))))
+    if rise < SMALLEST_RISE * law.noise_sd:
+        raise InputError(
+            f"the accuracy rises by {rise:.2g} from the worst run to the best, its scatter about the map is {law.noise_sd:.2g}",
+            hint="a task at chance in every run cannot be forecast: larger models, or a task of more questions",
+        )
 
 
 def check_ladder(ladder: Ladder) -> None:
@@ -148,16 +166,16 @@ def refits(ladder: Ladder, found: Fit, law: TaskLaw, seed: int, resamples: int) 
     return draws
 
 
-def held_out(ladder: Ladder, task: str, family: str) -> float | None:
-    """Forecast less measured accuracy of the largest size by a fit of the others."""
+def held_out(ladder: Ladder, task: str, family: str) -> dict[str, list[float]]:
+    """The rows of the largest size beside what a fit of the others says of them; empty where the others tell no law."""
     rest = ladder.n_params < ladder.n_params.max()
     others = Ladder(*(column[rest] for column in ladder))
     if len(np.unique(others.n_params)) < FEWEST_SIZES - 1:
-        return None
+        return {}
     try:
         law, _ = fitted_law(others, task, family)
     except InputError:  # the rest do not tell the constants apart
-        return None
-    last = zip(ladder.n_params[~rest].tolist(), ladder.n_tokens[~rest].tolist(), ladder.accuracy[~rest].tolist(), strict=True)
-    wide = law._replace(limits={})
-    return float(np.mean([forecast(wide, n, d).accuracy - measured for n, d, measured in last]))
+        return {}
+    n, d, measured = (column[~rest].tolist() for column in (ladder.n_params, ladder.n_tokens, ladder.accuracy))
+    told = [float(law.score.accuracy(law.loss.loss(*run))) for run in zip(n, d, strict=True)]
+    return {"n_params": n, "n_tokens": d, "forecast": told, "measured": measured}

@@ -1,4 +1,4 @@
-"""What law the runs of the user follow: constants, a comparison of forms, the next runs, optima by slices, repeated data."""
+"""What law the runs of the user follow: constants, a comparison of forms, the next runs, optima by slices, repeated data, a task."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ MOST_RESAMPLES = 1_000_000
 MOST_JOBS = 64
 BY_SLICES = ("isoflop", "envelope")
 REPEATING = "repeating"
+LADDER = "ladder"
 
 
 def check_kind(n_kind: str | None) -> None:
@@ -94,6 +95,27 @@ class OfRepeating(NamedTuple):
         check_kind(self.n_kind)
 
 
+class OfLadder(NamedTuple):
+    """A two-step law of the accuracy on a task, from a ladder of models."""
+
+    runs: str
+    form: str = LADDER
+    task: str | None = None
+    family: str | None = None
+    column: tuple[str, ...] = ()
+    unit: tuple[str, ...] = ()
+    n_kind: str | None = None
+    bootstrap: int | None = None
+    seed: int = 0
+
+    def check(self) -> None:
+        """A task has the form of a ladder; a law means one N; resamples fit in memory."""
+        if self.form != LADDER:
+            raise UsageError(f"{field('form')} {self.form} is of a loss, not of {field('task')}", hint=f"{field('form')} {LADDER}")
+        check_kind(self.n_kind)
+        check_resamples(self.bootstrap)
+
+
 class OfLaw(NamedTuple):
     """The constants of one form, with intervals from resamples where they are asked for."""
 
@@ -124,6 +146,7 @@ QUESTION = Question(
     headings={
         "Table": ("column", "unit", "n_kind"),
         "Law": ("form", "bootstrap", "seed", "compute", "jobs"),
+        "Ladder of a task": ("task", "family"),
         "Forms beside each other": ("compare",),
         "Next runs": ("design", "hardware", "mfu", "usd_per_device_hour"),
     },
@@ -132,6 +155,7 @@ QUESTION = Question(
         Shape("design", OfDesign, "the next runs", "fit.design", "fit.results:Design", ("design",), needs=PRICED),
         Shape("slices", OfSlices, "optima by slices", "fit.slices", "fit.results:Slices", ("form=isoflop|envelope",), needs=DRAWN),
         Shape("repeating", OfRepeating, "a law of repeated data", "fit.repeating", "fit.results:RepeatingLaw", ("form=repeating",)),
+        Shape("ladder", OfLadder, "a task law from a ladder", "fit.ladder", "fit.results:LadderLaw", (f"form={LADDER}", "task", "family")),
         Shape("law", OfLaw, "the law of one form", "fit.law", "fit.results:FittedLaw", needs=DRAWN | {"jobs": ("bootstrap",)}),
     ),
     examples=(
@@ -140,10 +164,12 @@ QUESTION = Question(
         "scaleplan fit runs.csv --column n_params=params_m --unit n_params=1e6",
         "scaleplan fit runs.csv --compare",
         "scaleplan fit runs.csv --design 1e21 --hardware h100-sxm",
+        "scaleplan fit ladder.csv --form ladder --task mmlu -o my-task.toml",
     ),
     more=(
         "The table has columns n_params, n_tokens (or compute_flops) and loss in nats per token, one run a row. A budget in FLOP is the "
-        "one whose optimum is asked for (100 times the largest run if not given); -o my-law.toml writes a law that `optimal` takes."
+        "one whose optimum is asked for (100 times the largest run if not given); -o my-law.toml writes a law that `optimal` takes. "
+        "A ladder has columns n_params, n_tokens, task_loss and accuracy, and `run` where several rows are checkpoints of one."
     ),
     charts=True,
 )

@@ -231,3 +231,63 @@ class RepeatingLaw(TypedDict):
     range: dict[str, float]
     data: Data
     residuals: list[Residual]
+
+
+class TaskLoss(TypedDict):
+    """The loss of the task: E + A / N^alpha + B / D^beta."""
+
+    form: str
+    e: float
+    a: float
+    b: float
+    alpha: float
+    beta: float
+
+
+class TaskScore(TypedDict):
+    """From that loss to the accuracy: a / (1 + exp(-k (L - l0))) + b."""
+
+    form: str
+    a: float
+    l0: float
+    k: float
+    b: float
+
+
+class HeldOut(TypedDict):
+    """The largest size by a fit of the others."""
+
+    n_params: float
+    n_rows: int
+    mean_error: float
+    rms_error: float
+
+
+class Scored(TypedDict):
+    """One row beside the law."""
+
+    line: int
+    accuracy: float
+    predicted_accuracy: float
+    residual: float
+
+
+class LadderLaw(TypedDict):
+    """A two-step law of the accuracy on a task."""
+
+    kind: Literal["ladder"]
+    task: str
+    family: str
+    n_params_kind: Literal["total", "non_embedding"]
+    task_loss: TaskLoss
+    score: TaskScore
+    intervals: dict[str, Spread]
+    noise_sd: float
+    held_out: HeldOut | None
+    n_rows: int
+    n_runs: int
+    n_sizes: int
+    bootstrap: Bootstrap
+    range: dict[str, float]
+    data: Data
+    residuals: list[Scored]

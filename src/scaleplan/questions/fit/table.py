@@ -12,13 +12,13 @@ from scaleplan.laws.convention import NON_EMBEDDING, TOTAL, converted_params
 from scaleplan.laws.fitting.fit import Fit, completed
 from scaleplan.laws.fitting.fit import fit as fit_shape
 from scaleplan.laws.fitting.shapes import Array, shape
-from scaleplan.runs import RunTable, read_runs
+from scaleplan.runs import RUNS, RunTable, Wanted, read_runs
 from scaleplan.wording import field
 
 if TYPE_CHECKING:
-    from scaleplan.questions.fit import OfDesign, OfForms, OfLaw, OfRepeating, OfSlices
+    from scaleplan.questions.fit import OfDesign, OfForms, OfLadder, OfLaw, OfRepeating, OfSlices
 
-    Asked = OfForms | OfDesign | OfSlices | OfRepeating | OfLaw
+    Asked = OfForms | OfDesign | OfSlices | OfRepeating | OfLadder | OfLaw
 
 KINDS = {"total": TOTAL, "non-embedding": NON_EMBEDDING}
 USUAL_FORM = "additive"
@@ -34,10 +34,10 @@ class Runs(NamedTuple):
     remarks: Sequence[str]
 
 
-def runs_of(asked: Asked) -> Runs:
+def runs_of(asked: Asked, wanted: Wanted = RUNS) -> Runs:
     """The table of a question, with N of the kind that is wanted."""
     scales = {name: factor(name, text) for name, text in assigned("unit", asked.unit).items()}
-    table = read_runs(asked.runs, assigned("column", asked.column), scales)
+    table = read_runs(asked.runs, assigned("column", asked.column), scales, wanted)
     if "n_params" not in table.columns:
         return Runs(table, KINDS[asked.n_kind or "total"], [])
     heading = table.headings["n_params"]

@@ -1,4 +1,4 @@
-"""From N and D to the accuracy on a task, by published two-step laws."""
+"""From N and D to the accuracy on a task, by two-step laws, published or of the user's own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,14 @@ from scaleplan.wording import field
 if TYPE_CHECKING:
     from scaleplan.questions.optimal.beside import OfTask
 
-KINDS_OF_N = {"total": "all parameters", "without_input_embedding": "all parameters but the input embedding"}
+KINDS_OF_N = {
+    "total": "all parameters",
+    "non_embedding": "parameters without tables and head",
+    "without_input_embedding": "all parameters but the input embedding",
+}
+HELD = "The interval holds {}, not another data mix or prompt format."
+OF_PUBLISHED = "misses on held-out larger runs and the noise of checkpoints"
+OF_OWN = "what refits on resamples of the runs leave open, the scatter of the runs, and beyond them the miss on the largest size held out"
 
 
 class Solved(NamedTuple):
@@ -145,5 +152,5 @@ def notes_of(asked: OfTask, solved: Solved) -> Iterator[str]:
     if asked.compute is not None:
         size, data = solved.forecasts[0].n_params, solved.forecasts[0].n_tokens
         yield f"N = {show_count(size)} and D = {show_count(data)}: what {catalogue.recommended()} makes of {field('compute')}."
-    yield "The interval holds misses on held-out larger runs and the noise of checkpoints, not another data mix or prompt format."
+    yield from dict.fromkeys(HELD.format(OF_OWN if one.law.draws else OF_PUBLISHED) for one in solved.forecasts)
     yield from silences(solved.silent)
