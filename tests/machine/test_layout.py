@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scaleplan.errors import ScaleplanError, UsageError
-from scaleplan.machine.layout import Layout, check_layout, fixed_sizes, nearest_divisors, parse_layout, rules
-from scaleplan.machine.pipeline import PLACEMENTS, head_stage, layers_before
+from scaleplan.machine.layout import Layout, Placement, check_layout, fixed_sizes, nearest_divisors, parse_layout, rules
+from scaleplan.machine.pipeline import head_stage, layers_before
 from scaleplan.machine.schedules import in_flight
 from scaleplan.model.shape import arch_of_shape
 
@@ -75,7 +77,7 @@ def test_the_nearest_divisors_divide(part: int, whole: int):
     assert not any(whole % n == 0 for n in range(near[0] + 1, min(near[-1], part)))
 
 
-@given(st.integers(1, 64), st.integers(1, 128), st.sampled_from(PLACEMENTS), st.sampled_from([0.5, 4.0, 13.7]))
+@given(st.integers(1, 64), st.integers(1, 128), st.sampled_from(get_args(Placement)), st.sampled_from([0.5, 4.0, 13.7]))
 def test_stages_hold_every_layer_once(pp: int, n_layers: int, placement: str, head: float):
     """Layers before a stage never fall, start at 0, and none comes after the stage of the head."""
     pp = min(pp, n_layers)

@@ -10,7 +10,7 @@ import pytest
 from scaleplan.errors import UnknownName
 from scaleplan.machine.held import Formats, parameters_of, state_of
 from scaleplan.machine.layout import Layout
-from scaleplan.machine.recipe import PRECISIONS, RECIPES, Narrow, device_lacks, optimizer_bytes, optimizer_named, precision_named
+from scaleplan.machine.recipe import PRECISIONS, RECIPE_USERS, Narrow, device_lacks, optimizer_bytes, optimizer_named, precision_named
 from scaleplan.machine.serving_formats import served_weights_bytes, serving_format
 from scaleplan.model.bill import bill_of
 from scaleplan.model.items import Bill
@@ -44,7 +44,7 @@ def test_optimizer_states_are_those_of_the_real_optimizers(row: dict[str, str]):
 
 
 @pytest.mark.parametrize("kind", ["bf16", "fp16"])
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", RECIPE_USERS)
 def test_a_mixed_recipe_is_named_by_its_bytes(kind: str, recipe: int):
     """Weights, gradients, master copy and two moments of a recipe add up to the number in its name."""
     p = PRECISIONS[f"{kind}-mixed-{recipe}"]
@@ -102,7 +102,7 @@ MATRICES = 2 * (2 * 128 * 128 + 2 * 128 * 64 + 3 * 128 * 256)  # two layers: Q a
 @pytest.mark.parametrize(("name", "bits"), [("fp8", 8), ("mxfp8", 8.25), ("nvfp4", 4.5)])
 def test_products_in_few_bits_keep_the_recipe_of_the_stack(name: str, bits: float):
     """Weights, gradients, master copy and moments are those of the 16-bit recipe; two narrow copies of each matrix come on top."""
-    for recipe in RECIPES:
+    for recipe in RECIPE_USERS:
         plain, narrow = precision_named("bf16-mixed", recipe), precision_named(name, recipe, NARROW_STACK)
         assert narrow[4:9] == plain[4:9] and narrow.copy_bits == 2 * 32 * bits and narrow.input_bits == 32 * bits
         assert precision_named(name, recipe).copy_bits == 0

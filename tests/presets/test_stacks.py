@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from scaleplan import library
@@ -11,8 +13,8 @@ from scaleplan.errors import UnknownName
 from scaleplan.library import citations, cited
 from scaleplan.machine.activations import ATTENTION_KERNELS
 from scaleplan.machine.efficiency import hardware_shares
-from scaleplan.machine.pipeline import PLACEMENTS
-from scaleplan.machine.recipe import RECIPES
+from scaleplan.machine.layout import Placement
+from scaleplan.machine.recipe import RECIPE_USERS
 from scaleplan.machine.serving_pass import engine_of
 from scaleplan.machine.stack import stack_of
 
@@ -24,9 +26,9 @@ def test_a_stack_says_what_memory_needs(name: str):
     """Recipe, kernel, placement and constants are known names and plausible numbers."""
     stack = stack_named(name)
 
-    assert stack.recipe in RECIPES
+    assert stack.recipe in RECIPE_USERS
     assert stack.attention in ATTENTION_KERNELS
-    assert stack.placement in PLACEMENTS
+    assert stack.placement in get_args(Placement)
     assert 0 <= stack.dropout < 1
     assert stack.bytes_per_logit is None or 4 <= stack.bytes_per_logit <= 20
     assert 0 <= stack.context_bytes <= 2 * 2**30

@@ -7,7 +7,7 @@ Making the devices is not in it: `embodied` counts that.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from scaleplan.errors import InputError, UnknownName
 from scaleplan.footprint.energy import Energy
@@ -16,7 +16,6 @@ from scaleplan.wording import question
 Zone = Mapping[str, str]
 """A row of presets/grid.csv."""
 Scope = Literal["devices", "it", "facility"]
-SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 KINDS_KNOWN_BY_NAME = ("country", "us-state", "cn-province", "world")
 """Zones that people call by name; cities of cloud regions and parts of a grid are not unique enough."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from scaleplan.errors import InputError, ScaleplanError, UsageError, clipped, raise_all
 from scaleplan.model.arch import Arch, FeedForward, Size
@@ -12,6 +12,9 @@ from scaleplan.model.items import total
 from scaleplan.model.mixers.attention import Attention
 from scaleplan.model.mixers.latent import LatentAttention
 from scaleplan.wording import field
+
+Placement: TypeAlias = Literal["even", "balanced"]
+"""How layers are spread over pipeline stages; `balanced` counts the head as layers."""
 
 
 class Layout(NamedTuple):

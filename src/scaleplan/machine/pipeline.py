@@ -5,15 +5,13 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from scaleplan.machine.layout import Layout
+from scaleplan.machine.layout import Layout, Placement
 from scaleplan.model.arch import Size
 from scaleplan.model.items import Bill, Layer, total
 from scaleplan.numeric import floor, floor_div, maximum, minimum, where
 
-PLACEMENTS = ("even", "balanced")
 
-
-def layers_before(stage: Size, layout: Layout, n_layers: Size, head_layers: Any, placement: str) -> Size:
+def layers_before(stage: Size, layout: Layout, n_layers: Size, head_layers: Any, placement: Placement) -> Size:
     """Layers on the stages before this one (0-based).
 
         even      stage (L // p) + min(stage, L mod p)
@@ -29,7 +27,7 @@ def layers_before(stage: Size, layout: Layout, n_layers: Size, head_layers: Any,
     return where(stage == 0, 0, minimum(n_layers, passed))
 
 
-def head_stage(layout: Layout, n_layers: Size, head_layers: Any, placement: str) -> Size:
+def head_stage(layout: Layout, n_layers: Size, head_layers: Any, placement: Placement) -> Size:
     """The stage of the head: the last one, or the one at which a balanced placement has arrived when all layers are placed."""
     if placement == "even":
         return layout.pp - 1
@@ -53,7 +51,7 @@ class Place(NamedTuple):
     apart: Any = False
 
 
-def places(bill: Bill, layout: Layout, placement: str) -> list[Place]:
+def places(bill: Bill, layout: Layout, placement: Placement) -> list[Place]:
     """The stages that can be the fullest: the first, with the most micro-batches waiting, and the last, with head and loss."""
     runs = [(index, count) for index, count in bill.order if bill.layers[index].place == "block"]
     if layout.stage_layers is not None:
@@ -101,7 +99,7 @@ class StageShare(NamedTuple):
     n_params: int
 
 
-def stage_shares(bill: Bill, layout: Layout, placement: str = "even") -> list[StageShare]:
+def stage_shares(bill: Bill, layout: Layout, placement: Placement = "even") -> list[StageShare]:
     """Layers, work and weights of every pipeline rank: embedding and head weigh as the layers that they are worth.
 
     One layout; without `stage_layers` the layers are spread as the placement does.
@@ -121,7 +119,7 @@ def stage_shares(bill: Bill, layout: Layout, placement: str = "even") -> list[St
     return found
 
 
-def spread(bill: Bill, layout: Layout, placement: str) -> tuple[int, ...]:
+def spread(bill: Bill, layout: Layout, placement: Placement) -> tuple[int, ...]:
     """Layers of each stage under a placement, in the order of the model."""
     n_layers = bill.n_layers
     stages = layout._replace(pp=layout.pp * layout.n_virtual_stages)

@@ -98,7 +98,6 @@ PRECISIONS: dict[str, Precision] = {
         ),
     )
 }
-RECIPES = (12, 16, 18, 20)
 USUAL_RECIPE = 16
 ALIASES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16", "half": "fp16", "amp_bf16": "bf16-autocast"}
 RECIPE_USERS = {

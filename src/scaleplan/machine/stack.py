@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from scaleplan.errors import UnknownName
+from scaleplan.machine.layout import Placement
 from scaleplan.machine.recipe import USUAL_RECIPE, Narrow, Precision, precision_named
 from scaleplan.model.passes import Keeping
 
@@ -37,7 +38,7 @@ class Stack(NamedTuple):
     attention: str = "flash"
     dropout: float = 0.0
     recipe: int = USUAL_RECIPE
-    placement: str = "even"
+    placement: Placement = "even"
     bytes_per_logit: int | None = 8
     context_bytes: int = 0
     group_bytes: int = 0

@@ -28,10 +28,6 @@ class Timeline(NamedTuple):
         """From the first start to the last end."""
         return max(events[-1].end_s for events in self.ranks)
 
-    def busy_s(self, rank: int) -> float:
-        """Seconds in which a rank works."""
-        return sum(event.end_s - event.start_s for event in self.ranks[rank])
-
     def held(self, rank: int) -> Iterator[tuple[float, int]]:
         """(second, micro-batches in flight from then on), a micro-batch once for each stage of the rank that it has passed."""
         split = {(op.stage, op.micro_batch) for event in self.ranks[rank] for op in event.slot if op.kind == "weight_gradient"}

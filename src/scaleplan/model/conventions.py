@@ -50,9 +50,6 @@ class Convention(NamedTuple):
     describes: Shapes = "any"
 
 
-SIX_N_PARTS = {"forward": 2, "input_gradients": 2, "weight_gradients": 2}
-"""FLOP of each parameter that a token passes: the product, the gradient of its input, the gradient of the weight (kaplan2020)."""
-
 CONVENTIONS: dict[str, Convention] = {
     "six_n": Convention("parameters that a token passes", "6 N", "6 * n_passed_params", ("kaplan2020",)),
     "six_n_non_embedding": Convention("without tables and head", "6 N_non_embedding", "6 * n_passed_non_embedding_params", ("kaplan2020",)),

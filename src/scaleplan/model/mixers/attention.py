@@ -23,7 +23,6 @@ class Attention(NamedTuple):
     fused: bool = False  # Q, K and V are one tensor in the reference code
     qk_norm: str | None = None  # `head`: one scale for all heads; `heads`: one a head; `width`: over all heads together
     qk_norm_vectors: int = 1
-    v_norm: bool = False  # values are normalised by a scale of their own
     gate: str | None = None  # `head`: a scalar for each head; `width`: as wide as the queries
     sinks: bool = False  # one learned logit a head that takes attention away
     relative: bool = False  # a projection of relative positions (Transformer-XL)
