@@ -67,6 +67,9 @@ class Intranode(Part):
     bytes_per_s_per_device: Positive | None = None
     n_devices_per_node: Whole | None = None
     n_devices_scaleup: Whole | None = None
+    torus_axes: Whole | None = None
+    torus_ring: Whole | None = None
+    hop_s: Positive | None = None
 
 
 class Internode(Part):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scaleplan.machine.communication import Network, all_reduce, dispatch, gather, group, rate
-from scaleplan.machine.device import Device
+from scaleplan.machine.device import Device, Torus
 from scaleplan.machine.efficiency import HardwareShares
 
 NODE = Device("node", "Hopper", {"bf16": 1e15}, 3e12, 400e9, 50e9, n_linked=8)
@@ -71,3 +71,63 @@ def test_a_measured_fabric_gives_the_rate_that_was_measured():
     cluster = NODE._replace(fabric_nodes=(1, 8, 64), fabric_bytes_per_s=(436e9, 100e9, 33e9))
 
     assert rate(group(64, 1, cluster), Network(cluster, SHARES)) == pytest.approx(100e9)
+
+
+CUBE = Network(NODE._replace(n_linked=4096, torus=Torus(3, 4, 0.0)), SHARES)
+LINK = 400e9 / 6  # one way, of one of the six links
+
+
+def passed_round(size: float, m: int, *, closed: bool) -> float:
+    """All-gather on a ring or line, step by step: in each, a device sends what is new to it over each of its links; until all have all."""
+    held = [{place} for place in range(m)]
+    new = [{+1: {place}, -1: {place}} for place in range(m)]
+    steps = 0
+    while any(len(some) < m for some in held):
+        arriving: list[dict[int, set[int]]] = [{+1: set(), -1: set()} for _ in range(m)]
+        for place in range(m):
+            for way in (+1, -1):
+                to = (place + way) % m if closed else place + way
+                shard = next((s for s in sorted(new[place][way], key=lambda s: abs(s - place), reverse=True)), None)
+                if shard is not None and 0 <= to < m:
+                    new[place][way].discard(shard)
+                    if shard not in held[to]:
+                        arriving[to][way].add(shard)
+        for place in range(m):
+            for way in (+1, -1):
+                held[place] |= arriving[place][way]
+                new[place][way] |= arriving[place][way]
+        steps += 1
+    return steps * size / m / LINK
+
+
+@pytest.mark.parametrize(("m", "closed"), [(4, True), (2, False), (3, False)])
+def test_a_ring_on_a_torus_has_the_links_of_its_axes(m, closed):
+    """A closed ring passes shards both ways, a line leaves its ends one link; a whole cube has all three axes.
+
+    The rings count half a step where the number of the others is odd: a shard can go half each way.
+    """
+    by_steps = passed_round(80e9, m, closed=closed)
+    found = gather(80e9, group(m, 1, CUBE.device), CUBE)
+
+    assert found == pytest.approx(by_steps - (0.5 * 80e9 / m / LINK if closed and m % 2 == 0 else 0.0))
+    assert gather(80e9, group(64, 1, CUBE.device), CUBE) == pytest.approx(63 / 64 * 80e9 / 400e9)
+
+
+@pytest.mark.parametrize(("g", "axes", "closed"), [(4, 1, True), (16, 2, True), (64, 3, True), (2, 1, False)])
+def test_an_all_to_all_on_a_torus_waits_for_its_middle(g, axes, closed):
+    """Bytes that must cross from one half of an axis to the other, counted pair by pair, over the links between the halves."""
+    side = round(g ** (1 / axes))
+    halves = [place < side // 2 for place in range(side)]
+    crossing = sum(1 for a in halves for b in halves if a and not b) * (g // side) ** 2 * 16e9 / g
+    links = (2 if closed and side > 2 else 1) * g // side
+
+    assert dispatch(16e9, 1, group(g, 1, CUBE.device), CUBE) == pytest.approx(crossing / links / LINK)
+
+
+def test_a_torus_of_arrays_is_that_of_numbers():
+    """Groups of every size at once."""
+    sizes = np.array([1, 2, 3, 4, 8, 16, 32, 64, 512, 8192])
+    together = all_reduce(1e9, group(sizes, 1, CUBE.device), CUBE), dispatch(1e9, 2, group(sizes, 1, CUBE.device), CUBE)
+    for place, size in enumerate(sizes.tolist()):
+        alone = group(size, 1, CUBE.device)
+        assert (together[0][place], together[1][place]) == pytest.approx((all_reduce(1e9, alone, CUBE), dispatch(1e9, 2, alone, CUBE)))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, TypeAlias
 
-from scaleplan.machine.device import Device
+from scaleplan.machine.device import Device, Torus
 from scaleplan.machine.efficiency import HardwareShares
 from scaleplan.model.arch import Size
 from scaleplan.numeric import ceil_div, exp, floor_div, is_number, log, log2, maximum, minimum, where
 
 Seconds: TypeAlias = Any  # a float, or a numpy array of floats
 Bytes: TypeAlias = Any  # a number of bytes that need not be whole
+ROUNDING = 1e-9  # of logarithms
 
 
 class Network(NamedTuple):
@@ -51,9 +52,68 @@ def group(size: Size, stride: Size, device: Device) -> Group:
 
 def rate(ranks: Group, network: Network) -> Any:
     """Bytes a second of a ring through a group: links inside a node; between nodes the network rates of all members of a node together."""
-    inside = network.link_bytes_per_s
+    inside = network.link_bytes_per_s * axes_share(ranks.members, network.device.torus)
     across = minimum(network.own_bytes_per_s * ranks.members * fabric(ranks, network), inside)
     return where(ranks.nodes > 1, across, inside)
+
+
+# --------------------------------------------------------------------------------------------------------------------- torus
+
+
+class Span(NamedTuple):
+    """How a group lies on a torus: closed rings, whether a line is left, axes and devices along each of them."""
+
+    rings: Any
+    line: Any
+    axes: Any
+    side: Any
+
+
+def span(size: Size, torus: Torus) -> Span:
+    """Whole rings first, one axis each; what is left is a line along one more."""
+    logs = log(maximum(size, 1)) / log(torus.ring)
+    rings = minimum(torus.axes, floor_div(logs + ROUNDING, 1))
+    line = (logs - rings > ROUNDING) & (rings < torus.axes)
+    axes = maximum(1, rings + where(line, 1, 0))
+    return Span(rings, line, axes, size ** (1 / axes))
+
+
+def axes_share(size: Size, torus: Torus | None) -> Any:
+    """Share of a device's links that a ring through a group uses: an axis of a torus for each closed ring, half of one along a line.
+
+    Source: scaling-book (ICI of TPUs: an all-gather over k axes of a torus has k times the rate of one; without a closed ring half).
+
+    >>> axes_share(4, Torus(2, 4, 0.0)), axes_share(2, Torus(2, 4, 0.0)), axes_share(16, Torus(2, 4, 0.0))
+    (0.5, 0.25, 1.0)
+    """
+    if torus is None:
+        return 1.0
+    lies = span(size, torus)
+    return (lies.rings + where(lies.line, 0.5, 0.0)) / torus.axes + where(size > 1, 0.0, 1.0)
+
+
+def crossings(ranks: Group, torus: Torus | None) -> Any:
+    """What an all-to-all sends over the links, in the bytes of a device: those of others once; on a torus what its middle lets through.
+
+        axes side / 4      closed rings: half of the bytes cross to the other half of the ring, over two links of a device's axis
+        axes side / 2      lines: over one
+
+    Source: scaling-book (on a ring an all-to-all takes a quarter of the time of an all-gather of the same array).
+    """
+    g = ranks.size
+    if torus is None:
+        return (g - 1) / g
+    lies = span(ranks.members, torus)
+    return maximum((g - 1) / g, torus.axes * lies.side / where(lies.line, 2, 4))
+
+
+def hops_s(ranks: Group, torus: Torus) -> Seconds:
+    """Of an all-reduce that goes round half of the ring of each axis, twice."""
+    lies = span(ranks.members, torus)
+    return torus.hop_s * lies.axes * lies.side
+
+
+# ----------------------------------------------------------------------------------------------------------------- collectives
 
 
 def fabric(ranks: Group, network: Network) -> Any:
@@ -75,7 +135,9 @@ def fabric(ranks: Group, network: Network) -> Any:
 def latency(ranks: Group, network: Network) -> Seconds:
     """Of an all-reduce: it grows with the logarithm of the nodes."""
     far = network.shares.latency_outside_s if network.device.latency_s is None else network.device.latency_s
-    return where(ranks.nodes > 1, far * (1 + log2(ranks.nodes) / 2), network.shares.latency_inside_s)
+    torus, near = network.device.torus, network.shares.latency_inside_s
+    near = near if torus is None else maximum(near, hops_s(ranks, torus))
+    return where(ranks.nodes > 1, far * (1 + log2(ranks.nodes) / 2), near)
 
 
 def gather(size_bytes: Bytes, ranks: Group, network: Network) -> Seconds:
@@ -97,12 +159,12 @@ def all_reduce(size_bytes: Bytes, ranks: Group, network: Network) -> Seconds:
 def dispatch(token_bytes: Bytes, copies: Size, ranks: Group, network: Network) -> Seconds:
     """Every rank sends its tokens to `copies` experts each, spread evenly over a group: once to each node that holds any, then by link.
 
-        token_bytes copies (g - 1) / g / link + token_bytes (N - 1) (1 - (1 - 1 / N) ** copies) / network + latency / 2
+        token_bytes copies crossings / link + token_bytes (N - 1) (1 - (1 - 1 / N) ** copies) / network + latency / 2
 
     N nodes; (N - 1)(1 - (1 - 1 / N) ** copies) of the others hold at least one of the experts. Source: deepseek2024-v3 section 3.2.2.
     """
     g, nodes = ranks.size, ranks.nodes
-    near = token_bytes * copies * (g - 1) / g / network.link_bytes_per_s
+    near = token_bytes * copies * crossings(ranks, network.device.torus) / network.link_bytes_per_s
     others = (nodes - 1) * (1 - (1 - 1 / nodes) ** copies)
     far = token_bytes * others / network.own_bytes_per_s
     return where(g > 1, near + far + latency(ranks, network) / 2, 0.0)
@@ -110,5 +172,5 @@ def dispatch(token_bytes: Bytes, copies: Size, ranks: Group, network: Network) -
 
 def hop(size_bytes: Bytes, stride: Size, size: Size, network: Network) -> Seconds:
     """One transfer to the next pipeline stage, between nodes as soon as any two neighbours are."""
-    across = stride * size > network.device.n_linked
-    return size_bytes / where(across, minimum(network.own_bytes_per_s, network.link_bytes_per_s), network.link_bytes_per_s)
+    across, link = stride * size > network.device.n_linked, network.link_bytes_per_s * axes_share(2, network.device.torus)
+    return size_bytes / where(across, minimum(network.own_bytes_per_s, link), link)

@@ -10,6 +10,19 @@ from scaleplan.errors import InputError
 NO_UNITS = 0  # of devices whose matrix products are not cut into tiles over many units
 
 
+class Torus(NamedTuple):
+    """Links that join each device to its two neighbours along every axis.
+
+    axes    2 or 3
+    ring    devices along an axis that close a ring; fewer are a line
+    hop_s   of one hop
+    """
+
+    axes: int
+    ring: int
+    hop_s: float
+
+
 class Device(NamedTuple):
     """Rates of one device, one direction; dense peaks by number format.
 
@@ -22,6 +35,7 @@ class Device(NamedTuple):
     n_linked        devices that the fast links join: a node, or a rack
     fabric_nodes, fabric_bytes_per_s  all-reduce rates measured on a cluster, by number of nodes
     latency_s       of a collective on that cluster; None: as on others
+    torus           how the fast links join devices; None: any two at the full rate
     """
 
     name: str
@@ -40,6 +54,7 @@ class Device(NamedTuple):
     fabric_nodes: tuple[int, ...] = ()
     fabric_bytes_per_s: tuple[float, ...] = ()
     latency_s: float | None = None
+    torus: Torus | None = None
 
     def peak_flops_per_s(self, number_format: str) -> float:
         """Dense peak of a number format, refused where the device has none."""
@@ -78,7 +93,14 @@ def device_of(name: str, data: Mapping[str, Any]) -> Device:
         fabric_nodes=tuple(fabric.get("n_nodes", ())),
         fabric_bytes_per_s=tuple(map(float, fabric.get("all_reduce_bytes_per_s", ()))),
         latency_s=fabric.get("latency_s"),
+        torus=torus_of(links),
     )
+
+
+def torus_of(links: Mapping[str, Any]) -> Torus | None:
+    """The torus of the fast links; None where a switch joins the devices."""
+    axes = links.get("torus_axes")
+    return None if axes is None else Torus(int(axes), int(links.get("torus_ring", 2)), float(links.get("hop_s", 0.0)))
 
 
 def linked(links: Mapping[str, Any]) -> int:
