@@ -18,7 +18,7 @@ TABLES = {
     "peak_flops_per_s": {"fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4"},
     "measured_flops_per_s": {"bf16", "fp8"},
     "memory": {"capacity_bytes", "bandwidth_bytes_per_s", "kind"},
-    "intranode": {"link", "bytes_per_s_per_device", "n_devices_per_node", "n_devices_scaleup"},
+    "intranode": {"link", "bytes_per_s_per_device", "n_devices_per_node", "n_devices_scaleup", "torus_axes", "torus_ring", "hop_s"},
     "internode": {"bytes_per_s_per_device", "example"},
     "processors": {"n_per_device"},
     "sustained": {"peak_share"},
