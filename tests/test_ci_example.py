@@ -143,7 +143,7 @@ def test_the_hook_judges_each_file(tmp_path):
     broken.write_text(PLAN.read_text(encoding="utf-8").replace('max = "$200"', 'max = "$1"'), encoding="utf-8")
     assert run_hook(str(PLAN), str(PLAN)).returncode == 0
     assert run_hook(str(broken), str(PLAN)).returncode == 1
-    assert run_hook(str(PLAN), str(broken)).stdout.count("money.usd") == 2
+    assert run_hook(str(PLAN), str(broken)).stdout.count("  money.usd  ") == 2
     assert run_hook("--limit=run.wall_s<=1", str(PLAN), str(PLAN)).returncode == 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scaleplan.errors import InputError, UnknownName
-from scaleplan.limits import broken, judge, parse_limit, worst_first
+from scaleplan.limits import broken, judge, parse_change, parse_limit, unit_of, worst_first
 
 RESULT = {
     "usd": 5342.0,
@@ -95,3 +95,38 @@ def test_a_number_that_is_not_finite_keeps_no_limit(number):
         judge(parse_limit("usd<=1"), {"usd": number})
     with pytest.raises(InputError, match="no limit can be held"):
         judge(parse_limit("usd<=1"), {"usd": 1.0, "intervals": {"usd": {"p10": 0.5, "p50": 1.0, "p90": number}}})
+
+
+def test_the_last_part_of_a_path_is_enough_where_it_is_alone():
+    """`peak_bytes` is `memory.peak_bytes`; of two that end alike neither is taken."""
+    result = {"memory": {"peak_bytes": 5.0}, "a": {"usd": 1.0}, "b": {"usd": 2.0}}
+    assert judge(parse_limit("peak_bytes<=6"), result).quantity == "memory.peak_bytes"
+    with pytest.raises(UnknownName, match="usd") as told:
+        judge(parse_limit("usd<=6"), result)
+    assert "a.usd, b.usd" in str(told.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("text", "bound"),
+    [("usd<=+10%", 110), ("usd<=-10%", 90), ("usd>=-5%:warn", 95), ("usd<=+0.5%", 100.5), ("usd<=10", None), ("step.mfu<=40%", None)],
+)
+def test_a_bound_with_a_sign_and_in_percent_is_against_a_base(text, bound):
+    """The base's number times one and the change."""
+    change = parse_change(text)
+    assert (change and change.against({"usd": 100.0}).bound) == (bound and pytest.approx(bound))
+
+
+@pytest.mark.parametrize(
+    ("quantity", "unit"),
+    [
+        ("calendar.kgco2e_per_kwh", "kgCO2e/kWh"),
+        ("rates.peak_flops_per_s", "FLOP/s"),
+        ("tokens_per_s", ""),
+        ("usd_per_million_tokens", ""),
+        ("energy.it_wh", "Wh"),
+        ("run.wall_s", "s"),
+    ],
+)
+def test_a_rate_has_no_unit_of_what_it_is_per(quantity, unit):
+    """kg for a kWh are no Wh, and FLOP a second no seconds."""
+    assert unit_of(quantity) == unit

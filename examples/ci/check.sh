@@ -24,11 +24,12 @@ grep '<testsuite' "$work/limits.xml"
 expect 0 scaleplan check plan.toml --format github --summary "$work/summary.md"
 grep 'money.usd' "$work/summary.md"
 
-# twice the tokens: what changed and why, and the gate stops it
+# twice the tokens: what changed and why, and a limit on the increase stops it
 sed 's/^tokens = "10B"/tokens = "20B"/' plan.toml >"$work/changed.toml"
-printf '\n[[limit]]\nquantity = "money.usd"\nmax_increase = "20%%"\nat = "p50"\n' >>"$work/changed.toml"
 expect 0 scaleplan diff plan.toml "$work/changed.toml" --format md -o "$work/diff.md"
 grep 'training.tokens' "$work/diff.md"
+printf '\n[[limit]]\nquantity = "money.usd"\nmax_increase = "20%%"\nat = "p50"\n' >>"$work/changed.toml"
+expect 1 scaleplan diff plan.toml "$work/changed.toml"
 expect 1 scaleplan check "$work/changed.toml" --base plan.toml --format github
 
 # a broken limit is 1, or 0 where it only warns; a bad plan is 2

@@ -628,6 +628,10 @@ def check(
 def diff(
     base_file: str | PathLike[str] | None = None,
     head_file: str | PathLike[str] | None = None,
+    *,
+    limit: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
+    at: Literal["p10", "p50", "p90"] | None = None,
+    unsure: Literal["pass", "fail"] | None = None,
 ) -> Answer:
     """What changed between two plans or answers, and why?"""
 

@@ -26,8 +26,22 @@ class Limit(NamedTuple):
     level: str = "error"
 
 
+class Change(NamedTuple):
+    """A limit on the change of a quantity against that of a base: at most, or at least, base * (1 + change)."""
+
+    quantity: str
+    at_most: bool
+    change: float
+    level: str = "error"
+
+    def against(self, base: Mapping[str, Any]) -> Limit:
+        """The limit that the base makes: of the 50 % point of its interval, where it has one."""
+        before = found_of(base, self.quantity)
+        return Limit(self.quantity, self.at_most, before * (1 + self.change), self.level)
+
+
 class Verdict(NamedTuple):
-    """A limit held against what was found. `found` is the p50 where there is one, else the value."""
+    """A limit held against what was found. `found` is the p50 where there is one, else the value; `value` is the answer's own number."""
 
     quantity: str
     verdict: str
@@ -39,24 +53,39 @@ class Verdict(NamedTuple):
     at_most: bool
     level: str
     used_fraction: float | None
+    value: float
 
 
 def parse_limit(text: str) -> Limit:
     """`usd<=50k`, `kgco2e<=20t:warn`, `step.mfu>=40%`: the bound in the unit that the quantity's name ends in, or bare."""
+    quantity, at_most, bound, level = parts_of(text)
+    value = float(units.quantity(bound.removeprefix("$"), known_units(quantity), f"a bound for {quantity}"))
+    return Limit(quantity, at_most, value, level)
+
+
+def parse_change(text: str) -> Change | None:
+    """`usd<=+10%`, `step.mfu>=-5%`: a bound with a sign and in percent is a change against a base; None for any other."""
+    quantity, at_most, bound, level = parts_of(text)
+    return Change(quantity, at_most, units.signed_change(bound), level) if re.fullmatch(r"[+-].*%", bound) else None
+
+
+def parts_of(text: str) -> tuple[str, bool, str, str]:
+    """Quantity, whether the bound is the most, bound, and level of a limit."""
     match = re.fullmatch(r"\s*([A-Za-z_][\w.\-]*)\s*(<=|>=)\s*(.+?)\s*(?::\s*(\w+)\s*)?", text) if len(text) < 300 else None
     if not match:
         raise InputError(
             f"`{clipped(text)}` is not a limit",
             hint="write `quantity<=number` or `quantity>=number`, for example `usd<=50k` or `kgco2e<=20000:warn`",
         )
-    quantity, sign, bound, level = match[1], match[2], match[3], match[4] or "error"
+    level = match[4] or "error"
     if level not in LEVELS:
         raise UnknownName("level of a limit", level, LEVELS)
-    value = float(units.quantity(bound.removeprefix("$"), known_units(quantity), f"a bound for {quantity}"))
-    return Limit(quantity, sign == "<=", value, level)
+    return match[1], match[2] == "<=", match[3], level
 
 
 ENDINGS: Sequence[tuple[str, str, Mapping[str, float]]] = (
+    ("kgco2e_per_kwh", "kgCO2e/kWh", units.KGCO2E_PER_KWH),
+    ("flops_per_s", "FLOP/s", units.FLOPS_PER_S),
     ("bytes", "bytes", units.BYTES),
     ("flops", "FLOP", units.FLOPS),
     ("usd", "usd", units.USD),
@@ -76,14 +105,19 @@ def known_units(quantity: str) -> Mapping[str, float]:
 
 def units_of(quantity: str) -> Mapping[str, float]:
     """The units in which a quantity's bound may be written."""
-    last = quantity.rpartition(".")[2]
-    return next((table for ending, _, table in ENDINGS if last.endswith(ending)), {})
+    return ending_of(quantity)[2]
 
 
 def unit_of(quantity: str) -> str:
     """The base unit that a quantity's name ends in; empty for a plain number."""
+    return ending_of(quantity)[1]
+
+
+def ending_of(quantity: str) -> tuple[str, str, Mapping[str, float]]:
+    """The ending of a quantity's name that tells its unit; a rate (`tokens_per_s`) has none of what it is per."""
     last = quantity.rpartition(".")[2]
-    return next((unit for ending, unit, _ in ENDINGS if last.endswith(ending)), "")
+    known = (one for one in ENDINGS if last.endswith(one[0]) and ("_per_" in one[0] or "_per_" not in last))
+    return next(known, ("", "", {}))
 
 
 def judge(limit: Limit, result: Mapping[str, Any], at: str | None = None) -> Verdict:
@@ -92,7 +126,8 @@ def judge(limit: Limit, result: Mapping[str, Any], at: str | None = None) -> Ver
     at  judge by this percentile alone; None: pass if even the unfavourable end of the interval keeps the limit, fail if even
         the favourable end breaks it
     """
-    value, interval = look_up(result, limit.quantity)
+    path = full_path(result, limit.quantity)
+    value, interval = look_up(result, path)
 
     def keeps(number: float) -> bool:
         return number <= limit.bound if limit.at_most else number >= limit.bound
@@ -105,22 +140,37 @@ def judge(limit: Limit, result: Mapping[str, Any], at: str | None = None) -> Ver
     found = interval.p50 if interval else value
     p10, p50, p90 = interval or (None, None, None)
     used = found / limit.bound if limit.bound else None
-    return Verdict(limit.quantity, verdict, found, p10, p50, p90, limit.bound, limit.at_most, limit.level, used)
+    return Verdict(path, verdict, found, p10, p50, p90, limit.bound, limit.at_most, limit.level, used, value)
 
 
 def worst_first(judged: Sequence[Verdict]) -> list[Verdict]:
     """Failures before doubts before passes; errors before warnings; then by how far over."""
-
-    def rank(row: Verdict) -> tuple[int, int, float]:
-        used = row.used_fraction or 0.0
-        return VERDICTS.index(row.verdict), LEVELS.index(row.level), -used if row.at_most else used
-
     return sorted(judged, key=rank)
+
+
+def rank(row: Verdict) -> tuple[int, int, float]:
+    """The place of a verdict among others, the worst first."""
+    used = row.used_fraction or 0.0
+    return VERDICTS.index(row.verdict), LEVELS.index(row.level), -used if row.at_most else used
 
 
 def broken(judged: Sequence[Verdict]) -> bool:
     """Whether a limit of level error is broken."""
     return any(row.verdict == "fail" and row.level == "error" for row in judged)
+
+
+def found_of(result: Mapping[str, Any], path: str) -> float:
+    """What a limit is held against: the 50 % point of a quantity's interval, or the quantity itself where it has none."""
+    value, interval = look_up(result, full_path(result, path))
+    return interval.p50 if interval else value
+
+
+def full_path(result: Mapping[str, Any], path: str) -> str:
+    """The dotted path of a quantity that is named by its last part alone, where one quantity ends in it; else the path itself."""
+    if "." in path or path in result:
+        return path
+    ending = [name for name in numeric_paths(result) if name.rpartition(".")[2] == path]
+    return ending[0] if len(ending) == 1 else path
 
 
 def look_up(result: Mapping[str, Any], path: str) -> tuple[float, Interval | None]:

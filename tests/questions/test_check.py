@@ -103,3 +103,37 @@ def test_github_annotates_each_limit_at_the_level_of_its_verdict(run, document):
     lines = run("check", "-", *limits, "--format", "github", stdin=document.encode()).stdout.splitlines()
 
     assert [line.split(" ")[0] for line in lines] == ["::error", "::warning", "::notice"]
+
+
+def test_a_limit_on_a_change_needs_a_base(document, run):
+    """Without one there is nothing to compare with, and every limit that cannot be judged is told."""
+    outcome = run("check", "-", "--limit", "usd<=+10%", "--limit", "nothing<=1", "--limit", "usd<=3 bananas", stdin=document.encode())
+    assert outcome.code == 2
+    assert ["--base" in outcome.stderr, "`nothing`" in outcome.stderr, "3 bananas" in outcome.stderr] == [True] * 3
+
+
+def test_the_base_stands_beside_each_limit(document, run, tmp_path):
+    """Half the hours in the base, where the limit was kept; a quantity that the base lacks has none."""
+    base = json.loads(document)
+    for point in ("p10", "p50", "p90"):
+        base["result"]["intervals"]["device_hours"][point] /= 2
+    del base["result"]["usd"]
+    file = tmp_path / "base.json"
+    file.write_text(json.dumps(base))
+    limits = ("--limit", f"device_hours<={1.3 * HOURS}", "--limit", "usd<=1M", "--at", "p90", "--base", file)
+    hours, usd = json.loads(run("check", "-", *limits, "--json", stdin=document.encode()).stdout)["result"]["limits"]
+
+    assert (hours["verdict"], hours["base_verdict"], hours["change_fraction"]) == ("fail", "pass", pytest.approx(1))
+    assert (usd["base"], usd["base_verdict"], usd["change_fraction"]) == (None, None, None)
+    assert "in the base, +100 %" in run("check", "-", *limits, "--format", "github", stdin=document.encode()).stdout.replace("%25", "%")
+
+
+def test_what_is_found_is_the_median_and_that_is_said(document, run):
+    """The 50 % point of the dollars, beside the answer's own number; where both are one nothing is said."""
+    usd = json.loads(document)["result"]["usd"]
+    median = json.loads(document)["result"]["intervals"]["usd"]["p50"]
+    row = run("check", "-", "--limit", "usd<=1M", "--json", stdin=document.encode()).result["limits"][0]
+
+    assert (row["found"], row["value"]) == (median, usd)
+    assert f"{100 * (median / usd - 1):+.1f} % (usd)" in run("check", "-", "--limit", "usd<=1M", stdin=document.encode()).stdout
+    assert "median" not in run("check", "-", "--limit", "n_devices<=9", stdin=document.encode()).stdout

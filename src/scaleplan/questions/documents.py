@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan import library
+from scaleplan.answer import Caution
 from scaleplan.errors import InputError, UsageError
 from scaleplan.wording import field
 
@@ -79,6 +80,15 @@ def answer_of(text: str, name: str) -> Document:
         raise InputError("has no `result`: this is not an answer of scaleplan", hint=PRINTED, file=name)
     command = str(document.get("schema", "")).removeprefix("scaleplan.").split("/")[0]
     return Document(name, command, document["result"], table(document, "inputs"), table(document, "presets"), None)
+
+
+def other_presets(document: Document, base: Document) -> list[Caution]:
+    """A warning where two documents were made with different presets."""
+    mine, theirs = document.presets, base.presets
+    differing = sorted(name for name in mine if name in theirs and mine[name] != theirs[name])
+    if not differing:
+        return []
+    return [Caution("presets", f"`{document.name}` and `{base.name}` were made with different presets: {', '.join(differing)}")]
 
 
 def table(document: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -268,10 +268,10 @@ ROWS = (
     switch("compare", "Rank the forms by their error on the largest runs, left out of the fit."),
     amount("design", "Propose the next runs to spend this compute on: 1e21.", "FLOP", "units:flops"),
     # Limits.
-    several("limit", "Limit, such as usd<=50k, kgco2e<=20t:warn or wall_s<=30d; may be repeated.", "LIMIT", key="limit"),
+    several("limit", "Limit: usd<=50k, kgco2e<=20t:warn, wall_s<=30d; against a base usd<=+10%; may be repeated.", "LIMIT", key="limit"),
     word("at", "Judge by this percentile alone instead of the whole interval.", "p10", "p50", "p90"),
     word("unsure", "Whether a limit inside the interval passes or fails.", "pass", "fail"),
-    Field("base", "A plan or answer to compare with: limits with max_increase, and what changed.", metavar="BASE"),
+    Field("base", "A plan or answer to compare with: the bound of max_increase and of usd<=+10%, and what each limit found there.", metavar="BASE"),
     Field("summary", "Append the verdicts as Markdown to this file, such as a job's summary.", metavar="FILE"),
     Field("base_file", "The plan or answer before.", metavar="BASE"),
     Field("head_file", "The plan or answer after.", metavar="HEAD"),

@@ -29,8 +29,13 @@ def sentence(row: Row) -> str:
         "fail": "is over the limit of" if at_most else "is below the least of",
         "unsure": "may be over the limit of" if at_most else "may be below the least of",
     }[row["verdict"]]
+    then = ""
+    if row.get("base") is not None:
+        change = row.get("change_fraction")
+        by = "" if change is None else f", {100 * change:+.3g} %"
+        then = f"; {show_value(row['base'], unit)} in the base{by}"
     used = f" ({show_value(row['used_fraction'], 'fraction')} of it)" if row.get("used_fraction") is not None else ""
-    return f"{visible(str(row['quantity']))} {found}{spread} {said} {limit}{used}"
+    return f"{visible(str(row['quantity']))} {found}{spread} {said} {limit}{used}{then}"
 
 
 def property_text(text: str) -> str:

@@ -10,7 +10,12 @@ Word = Literal["pass", "unsure", "fail"]
 
 
 class Judged(TypedDict):
-    """One limit and what was found; percentiles are null where nothing is known of the spread."""
+    """One limit and what was found; percentiles are null where nothing is known of the spread.
+
+    value         the number of the answer itself; `found` is the 50 % point where there is one
+    base          what was found in the base, and by how much it changed; null without a base or where it has none
+    base_verdict  of the same limit on the base; null for a limit on the change
+    """
 
     quantity: str
     verdict: Word
@@ -21,6 +26,10 @@ class Judged(TypedDict):
     limit: float
     level: Literal["error", "warn"]
     used_fraction: float | None
+    value: float
+    base: float | None
+    change_fraction: float | None
+    base_verdict: Word | None
 
 
 class Verdicts(TypedDict):

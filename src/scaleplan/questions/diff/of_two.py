@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scaleplan.answer import Answer, Caution, Column, Table
+from scaleplan.answer import Answer, Column, Table
 from scaleplan.errors import ScaleplanError, UsageError
-from scaleplan.limits import unit_of
-from scaleplan.questions.documents import Document, read_document
+from scaleplan.limits import Verdict, broken, unit_of
+from scaleplan.numeric import is_number
+from scaleplan.questions.check.judging import Held, found_notes, judged, limit_columns, limit_rows, shown_rows
+from scaleplan.questions.documents import Document, other_presets, read_document
+from scaleplan.questions.sweep.flat import flat
 
 if TYPE_CHECKING:
     from scaleplan.questions.diff import OfTwo
 
-ROW_NAMES = ("name", "law", "quantity", "precision", "phase", "group", "term")
-LEFT_OUT = ("intervals", "tornado", "search", "parts")
+LEFT_OUT = {"intervals", "tornado", "search", "parts", "calendar"}
 """Tables of a result that are views of other numbers."""
 
 
 class Compared(NamedTuple):
-    """Both documents, their numbers by path, and the numbers of the base with one changed key at a time."""
+    """Both documents, their numbers by path, those of the base with one changed key at a time, and the verdicts on the head's limits."""
 
     base: Document
     head: Document
     before: dict[str, Any]
     after: dict[str, Any]
     one_at_a_time: dict[str, dict[str, Any] | None]
+    limits: list[tuple[Held, Verdict]]
 
 
 def solve(asked: OfTwo) -> Compared:
@@ -35,26 +38,14 @@ def solve(asked: OfTwo) -> Compared:
         raise UsageError(
             f"an answer of `{base.command}` and one of `{head.command}` have no numbers in common", hint="compare two of one kind"
         )
-    return Compared(base, head, dict(numbers(base.result)), dict(numbers(head.result)), alone(base, head))
+    verdicts = judged(head, base, asked)
+    return Compared(base, head, numbers(base.result), numbers(head.result), alone(base, head), verdicts)
 
 
-def numbers(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def numbers(result: Mapping[str, Any]) -> dict[str, Any]:
     """Every number by its dotted path; a {value, p10, ...} is one number, rows of a list go by their name."""
-    if isinstance(value, bool):
-        return
-    if isinstance(value, int | float):
-        yield path, value
-    elif isinstance(value, Mapping):
-        if "value" in value and "standing" in value:
-            yield path, value["value"]
-            return
-        for key, item in value.items():
-            if key not in LEFT_OUT:
-                yield from numbers(item, f"{path}.{key}" if path else key)
-    elif isinstance(value, list):
-        for place, item in enumerate(value):
-            name = next((str(item[key]) for key in ROW_NAMES if isinstance(item, Mapping) and key in item), str(place))
-            yield from numbers(item, f"{path}.{name}")
+    found = {path: value for path, value in flat(result) if is_number(value) and not isinstance(value, bool)}
+    return {path: value for path, value in found.items() if not LEFT_OUT & set(path.split("."))}
 
 
 def alone(base: Document, head: Document) -> dict[str, dict[str, Any] | None]:
@@ -83,7 +74,7 @@ def with_key(base: Document, key: str, value: Any) -> dict[str, Any] | None:
     values = {name: old for name, old in base.case.file.values.items() if name != key} | ({} if value is None else {key: value})
     try:
         case = case_of_file(base.case.file._replace(values=values))
-        return dict(numbers(links(solved_case(case))))
+        return numbers(links(solved_case(case)))
     except ScaleplanError:  # the key makes sense only beside another that changed too
         return None
 
@@ -102,9 +93,26 @@ def explain(asked: OfTwo, solved: Compared) -> Answer:
         Column("change_fraction", "%", "fraction"),
         Column("why", "because"),
     ]
-    table = Table("", columns, shown, [] if rows else ["Nothing differs."])
-    result = {"changes": rows, "changed_inputs": list(solved.one_at_a_time)}
-    return Answer("diff", {"base": solved.base.name, "head": solved.head.name}, result, [table], warnings=other_presets(solved))
+    tables = [Table("", columns, shown, [] if rows else ["Nothing differs."])]
+    limits = limit_rows(solved.limits, solved.base, asked.unsure)
+    if limits:
+        verdicts = limit_columns(limits, with_base=True)
+        tables.append(Table("Limits", verdicts, shown_rows(solved.limits, limits), found_notes(solved.limits)))
+    result = {
+        "changes": rows,
+        "changed_inputs": list(solved.one_at_a_time),
+        "limits": limits,
+        "verdict": limits[0]["verdict"] if limits else None,
+    }
+    inputs = {"base": solved.base.name, "head": solved.head.name, "at": asked.at, "unsure": asked.unsure}
+    return Answer(
+        "diff",
+        {key: value for key, value in inputs.items() if value is not None},
+        result,
+        tables,
+        warnings=other_presets(solved.head, solved.base),
+        exit_code=int(broken([verdict for _, verdict in solved.limits])),
+    )
 
 
 def row_of(solved: Compared, path: str) -> dict[str, Any]:
@@ -135,10 +143,3 @@ def why(because: Sequence[Mapping[str, Any]]) -> str:
     """The inputs behind a change, the largest share first."""
     ranked = sorted(because, key=lambda row: -abs(float(row["share"] or 0.0)))
     return ", ".join(row["input"] if row["share"] is None else f"{row['input']} ({100 * row['share']:.0f} %)" for row in ranked)
-
-
-def other_presets(solved: Compared) -> list[Caution]:
-    """A warning where the two were made with different presets."""
-    base, head = solved.base.presets, solved.head.presets
-    differing = sorted(name for name in head if name in base and base[name] != head[name])
-    return [Caution("presets", f"made with different presets: {', '.join(differing)}")] if differing else []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing_extensions import TypedDict  # pydantic reads this one on every Python
 
+from scaleplan.questions.check.results import Judged, Word
+
 
 class Because(TypedDict):
     """A changed input, and the share of the change that it makes when it alone is changed; null where that is not known."""
@@ -24,7 +26,9 @@ class Change(TypedDict):
 
 
 class Changes(TypedDict):
-    """Every quantity that differs."""
+    """Every quantity that differs, and the limits of the head, the worst first; the verdict is null where there is none."""
 
     changes: list[Change]
     changed_inputs: list[str]
+    limits: list[Judged]
+    verdict: Word | None
