@@ -355,6 +355,7 @@ def layout(
     emit: Literal["megatron", "torchtitan"] | None = None,
     tokens: int | float | str | None = None,
     deadline: int | float | str | None = None,
+    law: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
     usd_per_device_hour: int | float | str | None = None,
     price_term: Literal["on_demand", "spot", "committed_1y", "committed_3y"] | None = None,
     provider: str | PathLike[str] | None = None,

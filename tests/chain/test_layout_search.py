@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import pytest
 
+from scaleplan.chain.device_counts import front_over
 from scaleplan.chain.layout_search import (
     Asked,
     best_on,
     constraint_of,
     explain_layout,
     fewest_devices,
-    front_over,
     run_of,
     schedule_rows,
     search_layouts,
     whole_nodes,
 )
 from scaleplan.errors import ScaleplanError, UsageError
+from scaleplan.laws.batch import Tradeoff
 from scaleplan.machine.layout import parse_layout
 from scaleplan.model.bill import bill_of
 from scaleplan.model_files import read_model
@@ -106,3 +107,18 @@ def test_the_front_over_device_counts():
         )
         assert one.on_front != beaten
     assert front_over(DENSE, [8, 16, 32], 300e9, progress=lambda done, total: True).points[-1].point.n_devices == 8
+
+
+def test_the_front_with_a_critical_batch_has_the_batch_that_ends_first():
+    """On each count the run at every power of two of sequences, priced alone, with E_min (1 + B / B_crit) tokens: none ends sooner."""
+    curve = Tradeoff(min_tokens=100e9, min_steps=100e9 / 2**20)  # B_crit 1 Mi tokens
+    found = front_over(DENSE, [8, 64], 1.0, curve=curve)
+    for one in found.points:
+        times = []
+        for seqs in [2**k for k in range(12)]:
+            tokens = 100e9 * (1 + seqs * DENSE.seq_len / 2**20)
+            best = best_on(DENSE._replace(global_batch_size_seqs=seqs), one.point.n_devices)
+            times += [] if best is None else [tokens / (seqs * DENSE.seq_len) * best.step_s]
+        assert one.point.wall_s == pytest.approx(min(times), rel=1e-12)
+        assert one.n_tokens == pytest.approx(100e9 * (1 + one.batch_seqs * DENSE.seq_len / 2**20))
+    assert found.points[0].batch_seqs < found.points[1].batch_seqs

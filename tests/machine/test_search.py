@@ -15,7 +15,7 @@ from scaleplan.machine.layer_time import Passes
 from scaleplan.machine.layout import Layout, fixed_sizes, rules
 from scaleplan.machine.ledger import COLUMNS, HEADING
 from scaleplan.machine.recipe import optimizer_named
-from scaleplan.machine.scaling import Point, fewest, pareto, points_of, scaling
+from scaleplan.machine.scaling import Point, fewest, pareto, scaling
 from scaleplan.machine.search import Constraint, recommended, search
 from scaleplan.machine.step_time import Step
 from scaleplan.machine.training_run import Machine, Row, Run, explained
@@ -176,7 +176,7 @@ def test_adding_devices_stops_paying_where_half_of_them_are_lost():
     """Doubling that gains less than a factor of 2 ** 0.5 does not pay."""
     row = search(run())[0].ranked[0]
     times = {8: 8.0, 16: 4.2, 32: 2.4, 64: 1.9}
-    points = points_of(lambda n: row._replace(step_s=times[n]), times, 1)
+    points = [Point(n, row, wall_s) for n, wall_s in times.items()]
 
     assert scaling(points).stops_paying == 32
     assert [point.device_hours for point in points] == pytest.approx([n * t / 3600 for n, t in times.items()])

@@ -218,3 +218,21 @@ def test_refusals_name_what_is_wrong(given, says):
     with pytest.raises(ScaleplanError, match=says) as refused:
         sp.layout("llama-3-8b", **{**RUN, **given})
     assert "--" not in str(refused.value)
+
+
+def test_a_law_brings_the_critical_batch_into_scaling():
+    """B_crit and the loss are those of `batch` for the same run; with larger batches adding devices pays for longer, and costs tokens."""
+    told = {"hardware": "h100-sxm", "n_devices": "32,64,128", "tokens": "20B", "global_batch_size_seqs": 32, "seq_len": 2048}
+    fixed, free = (sp.layout("llama-2-7b", **told, **law).result for law in ({}, {"law": "besiroglu2024"}))
+    n_params = sp.params("llama-2-7b").result["n_params"]
+    batch = sp.batch(n_params=n_params, tokens="20B", batch_size_tokens=32 * 2048, law="besiroglu2024").result
+
+    assert free["critical_batch_tokens"] == pytest.approx(batch["critical_batch_tokens"], rel=1e-12)
+    assert free["loss_nats"] == pytest.approx(batch["loss_nats"], rel=1e-12)
+    assert fixed["critical_batch_tokens"] is None
+    plain = {row["n_devices"]: row for row in fixed["points"]}
+    for row in free["points"]:
+        needed = batch["min_tokens"] * (1 + row["global_batch_size_seqs"] * 2048 / batch["critical_batch_tokens"])
+        assert row["tokens"] == pytest.approx(needed, rel=1e-9)
+        assert row["n_devices"] not in plain or row["wall_s"] <= plain[row["n_devices"]]["wall_s"] * (1 + 1e-9)
+    assert all((row["tokens"], row["global_batch_size_seqs"]) == (20e9, 32) for row in fixed["points"])

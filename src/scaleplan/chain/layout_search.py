@@ -17,7 +17,7 @@ from scaleplan.machine.layer_time import Passes
 from scaleplan.machine.layout import Layout, check_layout, fixed_sizes
 from scaleplan.machine.memory import usual_batch_seqs
 from scaleplan.machine.recipe import optimizer_named
-from scaleplan.machine.scaling import Point, fewest, pareto, points_of, scaling
+from scaleplan.machine.scaling import Point, fewest
 from scaleplan.machine.schedules import Schedule, staged
 from scaleplan.machine.search import Constraint, Progress, Searched, search
 from scaleplan.machine.step_time import Step
@@ -238,45 +238,3 @@ def fewest_devices(
     flops = count_flops(asked.bill, asked.seq_len).training_flops / asked.seq_len
     least_device_s = n_tokens * float(flops) / 2 / run.machine.kernels.product_flops_per_s  # causal attention may halve what is computed
     return fewest(best, counts, n_tokens / batch_tokens, deadline_s, least_device_s)
-
-
-class FrontPoint(NamedTuple):
-    """A run on so many devices with its best layout, and what it costs.
-
-    on_front  no other count is at least as good in time, devices, dollars and energy, and better in one
-    """
-
-    point: Point
-    usd: float | None
-    energy_wh: float | None
-    on_front: bool
-
-
-class Front(NamedTuple):
-    """Runs over device counts, and the count from which adding devices turns less than half of them into speed."""
-
-    points: list[FrontPoint]
-    stops_paying: int | None
-
-
-def front_over(
-    asked: Asked,
-    counts: Sequence[int],
-    n_tokens: float,
-    usd_per_device_hour: float | None = None,
-    system_w: float | None = None,
-    progress: Progress | None = None,
-) -> Front:
-    """The best layout on each count; `system_w` is a device's power with its share of host and network."""
-    batch_tokens = run_of(asked).space.global_batch_size_seqs * asked.seq_len
-    points: list[Point] = []
-    for done, n in enumerate(sorted(counts), 1):
-        points += points_of(lambda n_devices: best_on(asked, n_devices), [n], n_tokens / batch_tokens)
-        if progress is not None and progress(done, len(counts)):
-            break
-    usd = [None if usd_per_device_hour is None else usd_per_device_hour * point.device_hours for point in points]
-    energy = [None if system_w is None else system_w * point.device_hours for point in points]
-    sizes = [(point.wall_s, float(point.n_devices), u or 0.0, e or 0.0) for point, u, e in zip(points, usd, energy, strict=True)]
-    best = set(pareto(sizes))
-    found = [FrontPoint(*one, place in best) for place, one in enumerate(zip(points, usd, energy, strict=True))]
-    return Front(found, scaling(points).stops_paying)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import log
 from typing import NamedTuple
@@ -33,12 +33,6 @@ class Scaling(NamedTuple):
 
 BestOf = Callable[[int], Row | None]
 """The best layout on so many devices; None where none fits."""
-
-
-def points_of(best: BestOf, counts: Iterable[int], n_steps: float) -> list[Point]:
-    """A point for each count on which any layout fits."""
-    found = ((n, best(n)) for n in counts)
-    return [Point(n, row, n_steps * row.step_s) for n, row in found if row is not None]
 
 
 def fewest(best: BestOf, counts: Sequence[int], n_steps: float, deadline_s: float, least_device_s: float) -> Point | None:

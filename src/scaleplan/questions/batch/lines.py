@@ -26,11 +26,8 @@ BATCH_LABELS = {
 
 def lines_of(asked: OfLoss, found: BatchAnswer) -> Iterator[Line]:
     """Loss, critical batch, N, D, the batch, the least of tokens, steps and compute, and what the batch wastes."""
-    yield loss_line(found)
-    critical, rule = found.curve.critical_batch, catalogue.critical_batch()
-    inputs = {**rule.constants(), "loss_nats": found.loss_nats}
-    value = rule.at(loss_nats=found.loss_nats)
-    yield curve_line(found, "critical_batch_tokens", "critical batch B_crit", value, "tokens", rule.formula(), law_sources(), **inputs)
+    critical = found.curve.critical_batch
+    yield from critical_lines(found)
     yield size_line(found)
     yield from least_lines(asked, found)
     yield from run_lines(asked, found)
@@ -41,6 +38,15 @@ def lines_of(asked: OfLoss, found: BatchAnswer) -> Iterator[Line]:
         yield cheapest_line(found)
     if asked.step_s is not None:
         yield from time_lines(found, asked.step_s)
+
+
+def critical_lines(found: BatchAnswer) -> Iterator[Line]:
+    """The loss, and the critical batch that follows from it."""
+    yield loss_line(found)
+    rule = catalogue.critical_batch()
+    inputs = {**rule.constants(), "loss_nats": found.loss_nats}
+    value = rule.at(loss_nats=found.loss_nats)
+    yield curve_line(found, "critical_batch_tokens", "critical batch B_crit", value, "tokens", rule.formula(), law_sources(), **inputs)
 
 
 def law_sources() -> tuple[str, ...]:

@@ -131,12 +131,18 @@ class OverCounts(NamedTuple):
     recompute: str | None = None
     expert_imbalance: float | None = None
     where: tuple[str, ...] = ()
+    law: tuple[str, ...] = ()
     usd_per_device_hour: float | None = None
     price_term: str | None = None
     provider: str | None = None
     device_power: Watts = None
     system_power: Watts = None
     pue: float | None = None
+
+    def check(self) -> None:
+        """One law tells the loss of the run; raises UsageError."""
+        if len(self.law) > 1:
+            raise UsageError(f"one {field('law')} tells the loss of the run, not {len(self.law)}", hint="give one")
 
 
 RANGE = {"n_devices": "ranges:whole_range"}
@@ -153,7 +159,7 @@ QUESTION = Question(
         "The search": ("where", "recompute", "micro_batch_size_seqs", "top", "ledger"),
         "One layout": ("explain", "from_file", "pipeline_schedule", "stage_layers", "schedules", "trace", "emit"),
         "Device counts": (
-            "tokens", "deadline", "usd_per_device_hour", "price_term", "provider", "device_power", "system_power", "pue",
+            "tokens", "deadline", "law", "usd_per_device_hour", "price_term", "provider", "device_power", "system_power", "pue",
         ),
         "Given layouts": ("table",),
     },

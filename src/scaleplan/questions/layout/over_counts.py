@@ -5,11 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.answer import Answer, Axis, Chart, Column, Line, Mark, Series, Table, line
-from scaleplan.chain.layout_search import Asked, Front, FrontPoint, front_over
+from scaleplan.chain import catalogue
+from scaleplan.chain.batch import BatchAnswer, BatchQuestion, batch_answer
+from scaleplan.chain.device_counts import Front, FrontPoint, front_over
+from scaleplan.chain.layout_search import Asked
 from scaleplan.errors import NotSupported
+from scaleplan.model.params import count_params
+from scaleplan.questions.batch.lines import critical_lines
+from scaleplan.questions.batch.tradeoff import warnings_of
 from scaleplan.questions.layout.common import INTERRUPTED, asked_of, completed, inputs_of, row_of, watched
 from scaleplan.questions.serve.lines import Money, power_lines
 from scaleplan.questions.serve.of_load import money_of
+from scaleplan.units import show_count
 from scaleplan.wording import field
 
 if TYPE_CHECKING:
@@ -17,13 +24,17 @@ if TYPE_CHECKING:
 
 
 class Solved(NamedTuple):
-    """The search, its best layouts by device count, and the price and power behind dollars and energy."""
+    """The search, its best layouts by device count, and the price and power behind dollars and energy.
+
+    batch  steps against tokens to the loss of the run; None where no law was given
+    """
 
     search: Asked
     front: Front
     money: Money
     system_w: float | None
     is_complete: bool
+    batch: BatchAnswer | None = None
 
 
 def solve(asked: OverCounts) -> Solved:
@@ -34,6 +45,7 @@ def solve(asked: OverCounts) -> Solved:
     search, money = asked_of(asked, asked.n_devices.points[0]), money_of(asked)
     watts = None if money.power is None else power_lines(money.power)[0][-1].value * money.pue.value
     price = None if money.price is None else money.price.value
+    batch = batch_of(asked, search)
     stopped: list[bool] = []
     with watched("device counts") as progress:
 
@@ -41,23 +53,41 @@ def solve(asked: OverCounts) -> Solved:
             stopped.append(progress(done, total))
             return stopped[-1]
 
-        front = front_over(search, asked.n_devices.points, asked.tokens, price, watts, told)
+        front = front_over(search, asked.n_devices.points, asked.tokens, price, watts, told, None if batch is None else batch.curve)
     if not front.points:
         raise NotSupported(f"{field('n_devices')} {asked.n_devices.text}: no layout fits on any of these counts", hint="more devices")
-    return Solved(search, front, money, watts, not any(stopped[:-1]) and len(stopped) == len(asked.n_devices.points))
+    return Solved(search, front, money, watts, not any(stopped[:-1]) and len(stopped) == len(asked.n_devices.points), batch)
+
+
+def batch_of(asked: OverCounts, search: Asked) -> BatchAnswer | None:
+    """The runs that reach the loss of these tokens at this global batch, by the law that was given."""
+    if not asked.law:
+        return None
+    n = count_params(search.bill).n_params
+    return batch_answer(BatchQuestion(None, n, asked.tokens, search.batch_seqs * search.seq_len), catalogue.load_law(asked.law[0]))
 
 
 def explain(asked: OverCounts, solved: Solved) -> Answer:
     """A row a count, and where adding devices stops paying."""
     search, front = solved.search, solved.front
     rows = [point_row(one) for one in front.points]
-    result = {"points": rows, "stops_paying_n_devices": front.stops_paying, "is_complete": solved.is_complete}
+    result = {
+        "points": rows,
+        "stops_paying_n_devices": front.stops_paying,
+        "is_complete": solved.is_complete,
+        "loss_nats": None if solved.batch is None else solved.batch.loss_nats,
+        "critical_batch_tokens": None if solved.batch is None else solved.batch.curve.critical_batch,
+    }
     answer = Answer(
         "layout",
         inputs_of(asked, search),
         result,
-        [points_table(rows)],
-        [one for place, point in enumerate(front.points) for one in point_lines(asked, solved, place, point)],
+        [points_table(rows, with_batch=solved.batch is not None)],
+        [
+            *([] if solved.batch is None else critical_lines(solved.batch)),
+            *(one for place, point in enumerate(front.points) for one in point_lines(asked, solved, place, point)),
+        ],
+        warnings=[] if solved.batch is None else list(warnings_of(solved.batch, None)),
         charts=lambda: [chart_of(front)],
         notes=[*notes_of(solved), *solved.money.notes(serving=False)],
         exit_code=0 if solved.is_complete else INTERRUPTED,
@@ -70,6 +100,8 @@ def point_row(one: FrontPoint) -> dict[str, Any]:
     point = one.point
     return {
         "n_devices": point.n_devices,
+        "global_batch_size_seqs": one.batch_seqs,
+        "tokens": one.n_tokens,
         "wall_s": point.wall_s,
         "wall_s_p10": point.wall_s * point.row.step_s_p10 / point.row.step_s,
         "wall_s_p90": point.wall_s * point.row.step_s_p90 / point.row.step_s,
@@ -81,11 +113,14 @@ def point_row(one: FrontPoint) -> dict[str, Any]:
     }
 
 
-def points_table(rows: list[dict[str, Any]]) -> Table:
-    """Counts with time, money, energy and layout."""
+def points_table(rows: list[dict[str, Any]], *, with_batch: bool) -> Table:
+    """Counts with time, money, energy and layout; batch and tokens where they differ."""
+    unit = ("int", "tokens") if with_batch else ("hidden", "hidden")
     columns = [
         Column("n_devices", "devices", "int"),
         Column("layout", "fastest layout"),
+        Column("global_batch_size_seqs", "batch", unit[0]),
+        Column("tokens", "tokens", unit[1]),
         Column("mfu", "MFU", "fraction"),
         Column("wall_s", "time", "s"),
         Column("device_hours", "device-hours", "h"),
@@ -101,23 +136,45 @@ def notes_of(solved: Solved) -> list[str]:
     """Where scaling stops paying, and what is compared."""
     stop = solved.front.stops_paying
     notes = ["On the front: no other count is as good in time, devices, dollars and energy, and better in one."]
+    at = "at this global batch" if solved.batch is None else "whatever the global batch"
     if stop is not None:
-        notes.append(f"Beyond {stop:,} devices, less than half of added devices turns into speed at this global batch.")
+        notes.append(f"Beyond {stop:,} devices, less than half of added devices turns into speed {at}.")
+    if solved.batch is not None and solved.batch.loss_law is not None:
+        notes.append(batch_note(solved.batch, solved.batch.loss_law.name))
     if not solved.is_complete:
         notes.append("Interrupted: the larger counts were not searched.")
     return [*notes, "Time is that of steps alone; stops and restarts come on top."]
 
 
+def batch_note(batch: BatchAnswer, law: str) -> str:
+    """What a larger batch costs, and which batch each row has."""
+    critical = f"Critical batch {show_count(batch.curve.critical_batch)} tokens at a loss of {batch.loss_nats:.3f} ({law})"
+    told = (
+        f"a larger batch needs more tokens to it, as 1 + B / B_crit; {field('tokens')} are those at {show_count(batch.batch_tokens)} a step"
+    )
+    return f"{critical}: {told}. Each row has the batch, in powers of two, with which the run ends first."
+
+
+def tokens_line(batch: BatchAnswer, one: FrontPoint, seq_len: int, before: str) -> Line:
+    """The tokens that a run at its batch needs to the same loss."""
+    curve: dict[str, Any] = {"min_tokens": batch.curve.min_tokens, "critical_batch_tokens": batch.curve.critical_batch}
+    formula = "min_tokens * (1 + global_batch_size_seqs * seq_len / critical_batch_tokens)"
+    inputs = curve | {"global_batch_size_seqs": one.batch_seqs, "seq_len": seq_len}
+    label = f"{one.point.n_devices}: tokens to the same loss"
+    return line(f"{before}tokens", label, one.n_tokens, "tokens", formula, standing="fitted", sources=("mccandlish2018",), **inputs)
+
+
 def point_lines(asked: OverCounts, solved: Solved, place: int, one: FrontPoint) -> list[Line]:
     """Time, device-hours, dollars and energy of a count."""
     point, before = one.point, f"points.{place}."
-    n_steps = asked.tokens / (solved.search.batch_seqs * solved.search.seq_len)
+    n_steps = one.n_tokens / (one.batch_seqs * solved.search.seq_len)
     work: dict[str, Any] = {
-        "tokens": asked.tokens, "global_batch_size_seqs": solved.search.batch_seqs, "seq_len": solved.search.seq_len,
+        "tokens": one.n_tokens, "global_batch_size_seqs": one.batch_seqs, "seq_len": solved.search.seq_len,
         "step_s": point.row.step_s,
     }  # fmt: skip
     formula = "tokens / (global_batch_size_seqs * seq_len) * step_s"
     found = [
+        *([] if solved.batch is None else [tokens_line(solved.batch, one, solved.search.seq_len, before)]),
         line(f"{before}step_s", f"{point.n_devices}: step", point.row.step_s, "s", "sum(parts)", standing="estimate",
              parts=list(point.row.parts.values())),
         line(f"{before}wall_s", f"{point.n_devices}: time", n_steps * point.row.step_s, "s", formula, standing="estimate", **work),

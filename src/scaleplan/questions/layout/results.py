@@ -132,6 +132,8 @@ class CountRow(LayoutRow):
     """A run on one device count with its fastest layout; null where price or power is not known."""
 
     n_devices: int
+    global_batch_size_seqs: int
+    tokens: float
     wall_s: float
     wall_s_p10: float
     wall_s_p90: float
@@ -142,9 +144,11 @@ class CountRow(LayoutRow):
 
 
 class DeviceCounts(TypedDict):
-    """Device counts compared; `stops_paying_n_devices` is null where adding devices pays throughout."""
+    """Device counts compared; `stops_paying_n_devices` is null where adding devices pays throughout, the batch where no law was given."""
 
     kind: Literal["front"]
     points: list[CountRow]
     stops_paying_n_devices: int | None
     is_complete: bool
+    loss_nats: float | None
+    critical_batch_tokens: float | None
