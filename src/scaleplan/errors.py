@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from scaleplan.wording import keyword, spelled
+from scaleplan.wording import keyword, spelled, visible
 
 
 class ScaleplanError(Exception):
@@ -38,7 +38,7 @@ class ScaleplanError(Exception):
 
     def __str__(self) -> str:
         """What is wrong, as Python spells it: fields by keyword."""
-        return spelled(f"{self.place()}{self.message}", keyword)
+        return shown_lines(spelled(f"{self.place()}{self.message}", keyword))
 
     def place(self) -> str:
         """The file and line that the value came from, before the message; empty where there is none."""
@@ -47,7 +47,7 @@ class ScaleplanError(Exception):
     def report(self, spell: Callable[[str], str] = keyword) -> str:
         """The lines for stderr: `error: ...`, then `hint: ...`; `spell` says how a field is named (flag, keyword, plan key)."""
         hint = f"\nhint: {self.hint}" if self.hint else ""
-        return spelled(f"error: {self.place()}{self.message}{hint}", spell)
+        return shown_lines(spelled(f"error: {self.place()}{self.message}{hint}", spell))
 
 
 class UsageError(ScaleplanError):
@@ -90,6 +90,11 @@ class SeveralErrors(ScaleplanError):
 
     def report(self, spell: Callable[[str], str] = keyword) -> str:
         return "\n".join(error.report(spell) for error in self.errors)
+
+
+def shown_lines(text: str) -> str:
+    """Lines for people: what a file or a user brought in steers no terminal."""
+    return "\n".join(map(visible, text.split("\n")))
 
 
 def raise_all(errors: Sequence[ScaleplanError]) -> None:

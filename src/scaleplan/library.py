@@ -12,10 +12,11 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scaleplan.errors import InputError, UnknownName, clipped
+from scaleplan.errors import InputError, UnknownName, clipped, raise_all
 
 KINDS = ("hardware", "models", "laws", "tasks", "stacks", "prices", "grid", "sources")
 USUAL_FILE_BYTES = 2**17  # read at first: a buffer for the largest file costs more time than most files
@@ -184,19 +185,31 @@ def digest(path: Path) -> str:
 
 def rows(kind: str) -> list[dict[str, str]]:
     """A kind that is one CSV table: prices, grid. One of the user's is checked whole."""
+    path = table_path(f"{kind}.csv")
+    heading, cells = table_of(path)
+    if built_in() not in path.parents:
+        from scaleplan.replacements import check_rows
+
+        return check_rows(kind, heading, cells, str(path))
+    return [dict(zip(heading, row, strict=True)) for _, row in cells]
+
+
+def run_file_rows(form: str) -> list[dict[str, str]]:
+    """The words of a form of run file and their fields; what other programs call things is the same for every user."""
+    heading, cells = table_of(built_in() / "run_files" / f"{form}.csv")
+    return [dict(zip(heading, row, strict=True)) for _, row in cells]
+
+
+def table_of(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The heading of a CSV table, and the line and the cells of each row."""
     import csv
 
-    path = table_path(f"{kind}.csv")
     reader = csv.reader(read_text(path).splitlines(), strict=True)
     try:
         heading, *cells = [(reader.line_num, row) for row in reader if row]
     except csv.Error as error:
         raise InputError(f"is not a table: {error}", file=str(path), line=reader.line_num) from None
-    if built_in() not in path.parents:
-        from scaleplan.replacements import check_rows
-
-        return check_rows(kind, heading[1], cells, str(path))
-    return [dict(zip(heading[1], row, strict=True)) for _, row in cells]
+    return heading[1], cells
 
 
 def assumptions(name: str) -> Data:
@@ -236,8 +249,20 @@ def sources() -> Data:
     for folder in reversed(folders()):
         path = folder / "sources.toml"
         if path.is_file():
-            found |= read_toml(path)
+            found |= read_toml(path) if folder == built_in() else own_sources(path)
     return found
+
+
+def own_sources(path: Path) -> Data:
+    """Sources of a user's: a table each, whose entries are texts."""
+    data = read_toml(path)
+    wrong = [
+        InputError(f"`{clipped(key)}` should be a table of texts, such as title and url; it is `{clipped(entry)}`", file=str(path))
+        for key, entry in data.items()
+        if not isinstance(entry, Mapping) or not all(isinstance(value, str) for value in entry.values())
+    ]
+    raise_all(wrong[:10])
+    return data
 
 
 def cited(data: Any) -> Iterator[str]:
@@ -264,15 +289,21 @@ def read_draws(path: Path) -> dict[str, list[float]]:
         if any(line.count(",") != len(columns) - 1 for line in lines):
             raise ValueError
         numbers = list(map(float, ",".join(lines).split(",")))
+        if not all(map(isfinite, numbers)):
+            raise ValueError
         return {name: numbers[position :: len(columns)] for position, name in enumerate(columns)}
     except ValueError:
-        raise InputError("a table of draws holds one number for each of its columns in every row", file=str(path)) from None
+        raise InputError("a table of draws holds one finite number for each of its columns in every row", file=str(path)) from None
 
 
 @lru_cache(maxsize=1)
 def draws() -> dict[str, list[float]]:
     """The quasi-random points behind every interval that no law's own draws give: column -> standard normal values."""
-    return read_draws(table_path("draws.csv"))
+    path = table_path("draws.csv")
+    found = read_draws(path)
+    if path.parent != built_in() and (lacking := read_draws(built_in() / path.name).keys() - found):
+        raise InputError(f"lacks the columns {', '.join(sorted(lacking))}", file=str(path), line=1)
+    return found
 
 
 # Files.

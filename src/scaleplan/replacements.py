@@ -168,9 +168,17 @@ def faults_of_table(value: Any, ours: Mapping[str, Any], key: str) -> Iterator[F
         elif name not in ABOUT:
             yield inside + name, "is read by nothing"
     yield from ((inside + name, "is missing") for name in ours if name not in value)
-    low, high = value.get("p10"), value.get("p90")
-    if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
-        yield f"{inside}p10", f"is {low:g}, above p90, {high:g}"
+    for before in ("", "factor_"):
+        yield from faults_of_ends(value.get(f"{before}p10"), value.get(f"{before}p90"), f"{inside}{before}")
+
+
+def faults_of_ends(low: Any, high: Any, key: str) -> Iterator[Fault]:
+    """What is wrong with the ends of an interval: the draws between them are those of a logarithm."""
+    if isinstance(low, int | float) and isinstance(high, int | float):
+        if low > high:
+            yield f"{key}p10", f"is {low:g}, above p90, {high:g}"
+        elif low == 0:
+            yield f"{key}p10", "is 0; it is a number above 0"
 
 
 def out_of_bounds(value: float, ours: float, key: str) -> str | None:

@@ -6,9 +6,9 @@ Imported only when such a file is read: the built-in presets are held to the sam
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from scaleplan.errors import InputError, clipped, raise_all
 
@@ -25,6 +25,8 @@ Length = Annotated[int, Field(gt=0, le=10**12), BeforeValidator(whole_of_float)]
 Bytes = Annotated[int, Field(ge=0), BeforeValidator(whole_of_float)]
 Text = str
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Exponent = Annotated[float, Field(ge=-300, le=300)]  # of which e to the power is a number
 
 MOST_FAULTS = 10  # told at once
 
@@ -175,6 +177,82 @@ class Law(BaseModel):
     range: Block = {}
 
 
+class TaskConvention(Part):
+    """What N, D and the loss of a task law mean."""
+
+    source: Text | list[Text]
+    n_params: Literal["total", "without_input_embedding"]
+    n_tokens: Text | None = None
+    loss: Text
+    tokenizer: Text | None = None
+    data: Text | None = None
+    format: Text | None = None
+    score: Text | None = None
+    chance: Share | None = None
+
+
+class TaskRange(Part):
+    """The runs that a task law was fitted to."""
+
+    n_params_min: Positive | None = None
+    n_params_max: Positive | None = None
+    n_tokens_min: Positive | None = None
+    n_tokens_max: Positive | None = None
+
+
+class TaskChecked(Part):
+    """Runs held out of the fit, an item a run."""
+
+    n_params: list[Positive] = []
+    n_tokens: list[Positive] = []
+    forecast: list[Share] = []
+    measured: list[Share] = []
+
+    @model_validator(mode="after")
+    def same_length(self) -> Self:
+        """An accuracy that was forecast for each that was measured."""
+        if len(self.forecast) != len(self.measured):
+            raise ValueError(f"{len(self.forecast)} accuracies forecast and {len(self.measured)} measured")
+        return self
+
+
+class TaskLoss(Part):
+    """Step 1, the loss of N and D: coefficients as logarithms."""
+
+    form: Literal["additive"] = "additive"
+    e: Finite
+    log_a: Exponent
+    log_b: Exponent
+    alpha: Finite
+    beta: Finite
+
+
+class SigmoidScore(Part):
+    """Step 2, from the loss to the accuracy."""
+
+    form: Literal["sigmoid"]
+    a: Finite
+    l0: Finite
+    k: Finite
+    b: Finite
+
+
+class ExponentialScore(Part):
+    """Step 2, from the loss to the error."""
+
+    form: Literal["exponential"]
+    eps: Finite
+    k: Finite
+    gamma: Finite
+
+
+class TaskSpread(Part):
+    """Noise of checkpoints, and the least half-width of an 80 % interval."""
+
+    noise_sd: NotNegative
+    least_half_width: NotNegative
+
+
 class Task(BaseModel):
     """A two-step law of the accuracy on a task: presets/tasks/*.toml."""
 
@@ -187,12 +265,19 @@ class Task(BaseModel):
     family: Text
     standing: Text | None = None
     loss_law: Text | None = None  # a law whose loss it takes; else [loss]
-    convention: Block
-    range: Block = {}
-    checked: Block = {}
-    loss: Block = {}
-    score: Block
-    spread: Block
+    convention: TaskConvention
+    range: TaskRange = TaskRange()
+    checked: TaskChecked = TaskChecked()
+    loss: TaskLoss | None = None
+    score: Annotated[SigmoidScore | ExponentialScore, Field(discriminator="form")]
+    spread: TaskSpread
+
+    @model_validator(mode="after")
+    def has_loss(self) -> Self:
+        """A loss of its own, or that of a law."""
+        if (self.loss is None) == (self.loss_law is None):
+            raise ValueError("should have either `loss_law` or a table [loss]")
+        return self
 
 
 class Training(Part):

@@ -91,8 +91,7 @@ class RlStep(NamedTuple):
 
 def assumptions() -> dict[str, Any]:
     """What is assumed where a run leaves it open; nearest folder wins."""
-    name = "post_training.toml"
-    return library.read_toml(next((p for folder in library.folders() if (p := folder / name).is_file()), library.built_in() / name))
+    return library.assumptions("post_training.toml")
 
 
 def rl_step(bill: Bill, on: Deployment, run: RlRun) -> RlStep:

@@ -368,7 +368,7 @@ def read(field: Field, value: Any) -> Any:
 
     if field.kind == "switch":
         if not isinstance(value, bool):
-            raise InputError(f"{marked(field.name)}: `{value!r:.60}` is neither True nor False")
+            raise InputError(f"{marked(field.name)}: `{shown_object(value)}` is neither True nor False")
         return value
     if field.kind == "list":
         return tuple(read(field._replace(kind="value"), one) for one in (value if isinstance(value, list | tuple) else [value]))
@@ -389,7 +389,9 @@ def read(field: Field, value: Any) -> Any:
 
 def text_of(field: Field, value: Any) -> str:
     """What a value would be on the command line: numbers are in base units."""
-    from scaleplan.errors import InputError, clipped
+    from contextlib import suppress
+
+    from scaleplan.errors import InputError
     from scaleplan.wording import field as marked
 
     if isinstance(value, str):
@@ -401,8 +403,19 @@ def text_of(field: Field, value: Any) -> str:
     if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:  # a number of numpy's
         value = value.item()
     if field.number is not None and isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{value!r}{field.number}"
-    raise InputError(f"{marked(field.name)}: `{clipped(repr(value))}` is not a value that it takes", hint=field.explained(marked))
+        with suppress(ValueError):  # a whole number of thousands of digits
+            return f"{value!r}{field.number}"
+    raise InputError(f"{marked(field.name)}: `{shown_object(value)}` is not a value that it takes", hint=field.explained(marked))
+
+
+def shown_object(value: Any) -> str:
+    """An object of Python's in a message."""
+    from scaleplan.errors import clipped
+
+    try:
+        return clipped(repr(value))
+    except ValueError:
+        return f"{type(value).__name__} of thousands of digits"
 
 
 Given = Mapping[str, Any]

@@ -58,7 +58,7 @@ class Table(NamedTuple):
 
 def table_named(form: str) -> Table:
     """The table of a form of file."""
-    return Table(form, tuple(Row(**row) for row in library.rows(f"run_files/{form}")))
+    return Table(form, tuple(Row(**row) for row in library.run_file_rows(form)))
 
 
 def value_of(text: str) -> Any:

@@ -11,6 +11,7 @@ from scaleplan.chain.tasks import ask_task
 from scaleplan.errors import ScaleplanError
 from scaleplan.laws.allocation import Question, allocate
 from scaleplan.laws.downstream import FORMULAS, Forecast, Sigmoid
+from scaleplan.library import citations
 from scaleplan.questions.about_laws import LABELS
 from scaleplan.questions.optimal.warnings import silences
 from scaleplan.units import show_count, three_digits
@@ -101,7 +102,7 @@ def row_of(one: Forecast) -> dict[str, Any]:
 def lines_of(one: Forecast) -> Iterator[Line]:
     """Both steps."""
     law = one.law
-    key, cited = f"forecasts.{law.name}", law.data["convention"]["source"]
+    key, cited = f"forecasts.{law.name}", citations(law.data["convention"])
     run: dict[str, Any] = {"n_params": one.n_params, "n_tokens": one.n_tokens}
     unit = str(law.data["convention"]["loss"])
     yield line(
@@ -110,7 +111,7 @@ def lines_of(one: Forecast) -> Iterator[Line]:
         one.task_loss,
         unit,
         FORMULAS["task_loss"],
-        sources=[cited],
+        sources=cited,
         standing="fitted",
         **law.loss._asdict(),
         **run,
@@ -124,7 +125,7 @@ def lines_of(one: Forecast) -> Iterator[Line]:
         one.accuracy,
         "fraction",
         score,
-        sources=[cited],
+        sources=cited,
         standing="estimate",
         interval=interval,
         task_loss=one.task_loss,

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from scaleplan.errors import UsageError
 from scaleplan.questions.asking import Question, Shape
+from scaleplan.questions.fields import field_named, text_of
 from scaleplan.questions.registry import NAMES, asks
 from scaleplan.wording import field, question
 
@@ -71,7 +72,8 @@ def borrowed(given: Mapping[str, Any]) -> dict[str, Any]:
     subject = given.get("swept")
     if subject is None:
         return own | {"asked": rest} if rest else own
-    if not isinstance(subject, str) or subject not in NAMES:
+    subject = text_of(field_named("swept"), subject)
+    if subject not in NAMES:
         return own | {"command": "plan", "asked": rest | {"plan_file": subject}}
     if subject in NOT_SWEPT:
         raise UsageError(f"`{subject}` has no numbers to sweep", hint="sweep a plan file or one of " + ", ".join(swept_names()))
