@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import io
 import json
 import math
@@ -192,7 +193,9 @@ def wrong_text(case: Case, outcome: Outcome) -> str | None:
     if CONTROL.search(outcome.stderr) or ("csv" not in case.args and CONTROL.search(outcome.stdout)):
         return "a control character"
     odd = re.search(r"(?<![\w.`/-])[-+]?(nan|inf)(?![\w.-])", outcome.stdout)
-    given = " ".join([*case.args, written(case.keywords), case.stdin.decode("utf-8", "replace"), *map(repr, case.files.values())])
+    given = " ".join([*case.args, written(case.keywords), case.stdin.decode("utf-8", "replace"), *map(repr, case.files.values())]).replace(
+        "\\x00", ""
+    )
     return "a number that is not finite" if odd and not re.search(r"nan|inf|NaN|Inf|1e[34]\d\d|999", given) else None
 
 
@@ -289,6 +292,9 @@ def found(cases: int, seed: int, configs: Path | None = None, first: int = 0, sa
         for number in range(first, first + cases):
             case = case_of(seed, number, seeds)
             outcome = run(case)
+            gc.unfreeze()  # a command that ends freezes what is left
+            if number % 100 == 0:
+                gc.collect()
             said = complaint(case, outcome)
             if said is None and sampled and number % sampled == 0 and case.keywords is None:
                 said = otherwise(case, outcome)
@@ -365,6 +371,8 @@ def fuzz() -> int:
             kinds[said] += 1
             if kinds[said] <= 3:
                 print(f"{said} <- --seed {asked.seed} --show {number}", flush=True)
+        if cases % 5000 == 0:
+            print(f"{cases:,} cases", file=sys.stderr, flush=True)
     print(f"{cases:,} cases, {sum(kinds.values())} wrong of {len(kinds)} kinds, {time.perf_counter() - start:.0f} s")
     return int(bool(kinds))
 

@@ -394,3 +394,42 @@ def parse_toml(text: str, name: str) -> Data:
         raise InputError("nested too deeply", file=name) from None
     except ValueError as error:  # a whole number of thousands of digits
         raise InputError(f"not valid TOML: {clipped(error, 120)}", file=name) from None
+
+
+def parse_json(text: str, name: str | None = None, *, line: int | None = None, finite: bool = False) -> Any:
+    """JSON that says each thing once; InputError says what is wrong with it otherwise.
+
+    name, line  what errors call it: a file, and the line of it that the text is
+    finite      whether numbers that are not finite are refused
+    """
+    import json
+
+    numbers: dict[str, Any] = {"parse_constant": finite_number, "parse_float": finite_number} if finite else {}
+    try:
+        return json.loads(text, object_pairs_hook=said_once, **numbers)
+    except json.JSONDecodeError as error:
+        raise InputError(f"not valid JSON: {error.msg}", hint=f"near column {error.colno}", file=name, line=line or error.lineno) from None
+    except RecursionError:
+        raise InputError("nested too deeply", file=name, line=line) from None
+    except ValueError as error:  # a whole number of thousands of digits
+        raise InputError(f"not valid JSON: {clipped(error, 120)}", file=name, line=line) from None
+    except InputError as error:
+        raise error.located(name, line) if name else error from None
+
+
+def finite_number(text: str) -> float:
+    """A number of JSON that is finite."""
+    value = float(text)
+    if not isfinite(value):
+        raise InputError(f"`{clipped(text)}` is not a finite number")
+    return value
+
+
+def said_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; the same key twice is fine only if it says the same."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found and repr(found[key]) != repr(value):
+            raise InputError(f"`{clipped(key)}` is given twice, as `{clipped(found[key])}` and as `{clipped(value)}`")
+        found[key] = value
+    return found

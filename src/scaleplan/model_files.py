@@ -83,7 +83,7 @@ def read_file(path: Path | str, name: str) -> Model:
     first = text.lstrip()[:1]
     try:
         if first == "{" or (first == "[" and str(path).endswith(".json")):  # in TOML, `[` opens a table
-            return model_of_json(parse_json(text), label_of(name))
+            return model_of_json(library.parse_json(text), label_of(name))
         data = library.parse_toml(text, name)
         validate_model(data, name, text)
         return model_of_toml(data, label_of(name))
@@ -255,27 +255,3 @@ def said_of(table: Any) -> dict[str, Any]:
     if not isinstance(table, Mapping):
         return {}
     return {str(key): said_of(value) if isinstance(value, Mapping) else value for key, value in table.items() if value not in (None, [])}
-
-
-def parse_json(text: str) -> Any:
-    """JSON that says each thing once; InputError says what is wrong with it otherwise."""
-    import json
-
-    try:
-        return json.loads(text, object_pairs_hook=said_once)
-    except json.JSONDecodeError as error:
-        raise InputError(f"not valid JSON: {error.msg}", hint=f"near column {error.colno}", line=error.lineno) from None
-    except RecursionError:
-        raise InputError("nested too deeply") from None
-    except ValueError as error:  # a whole number of thousands of digits
-        raise InputError(f"not valid JSON: {clipped(error, 120)}") from None
-
-
-def said_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON; the same key twice is fine only if it says the same."""
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found and repr(found[key]) != repr(value):
-            raise InputError(f"`{clipped(key)}` is given twice, as `{clipped(found[key])}` and as `{clipped(value)}`")
-        found[key] = value
-    return found

@@ -19,6 +19,8 @@ BOUNDS = {"pue": (1.0, math.inf), "whole_run_mfu": (0.0, 1.0), "goodput": (0.0, 
 """Table -> what its numbers may be; others are not negative where ours are not."""
 OPEN = ("whole_run_mfu.over_six_n.", "whole_run_mfu.by_size.n_params")
 """Numbers of such a table that mean something else."""
+MAYBE_NONE = ("water.",)
+"""Numbers that may be 0: a site that is cooled by air takes no water."""
 
 Fault = tuple[str, str]  # dotted key, what is wrong
 
@@ -177,18 +179,19 @@ def faults_of_ends(low: Any, high: Any, key: str) -> Iterator[Fault]:
     if isinstance(low, int | float) and isinstance(high, int | float):
         if low > high:
             yield f"{key}p10", f"is {low:g}, above p90, {high:g}"
-        elif low == 0:
+        elif low == 0 < high:
             yield f"{key}p10", "is 0; it is a number above 0"
 
 
 def out_of_bounds(value: float, ours: float, key: str) -> str | None:
-    """What is wrong with the size of a number."""
+    """What is wrong with the size of a number; where ours is above zero others are, because a quotient or a logarithm needs it."""
     least, most = BOUNDS.get(key.split(".", maxsplit=1)[0], (0.0 if ours >= 0 else -math.inf, math.inf))
     if key.startswith(OPEN):
         least, most = 0.0, math.inf
-    if math.isfinite(value) and least <= value <= most:
+    above = least == 0 < ours and not key.startswith(MAYBE_NONE)
+    if math.isfinite(value) and (least < value if above else least <= value) and value <= most:
         return None
-    return f"is {value:g}; it is a number from {least:g}" + (f" to {most:g}" if math.isfinite(most) else "")
+    return f"is {value:g}; it is a number {'above' if above else 'from'} {least:g}" + (f" to {most:g}" if math.isfinite(most) else "")
 
 
 def kind_of(value: Any) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -227,10 +226,7 @@ def json_list(text: str) -> tuple[list[str], Iterator[tuple[int, Cells]]]:
 
 def parsed(text: str, line: int, kind: type = dict) -> Any:
     """JSON text of one kind."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"not valid JSON: {clipped(error)}", line=line) from None
+    value = library.parse_json(text, line=line)
     if not isinstance(value, kind):
         raise InputError(f"`{clipped(text)}` is not a JSON {'object' if kind is dict else 'list'}", line=line)
     return value

@@ -25,6 +25,7 @@ Length = Annotated[int, Field(gt=0, le=10**12), BeforeValidator(whole_of_float)]
 Bytes = Annotated[int, Field(ge=0), BeforeValidator(whole_of_float)]
 Text = str
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+SizePower = Annotated[float, Field(ge=0, le=10)]  # the exponent of N or D
 Share = Annotated[float, Field(ge=0, le=1)]
 Exponent = Annotated[float, Field(ge=-300, le=300)]  # of which e to the power is a number
 
@@ -164,13 +165,15 @@ class Law(BaseModel):
     """A published or fitted law: presets/laws/*.toml. Its blocks of constants are checked by the form each of them names."""
 
     model_config = ConfigDict(extra="allow", strict=True)
-    __pydantic_extra__: dict[str, Block | Text]
+    __pydantic_extra__: dict[str, Block]
 
     name: Text | None = None  # that of the file, unless it says otherwise
     title: Text | None = None
     standing: Text | None = None
     aliases: list[Text] = []
     remark: Text | None = None  # how it differs, said beside other laws
+    caution: Text | None = None  # what to heed, said with its answers
+    superseded_by: Text | None = None
     role: dict[str, Positive] = {}  # topic -> rank: default, recommended, repetition, experts, precision, ...
     draws: Text | None = None
     convention: Block
@@ -223,8 +226,8 @@ class TaskLoss(Part):
     e: Finite
     log_a: Exponent
     log_b: Exponent
-    alpha: Finite
-    beta: Finite
+    alpha: SizePower
+    beta: SizePower
 
 
 class SigmoidScore(Part):
@@ -489,17 +492,23 @@ def faults_of_citations(data: Any, place: Place) -> list[tuple[Place, str]]:
 
 
 ABOUT_FORM = ("form", "gives", "source", "date", "note")
+SWITCHES = ("of_spent_compute",)  # keys of forms that are true or false
 
 
 def faults_of_constants(data: Mapping[str, Any]) -> list[tuple[Place, str]]:
-    """Every constant of a form, and every end of the range of a law, that is no number."""
+    """Every constant of a form that is no number, and every end of the range of a law that is none above zero."""
     blocks = {name: block for name, block in data.items() if isinstance(block, Mapping) and ("form" in block or name == "range")}
     return [
-        ((name, key), f"should be a number; it is `{clipped(value)}`")
+        ((name, key), f"should be a number{' above zero' if name == 'range' else ''}; it is `{clipped(value)}`")
         for name, block in blocks.items()
         for key, value in block.items()
-        if key not in ABOUT_FORM and not isinstance(value, int | float)
+        if key not in (*ABOUT_FORM, *SWITCHES) and (not is_number(value) or (name == "range" and value <= 0))
     ]
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def lines_of(text: str) -> dict[tuple[str, ...], int]:

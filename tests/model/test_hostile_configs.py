@@ -15,7 +15,7 @@ from scaleplan.errors import InputError, ScaleplanError
 from scaleplan.model.bill import bill_of
 from scaleplan.model.huggingface import read_config
 from scaleplan.model.params import count_params
-from scaleplan.model_files import Model, parse_json, read_model
+from scaleplan.model_files import Model, read_model
 
 CONFIGS = Path(__file__).parents[1] / "published" / "configs"
 GPT2 = 124_439_808
@@ -151,7 +151,7 @@ NAMES = sorted(path.stem for path in CONFIGS.glob("*.json"))
 def outcome(data: bytes) -> int | None:
     """The count of what a text describes, None where it is refused."""
     try:
-        from scaleplan.library import decoded
+        from scaleplan.library import decoded, parse_json
         from scaleplan.model_files import model_of_config
 
         return n_params(model_of_config(parse_json(decoded(data, "config.json")), "config.json"))

@@ -47,7 +47,11 @@ def index() -> Index:
     data = library.read_toml(library.built_in() / INDEX)
     built_in = Index(data["topics"], data["aliases"])
     own = {path.stem: path for folder in reversed(library.folders()[:-1]) for path in sorted((folder / "laws").glob("*.toml"))}
-    return merged(built_in, index_of((name, library.read_toml(path)) for name, path in sorted(own.items())), set(own)) if own else built_in
+    return (
+        merged(built_in, index_of((name, library.load("laws", str(path)).data) for name, path in sorted(own.items())), set(own))
+        if own
+        else built_in
+    )
 
 
 def merged(built_in: Index, own: Index, names: set[str]) -> Index:
@@ -68,8 +72,13 @@ def knowing(topic: str) -> tuple[str, ...]:
 
 
 def first_knowing(topic: str) -> str:
-    """The law that answers for a topic."""
-    return knowing(topic)[0]
+    """The law that answers for a topic.
+
+    Raises InputError where laws of the project or the user replace all that have its role.
+    """
+    if not (known := knowing(topic)):
+        raise InputError(f"no law has the role `{topic}`", hint=f"a law file that replaces a built-in one needs `role = {{ {topic} = 1 }}`")
+    return known[0]
 
 
 def default_laws() -> tuple[str, ...]:

@@ -126,7 +126,7 @@ def task_law_of(data: Mapping[str, Any], loss: Additive | None = None, draws: Ma
     convention, spread = data["convention"], data["spread"]
     block = data["score"]
     form = SCORES[block["form"]]
-    score = form(**{name: block[name] for name in form._fields})
+    score = form(**{name: float(block[name]) for name in form._fields})
     checked = {name: values for name, values in data.get("checked", {}).items() if isinstance(values, list)}
     return TaskLaw(
         data["name"],
@@ -148,7 +148,7 @@ def task_law_of(data: Mapping[str, Any], loss: Additive | None = None, draws: Ma
 
 def task_loss_of(block: Mapping[str, Any]) -> Additive:
     """Step 1 of a preset: its coefficients are printed as logarithms."""
-    return Additive(block["e"], exp(block["log_a"]), exp(block["log_b"]), block["alpha"], block["beta"])
+    return Additive(float(block["e"]), exp(block["log_a"]), exp(block["log_b"]), float(block["alpha"]), float(block["beta"]))
 
 
 DRAWN = ("e", "log_a", "log_b", "alpha", "beta", "a", "l0", "k", "b")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -71,11 +70,10 @@ def plan_document(text: library.Text, name: str, settings: Sequence[str]) -> Doc
 def answer_of(text: str, name: str) -> Document:
     """A JSON document that a command printed."""
     try:
-        document = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"not valid JSON: {error}", hint=PRINTED, file=name) from None
-    except RecursionError:
-        raise InputError("nested too deeply", file=name) from None
+        document = library.parse_json(text, name, finite=True)
+    except InputError as error:
+        error.hint = error.hint or PRINTED
+        raise
     if not isinstance(document, dict) or not isinstance(document.get("result"), dict):
         raise InputError("has no `result`: this is not an answer of scaleplan", hint=PRINTED, file=name)
     command = str(document.get("schema", "")).removeprefix("scaleplan.").split("/")[0]

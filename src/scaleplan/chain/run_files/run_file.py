@@ -10,7 +10,7 @@ from scaleplan.chain.run_files import shape
 from scaleplan.chain.run_files.shell import flags_of, script_of
 from scaleplan.chain.run_files.stages import map_of, stage_layers_of
 from scaleplan.chain.run_files.table import Table, flattened, nested, read_fields, table_named, write_pairs
-from scaleplan.errors import InputError, NotSupported, clipped
+from scaleplan.errors import InputError, NotSupported
 from scaleplan.machine.layout import Layout
 from scaleplan.model.arch import Arch
 from scaleplan.wording import field, fields
@@ -179,12 +179,7 @@ def keys_of(text: str, name: str, form: Form) -> dict[str, str]:
 
 def parsed_json(text: str, name: str) -> Mapping[str, Any]:
     """A JSON object."""
-    import json
-
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"not valid JSON: {clipped(error, 120)}", file=name) from None
+    data = library.parse_json(text, name, finite=True)
     if not isinstance(data, dict):
         raise InputError("is no JSON object", file=name)
     return data

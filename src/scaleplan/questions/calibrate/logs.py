@@ -7,13 +7,13 @@ standard output of Megatron-LM and of torchtitan.
 from __future__ import annotations
 
 import csv
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping
 from statistics import median
 from typing import Any, NamedTuple
 
+from scaleplan import library
 from scaleplan.errors import InputError, clipped
 
 STEP_COLUMNS = {
@@ -135,10 +135,7 @@ def json_rows(lines: list[str], name: str) -> Iterator[tuple[int, Mapping[str, A
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except ValueError:
-            raise InputError(f"line {number}: `{clipped(line)}` is not JSON", file=name) from None
+        row = library.parse_json(line, name, line=number)
         if not isinstance(row, dict):
             raise InputError(f"line {number}: `{clipped(line)}` is not an object", file=name)
         yield number, row

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from scaleplan.errors import UsageError
+from scaleplan.errors import InputError, UsageError
 from scaleplan.questions.asking import Question, Shape
-from scaleplan.questions.fields import field_named, text_of
+from scaleplan.questions.fields import field_named, shown_object, text_of
 from scaleplan.questions.registry import NAMES, asks
 from scaleplan.wording import field, question
 
@@ -86,5 +86,10 @@ def swept_names() -> list[str]:
 
 
 def spelled_values(values: Any) -> str:
-    """The values of one grid as a range is written."""
-    return values if isinstance(values, str) else ",".join(one if isinstance(one, str) else repr(one) for one in values)
+    """The values of one grid as a range is written: a range itself, numbers, names, or one value."""
+    if isinstance(values, str):
+        return values
+    try:
+        return ",".join(one if isinstance(one, str) else repr(one) for one in (values if isinstance(values, Iterable) else [values]))
+    except ValueError:  # a whole number of thousands of digits
+        raise InputError(f"{field('over')}: `{shown_object(values)}` is no range") from None
