@@ -327,7 +327,7 @@ def watched(cases: int, seed: int, configs: Path | None, first: int) -> Iterator
                 number, said, peak = take.recv()
                 yield number, said or ("more than 1 GiB" if peak > LIMIT_BYTES else None)
                 number += 1
-            yield number, "hangs where nothing can stop it"
+            yield number, alone(seed, configs, number)  # charts are drawn by a library whose threads a fork may stop
             number += 1
         except EOFError:
             if number < end and worker.exitcode not in (0, None):
@@ -335,6 +335,16 @@ def watched(cases: int, seed: int, configs: Path | None, first: int) -> Iterator
                 number += 1
         worker.kill()
         worker.join()
+
+
+def alone(seed: int, configs: Path | None, number: int) -> str | None:
+    """What a case comes to as a program, after it did not end in a process that began as a copy."""
+    with own_folder():
+        case = case_of(seed, number, seeds_of(configs, lambda words: run(Case(words)).stdout))
+        try:
+            return complaint(case, as_program(case)) if case.keywords is None else "hangs where nothing can stop it"
+        except subprocess.TimeoutExpired:
+            return "hangs where nothing can stop it"
 
 
 def show(seed: int, number: int, configs: Path | None) -> int:

@@ -8,6 +8,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -481,12 +482,16 @@ class Maker:
             if self.draw.random() < 0.15:
                 del data[key]
             elif self.draw.random() < 0.1 and isinstance(data, dict):
-                data[self.draw.choice(("x", "", "a b", "a.b", SCRIPT, "\x1b[31m", "é", "name", "source", "note"))] = self.draw.choice(JUNK)
+                data[self.draw.choice(("x", "", "a b", "a.b", SCRIPT, "\x1b[31m", "é", "name", "source", "note"))] = self.junk()
             elif isinstance(data[key], int | float) and not isinstance(data[key], bool) and self.draw.random() < 0.4:
                 data[key] *= self.draw.choice((0, -1, 2, 3, 1.5, 1e-9, 1000, 2**31))
             else:
-                data[key] = self.draw.choice(JUNK)
+                data[key] = self.junk()
             return
+
+    def junk(self) -> Any:
+        """A value of any kind, of which this case may damage a part."""
+        return deepcopy(self.draw.choice(JUNK))
 
     def bytes(self, data: bytes) -> bytes:
         """Sometimes with a byte changed, cut off, in another encoding or with other line ends."""

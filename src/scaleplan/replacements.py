@@ -179,7 +179,7 @@ def faults_of_ends(low: Any, high: Any, key: str) -> Iterator[Fault]:
     if isinstance(low, int | float) and isinstance(high, int | float):
         if low > high:
             yield f"{key}p10", f"is {low:g}, above p90, {high:g}"
-        elif low == 0 < high:
+        elif low == 0 < high and key.startswith(MAYBE_NONE):
             yield f"{key}p10", "is 0; it is a number above 0"
 
 
@@ -191,7 +191,8 @@ def out_of_bounds(value: float, ours: float, key: str) -> str | None:
     above = least == 0 < ours and not key.startswith(MAYBE_NONE)
     if math.isfinite(value) and (least < value if above else least <= value) and value <= most:
         return None
-    return f"is {value:g}; it is a number {'above' if above else 'from'} {least:g}" + (f" to {most:g}" if math.isfinite(most) else "")
+    upper = "" if not math.isfinite(most) else f" and at most {most:g}" if above else f" to {most:g}"
+    return f"is {value:g}; it is a number {'above' if above else 'from'} {least:g}{upper}"
 
 
 def kind_of(value: Any) -> str:

@@ -137,7 +137,7 @@ def json_rows(lines: list[str], name: str) -> Iterator[tuple[int, Mapping[str, A
             continue
         row = library.parse_json(line, name, line=number)
         if not isinstance(row, dict):
-            raise InputError(f"line {number}: `{clipped(line)}` is not an object", file=name)
+            raise InputError(f"`{clipped(line)}` is not an object", file=name, line=number)
         yield number, row
 
 
@@ -177,5 +177,5 @@ def number_of(cell: Any, name: str, line: int) -> float:
     except (TypeError, ValueError):
         value = math.nan
     if not (value > 0 and math.isfinite(value)):
-        raise InputError(f"line {line}: `{clipped(cell)}` is not a number above zero", file=name)
+        raise InputError(f"`{clipped(cell)}` is not a number above zero", file=name, line=line)
     return value
