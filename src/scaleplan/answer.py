@@ -4,8 +4,6 @@ An `Answer` holds its inputs, the `result` that other programs read, tables and 
 each number comes from, and warnings. The renderers in `render/` know answers and nothing else.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,7 +17,7 @@ class Interval(NamedTuple):
     p50: float
     p90: float
 
-    def scaled(self, factor: float) -> Interval:
+    def scaled(self, factor: float) -> "Interval":
         """The interval of the quantity times a positive factor that is known."""
         return Interval(self.p10 * factor, self.p50 * factor, self.p90 * factor)
 

@@ -215,12 +215,19 @@ def table_of(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 def assumptions(name: str) -> Data:
     """A table of assumptions; nearest folder wins, and one of the user's must be as ours is."""
     path = table_path(name)
-    data = read_toml(path)
-    if built_in() not in path.parents:
-        from scaleplan.replacements import check_assumptions
+    if built_in() in path.parents:
+        return built_in_table(path)
+    from scaleplan.replacements import check_assumptions
 
-        check_assumptions(data, read_toml(built_in() / name), str(path))
+    data = read_toml(path)
+    check_assumptions(data, built_in_table(built_in() / name), str(path))
     return data
+
+
+@lru_cache(maxsize=16)
+def built_in_table(path: Path) -> Data:
+    """A table of ours, parsed once: several links of a chain read the same assumptions."""
+    return read_toml(path)
 
 
 def defaults() -> Data:

@@ -3,8 +3,6 @@
 The values are in presets/defaults.toml, prices.csv and grid.csv and beside each device; whatever is given replaces them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 

@@ -6,8 +6,6 @@ FORMULAS, inputs_of      what a line shows of a quantity: its formula, and the n
 standing_of, sources_of  the least sure input behind a quantity, and the sources of all of them
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple

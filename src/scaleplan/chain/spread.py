@@ -5,8 +5,6 @@ uncertain input, made by `benchmarks/derive_draws.py`; a law's own draws join th
 factors of the central value. Products of inputs multiply their factors row by row, so that what two answers share moves both.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from functools import lru_cache

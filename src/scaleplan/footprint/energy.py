@@ -8,8 +8,6 @@ Published figures differ in scope: some count devices at their rated power, some
 like.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 

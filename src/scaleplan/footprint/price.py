@@ -1,7 +1,5 @@
 """Device-hours -> dollars, and the price of a device-hour where none is given: the median of what providers ask."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 

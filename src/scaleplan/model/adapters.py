@@ -1,7 +1,5 @@
 """Bill -> Bill: low-rank adapters on frozen weights; and what pruning leaves."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

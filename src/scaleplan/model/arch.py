@@ -4,8 +4,6 @@ Nothing is counted here. Sizes are whole numbers, or numpy arrays of them where 
 present or absent (a bias, experts, a second stream) is always plain Python, so that the structure is one for the whole sweep.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
@@ -122,14 +120,14 @@ class Block(NamedTuple):
     """
 
     d_model: Size
-    mixer: Mixer | None
+    mixer: "Mixer | None"
     feed_forward: FeedForward | None
     norm: Norm
     n_norms: int = 2
-    cross: Attention | None = None
+    cross: "Attention | None" = None
     parallel: bool = False  # mixer and feed-forward read the same input
     post_norm: bool = False
-    beside: Mixer | None = None
+    beside: "Mixer | None" = None
     tensors: tuple[Tensor, ...] = ()
 
 

@@ -4,8 +4,6 @@ A multiply-add is two FLOP. Matrix products count; norms, biases, activations, s
 twice the forward pass, once where a weight is frozen (its gradient is not computed, that of its input is).
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from scaleplan.model.arch import DECODER, ENCODER, SEQUENCE, Size, Span
@@ -44,7 +42,7 @@ class Lengths(NamedTuple):
         """Length of a stream by its name."""
         return {DECODER: self.decoder, ENCODER: self.encoder, SEQUENCE: 1}[stream]
 
-    def safe(self) -> Lengths:
+    def safe(self) -> "Lengths":
         """The same with arrays as float64: FLOP of long sequences would overflow whole numbers without a word."""
         return Lengths(floats(self.decoder), floats(self.encoder))
 

@@ -3,8 +3,6 @@
 Kinds of layer are listed once with the times that they occur, so the sizes inside may be numpy arrays.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 

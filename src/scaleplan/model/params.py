@@ -1,7 +1,5 @@
 """Bill -> parameters: in total, active, by group, by part, and by the conventions in use."""
 
-from __future__ import annotations
-
 from typing import NamedTuple, get_args
 
 from scaleplan.model.arch import Block, Group, Size

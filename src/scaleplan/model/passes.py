@@ -3,8 +3,6 @@
 `Keeping` says how a software stack computes a block, `Pass` how one pass is run. A product keeps its input for the gradient of its matrix.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 

@@ -4,8 +4,6 @@ From one row come the flag and its help, the keyword of the Python functions, th
 reasons of a diff. Nothing here imports what reads a value: a reader is named, and loaded when a value is read.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, Literal, NamedTuple

@@ -1,7 +1,5 @@
 """Softmax attention: full, causal, grouped heads, windows and sparse patterns, cross-attention."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from scaleplan.model.arch import Norm, Size, Span
@@ -33,7 +31,7 @@ class Attention(NamedTuple):
     d_rotary: Size = 0  # how much of a head is rotated by position
 
     @classmethod
-    def read(cls, words: Words) -> Attention:
+    def read(cls, words: Words) -> "Attention":
         """Softmax attention; sizes that are not given are those of the query heads."""
         n_heads, d_head = heads_of(words)
         n_kv_heads = words.get("n_kv_heads", n_heads)

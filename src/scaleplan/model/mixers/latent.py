@@ -1,7 +1,5 @@
 """Multi-head latent attention, with an indexer where attention is sparse (deepseek2024-v2, deepseek2025-v3.2)."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from scaleplan.model.arch import Size
@@ -41,7 +39,7 @@ class LatentAttention(NamedTuple):
     causal: bool = True
 
     @classmethod
-    def read(cls, words: Words) -> LatentAttention:
+    def read(cls, words: Words) -> "LatentAttention":
         """Multi-head latent attention, with an indexer where the words give it heads."""
         sizes = {word: words.need(word, "latent attention") for word in ("n_heads", "kv_rank", "d_nope", "d_rope", "d_value")}
         indexer = None
