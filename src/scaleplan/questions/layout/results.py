@@ -6,6 +6,8 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict  # pydantic reads this one on every Python
 
+from scaleplan.questions.percentiles import Percentiles
+
 
 class PricedTable(TypedDict):
     """A table of layouts; a row holds the columns of the file as they stood there, and what was found."""
@@ -15,14 +17,6 @@ class PricedTable(TypedDict):
     n_fitting: int
     n_errors: int
     rows: list[dict[str, Any]]
-
-
-class Percentiles(TypedDict):
-    """An 80 % interval and its median."""
-
-    p10: float
-    p50: float
-    p90: float
 
 
 class LayoutRow(TypedDict):

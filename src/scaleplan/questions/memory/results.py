@@ -6,15 +6,9 @@ from typing import Literal, NotRequired, TypeAlias
 
 from typing_extensions import TypedDict  # pydantic reads this one on every Python
 
+from scaleplan.questions.percentiles import Percentiles
+
 Verdict: TypeAlias = Literal["fits", "unsure", "does not fit"]
-
-
-class Percentiles(TypedDict):
-    """10, 50 and 90 % points."""
-
-    p10: float
-    p50: float
-    p90: float
 
 
 class Precision(TypedDict):

@@ -6,15 +6,9 @@ from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict  # pydantic reads this one on every Python
 
+from scaleplan.questions.percentiles import Percentiles
+
 Bound = Literal["compute", "memory", "network"]
-
-
-class Percentiles(TypedDict):
-    """An 80 % interval and its median."""
-
-    p10: float
-    p50: float
-    p90: float
 
 
 class Pass(TypedDict):
