@@ -226,7 +226,7 @@ def assumptions(given: Given, found: Costing, device: library.Preset | None) -> 
     """A sentence for each input that was not given: its value, its spread and where it is from."""
     inputs = found.inputs
     sentences = [rate_sentence(found)] if device is not None else []
-    sentences += [price_sentence(found, device)] if device is not None and given.get("usd_per_device_hour") is None else []
+    sentences += [price_sentence(found.quote, device.name)] if device is not None and given.get("usd_per_device_hour") is None else []
     sentences += list(power_sentences(given, inputs, device)) if device is not None else []
     if given.get("pue") is None:
         sentences.append(f"No {field('pue')}: {inputs.pue.value:.3g}{spread_of(inputs.pue)}.")
@@ -255,11 +255,10 @@ def rate_sentence(found: Costing) -> str:
     return ""
 
 
-def price_sentence(found: Costing, device: library.Preset) -> str:
+def price_sentence(quote: Quote | None, device: str) -> str:
     """Whose price it is, and how old."""
-    quote = found.quote
     if quote is None:
-        return f"No price of {device.name} is known; give {field('usd_per_device_hour')} for dollars."
+        return f"No price of {device} is known; give {field('usd_per_device_hour')} for dollars."
     names = list(quote.votes)
     who = f"price of {names[0]}" if len(names) == 1 else f"median of {len(names)} providers"
     ends = "" if len(names) == 1 else f" (80 % interval {show_usd(quote.at(0.1))} to {show_usd(quote.at(0.9))})"

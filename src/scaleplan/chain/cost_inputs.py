@@ -30,6 +30,15 @@ class PowerInputs(NamedTuple):
     host_power_w: Input | None
     system_power_w: Input | None
 
+    @property
+    def system_w(self) -> Any:
+        """Watts of a device with its share of host and network; None where they are unknown."""
+        if self.system_power_w is not None:
+            return self.system_power_w.value
+        if self.device_power_w is None or self.host_power_w is None:
+            return None
+        return self.device_power_w.value + self.host_power_w.value
+
 
 class SiteInputs(NamedTuple):
     """The site of a run. `zone` is the row of the grid table that was used; None where the intensity was given."""

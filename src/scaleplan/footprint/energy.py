@@ -65,6 +65,15 @@ def run_energy(device_hours: Any, power: Power, pue: Any) -> Energy:
     return Energy(device_hours * power.device_w, it_wh, it_wh * pue)
 
 
+def wh_per_million_tokens(system_w: Any, pue: Any, tokens_per_s_per_device: Any) -> Any:
+    """Energy of the facility for a million tokens: system_w * pue / 3600 / tokens_per_s_per_device * 1e6.
+
+    >>> wh_per_million_tokens(900.0, 1.2, 1000.0)
+    300.0
+    """
+    return system_w * pue / 3600 / tokens_per_s_per_device * 1e6
+
+
 def metered_energy(it_wh: Any, pue: Any) -> Energy:
     """Energy of a run whose racks were metered: facility = it * pue."""
     return Energy(None, it_wh, it_wh * pue)

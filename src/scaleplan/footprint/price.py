@@ -49,6 +49,15 @@ def run_usd(device_hours: Any, usd_per_device_hour: Any) -> Any:
     return device_hours * usd_per_device_hour
 
 
+def usd_per_million_tokens(usd_per_device_hour: Any, tokens_per_s_per_device: Any) -> Any:
+    """Dollars of a million tokens: usd_per_device_hour / 3600 / tokens_per_s_per_device * 1e6.
+
+    >>> usd_per_million_tokens(3.6, 1000.0)
+    1.0
+    """
+    return usd_per_device_hour / 3600 / tokens_per_s_per_device * 1e6
+
+
 def term_named(name: str) -> Term:
     """A price term by its name; InputError lists the terms."""
     for term in TERMS:

@@ -178,6 +178,13 @@ def with_shape(inputs: Mapping[str, Any], request: Any) -> Mapping[str, Any]:
     return {**inputs, "model_shape": model_document(model)}
 
 
+def plain(value: Any) -> Any:
+    """A value of a request as a document holds it: a model or a file by its label, a layout as it is typed, an adapter by its parts."""
+    if hasattr(value, "label"):
+        return value.label
+    return value.spelled() if hasattr(value, "spelled") else value._asdict() if hasattr(value, "_asdict") else value
+
+
 def requested(question: Question, given: Mapping[str, Any]) -> tuple[Shape, Any]:
     """The shape of the question, and its request with every value read.
 

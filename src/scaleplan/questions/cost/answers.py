@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from scaleplan.answer import Answer, Caution, Column, Line, Table, intervals, quantities
 from scaleplan.chain.cost_given import Costing, calendar_of
 from scaleplan.chain.run_cost import CostInputs, RunCost
+from scaleplan.questions.asking import plain
 from scaleplan.questions.cost.lines import LABELS, cost_lines, rate_lines
 
 if TYPE_CHECKING:
@@ -106,10 +107,3 @@ def fields_of(asked: Any) -> dict[str, Any]:
 def region_of(asked: Any, costing: Costing) -> dict[str, Any]:
     """The key of the zone that a region was taken as: `FR` is FRA."""
     return {} if asked.region is None or costing.zone is None else {"region": costing.zone["zone"]}
-
-
-def plain(value: Any) -> Any:
-    """A value that a document can hold: a model by its label, a layout as it is typed, an adapter by its parts."""
-    if hasattr(value, "label"):
-        return value.label
-    return value.spelled() if hasattr(value, "spelled") else value._asdict() if hasattr(value, "_asdict") else value

@@ -115,7 +115,7 @@ def cost_lines(asked: OfDesign) -> tuple[list[Line], list[str]]:
     device, given = library.load("hardware", asked.hardware), {"mfu": asked.mfu, "usd_per_device_hour": asked.usd_per_device_hour}
     found = costing(given, device, library.defaults(), training_flops=Input(asked.design))
     lines = [one for one in quantity_lines(found.inputs, run_cost(found.inputs)) if one.key in PRICED]
-    said = [rate_sentence(found), "" if asked.usd_per_device_hour is not None else price_sentence(found, device)]
+    said = [rate_sentence(found), "" if asked.usd_per_device_hour is not None else price_sentence(found.quote, device.name)]
     return lines, [sentence for sentence in said if sentence]
 
 

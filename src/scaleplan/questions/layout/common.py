@@ -14,7 +14,7 @@ from scaleplan.chain.memory import USUAL_OPTIMIZER, USUAL_PRECISION, USUAL_STACK
 from scaleplan.machine.candidates import LEAST_FIRST
 from scaleplan.machine.training_run import Row
 from scaleplan.model.bill import bill_of
-from scaleplan.questions.asking import INTERRUPT, WATCH, Stop
+from scaleplan.questions.asking import INTERRUPT, WATCH, Stop, plain
 from scaleplan.wording import field
 
 TICKS = 100
@@ -126,7 +126,7 @@ def parts_table(title: str, rows: dict[str, dict[str, float]]) -> Table:
 
 def inputs_of(asked: Any, search: Asked) -> dict[str, Any]:
     """What was asked, and what was assumed where it was left open, in base units."""
-    given = {name: spelled(value) for name, value in asked._asdict().items() if value not in (None, False, ())}
+    given = {name: plain(value) for name, value in asked._asdict().items() if value not in (None, False, ())}
     used = {
         "seq_len": search.seq_len,
         "global_batch_size_seqs": search.batch_seqs,
@@ -136,11 +136,6 @@ def inputs_of(asked: Any, search: Asked) -> dict[str, Any]:
         "attention": search.attention or stack_named(search.stack).attention,
     }
     return {**given, **used}
-
-
-def spelled(value: Any) -> Any:
-    """A model or file by its label, a layout as it is typed."""
-    return value.label if hasattr(value, "label") else value.spelled() if hasattr(value, "spelled") else value
 
 
 def completed(answer: Answer, asked: Any, search: Asked) -> Answer:

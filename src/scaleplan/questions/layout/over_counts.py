@@ -14,8 +14,7 @@ from scaleplan.model.params import count_params
 from scaleplan.questions.batch.lines import critical_lines
 from scaleplan.questions.batch.tradeoff import warnings_of
 from scaleplan.questions.layout.common import INTERRUPTED, asked_of, completed, inputs_of, row_of, watched
-from scaleplan.questions.serve.lines import Money, power_lines
-from scaleplan.questions.serve.of_load import money_of
+from scaleplan.questions.priced import Money, money_given
 from scaleplan.units import show_count
 from scaleplan.wording import field
 
@@ -32,7 +31,6 @@ class Solved(NamedTuple):
     search: Asked
     front: Front
     money: Money
-    system_w: float | None
     is_complete: bool
     batch: BatchAnswer | None = None
 
@@ -42,9 +40,8 @@ def solve(asked: OverCounts) -> Solved:
 
     Raises NotSupported where none fits on any.
     """
-    search, money = asked_of(asked, asked.n_devices.points[0]), money_of(asked)
-    watts = None if money.power is None else power_lines(money.power)[0][-1].value * money.pue.value
-    price = None if money.price is None else money.price.value
+    search, money = asked_of(asked, asked.n_devices.points[0]), money_given(asked)
+    price = None if money.usd is None else money.usd.value
     batch = batch_of(asked, search)
     stopped: list[bool] = []
     with watched("device counts") as progress:
@@ -53,10 +50,12 @@ def solve(asked: OverCounts) -> Solved:
             stopped.append(progress(done, total))
             return stopped[-1]
 
-        front = front_over(search, asked.n_devices.points, asked.tokens, price, watts, told, None if batch is None else batch.curve)
+        front = front_over(
+            search, asked.n_devices.points, asked.tokens, price, money.facility_w, told, None if batch is None else batch.curve
+        )
     if not front.points:
         raise NotSupported(f"{field('n_devices')} {asked.n_devices.text}: no layout fits on any of these counts", hint="more devices")
-    return Solved(search, front, money, watts, not any(stopped[:-1]) and len(stopped) == len(asked.n_devices.points), batch)
+    return Solved(search, front, money, not any(stopped[:-1]) and len(stopped) == len(asked.n_devices.points), batch)
 
 
 def batch_of(asked: OverCounts, search: Asked) -> BatchAnswer | None:
@@ -87,7 +86,7 @@ def explain(asked: OverCounts, solved: Solved) -> Answer:
             *([] if solved.batch is None else critical_lines(solved.batch)),
             *(one for place, point in enumerate(front.points) for one in point_lines(asked, solved, place, point)),
         ],
-        warnings=[] if solved.batch is None else list(warnings_of(solved.batch, None)),
+        warnings=[*([] if solved.batch is None else warnings_of(solved.batch, None)), *solved.money.price.cautions()],
         charts=lambda: [chart_of(front)],
         notes=[*notes_of(solved), *solved.money.notes(serving=False)],
         exit_code=0 if solved.is_complete else INTERRUPTED,
@@ -181,15 +180,15 @@ def point_lines(asked: OverCounts, solved: Solved, place: int, one: FrontPoint) 
         line(f"{before}device_hours", f"{point.n_devices}: device-hours", point.device_hours, "h", "wall_s * n_devices / 3600",
              standing="estimate", wall_s=point.wall_s, n_devices=point.n_devices),
     ]  # fmt: skip
-    price = solved.money.price
+    price, facility_w = solved.money.usd, solved.money.facility_w
     if one.usd is not None and price is not None:
         inputs: dict[str, Any] = {"device_hours": point.device_hours, "usd_per_device_hour": price.value}
         cost = "device_hours * usd_per_device_hour"
         found.append(
             line(f"{before}usd", f"{point.n_devices}: dollars", one.usd, "usd", cost, standing="estimate", sources=price.sources, **inputs)
         )
-    if one.energy_wh is not None and solved.system_w is not None:
-        drawn: dict[str, Any] = {"device_hours": point.device_hours, "facility_w": solved.system_w}
+    if one.energy_wh is not None and facility_w is not None:
+        drawn: dict[str, Any] = {"device_hours": point.device_hours, "facility_w": facility_w}
         found.append(
             line(
                 f"{before}energy_wh",

@@ -11,6 +11,7 @@ from scaleplan.chain.lengths import chosen_length, length_cautions
 from scaleplan.chain.memory import USUAL_OPTIMIZER, USUAL_PRECISION, USUAL_STACK, Wishes, capacity_of, format_missing
 from scaleplan.machine.memory import USABLE_SHARE, Room
 from scaleplan.machine.recipe import RECIPE_USERS, Precision, optimizer_named
+from scaleplan.questions.asking import plain
 from scaleplan.units import show_bytes
 from scaleplan.wording import field
 
@@ -84,15 +85,8 @@ def options_of(asked: Any) -> Wishes:
 
 def inputs_of(asked: Any, **assumed: Any) -> dict[str, Any]:
     """What was asked, and what was assumed where it was left open, in base units."""
-    given = {name: spelled(value) for name, value in asked._asdict().items() if value is not None}
+    given = {name: plain(value) for name, value in asked._asdict().items() if value is not None}
     return {**given, **{name: value for name, value in assumed.items() if value is not None}}
-
-
-def spelled(value: Any) -> Any:
-    """A model by its label, a layout as it is typed, an adapter by its parts."""
-    if hasattr(value, "label"):
-        return value.label
-    return value.spelled() if hasattr(value, "spelled") else value._asdict() if hasattr(value, "_asdict") else value
 
 
 def recipe_note(options: Wishes, precision: Precision) -> list[str]:

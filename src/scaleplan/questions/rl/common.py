@@ -2,51 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
-from scaleplan import library
 from scaleplan.answer import Caution, Column, Line, Table, line
-from scaleplan.chain.cost_inputs import price_input, price_quote
 from scaleplan.chain.memory import USUAL_OPTIMIZER, USUAL_PRECISION, USUAL_STACK, Setup, Wishes, training_setup
 from scaleplan.chain.post_training import assumptions
-from scaleplan.chain.run_cost import Input
 from scaleplan.chain.spread import Factors, Spread, factors, interval_of, times
 from scaleplan.errors import UsageError
-from scaleplan.footprint.price import term_named
+from scaleplan.footprint.price import run_usd
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.memory import USABLE_SHARE, Room
 from scaleplan.machine.post_training import PhaseBytes, TokenFlops, worst
 from scaleplan.model.items import Bill
+from scaleplan.questions.asking import plain
+from scaleplan.questions.priced import Price
 from scaleplan.units import show_bytes
 from scaleplan.wording import field
 
 MEMORY_SOURCES = ("rajbhandari2020", "agilerl-arena")
 METHOD_SOURCES = {"grpo": ("shao2024",), "ppo": ("ouyang2022",), "dpo": ("rafailov2023",), "lora": ("hu2021",)}
-
-
-class Price(NamedTuple):
-    """Dollars of a device-hour; None where unknown. n_providers: whose median it is; None where it was given."""
-
-    usd: Input | None
-    n_providers: int | None
-
-    def note(self) -> list[str]:
-        """What was assumed."""
-        if self.usd is None:
-            return [f"No price of this device is known; give {field('usd_per_device_hour')}."]
-        if self.n_providers is None:
-            return []
-        return [
-            f"${self.usd.value:.3g} a device-hour: median of {self.n_providers} providers; override with {field('usd_per_device_hour')}."
-        ]
-
-
-def price_of(asked: Any) -> Price:
-    """The price that was given, else that of the device."""
-    if asked.usd_per_device_hour is not None:
-        return Price(Input(asked.usd_per_device_hour), None)
-    found = price_quote(library.load("hardware", asked.hardware), term_named(asked.price_term or "on_demand"), asked.provider)
-    return Price(None, None) if found is None else Price(price_input(found), len(found.votes))
 
 
 def trainer_setup(asked: Any, bill: Bill, n_devices: int, seq_len: int, batch: int | None, usual_micro: int = 1) -> Setup:
@@ -164,7 +138,7 @@ def usd_lines(key: str, label: str, hours: Line, price: Price, slower: Factors |
     """Dollars of device-hours; none where no price is known."""
     if price.usd is None:
         return []
-    value = hours.value * price.usd.value
+    value = run_usd(hours.value, price.usd.value)
     drawn = None if price.usd.spread is None else factors(price.usd.spread)
     inputs: dict[str, Any] = {"device_hours": hours.value, "usd_per_device_hour": price.usd.value}
     said = interval_of(value, times(slower, drawn))
@@ -178,12 +152,5 @@ def usd_lines(key: str, label: str, hours: Line, price: Price, slower: Factors |
 
 def inputs_of(asked: Any, **used: Any) -> dict[str, Any]:
     """What was asked, and what was taken where it was left open."""
-    given = {name: spelled(value) for name, value in asked._asdict().items() if value not in (None, False)}
+    given = {name: plain(value) for name, value in asked._asdict().items() if value not in (None, False)}
     return {**given, **used}
-
-
-def spelled(value: Any) -> Any:
-    """A model by its label, a layout as it is typed, an adapter by its parts."""
-    if hasattr(value, "arch"):
-        return value.label
-    return value.spelled() if hasattr(value, "spelled") else value._asdict() if hasattr(value, "_asdict") else value

@@ -84,7 +84,7 @@ def step_lines(solved: Solved, parts: list[Line]) -> list[Line]:
     rate: dict[str, Any] = {"tokens_per_step": step.n_tokens, "step_s": value, "n_devices": step.n_devices}
     useful: dict[str, Any] = {"flops_per_token": float(step.flops.training), **rate, "peak_flops_per_s": step.trainer.peak_flops_per_s}
     done = "flops_per_token * tokens_per_step / (step_s * n_devices * peak_flops_per_s)"
-    hours, tokens = value * step.n_devices / 3600, step.tokens_per_s_per_device
+    hours, tokens = step.device_hours(1).p50, step.tokens_per_s_per_device
     spent: dict[str, Any] = {"step_s": value, "n_devices": step.n_devices}
     return [
         line("parts_s", "sum of the parts", step.parts.total_s, "s", formula, standing="estimate", **seconds),

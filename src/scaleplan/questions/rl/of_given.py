@@ -18,8 +18,8 @@ from scaleplan.machine.post_training import Method, Models, PhaseBytes, TokenFlo
 from scaleplan.model.adapters import adapted_bill
 from scaleplan.model.items import Bill
 from scaleplan.model.params import count_params
+from scaleplan.questions.priced import Price, price_given
 from scaleplan.questions.rl.common import (
-    Price,
     beside,
     flops_lines,
     flops_result,
@@ -29,7 +29,6 @@ from scaleplan.questions.rl.common import (
     memory_note,
     memory_result,
     memory_table,
-    price_of,
     room_of,
     trainer_setup,
     usd_lines,
@@ -74,7 +73,7 @@ def solve(asked: OfGiven) -> Solved:
         room_of(asked, device.capacity_bytes),
         device.peak_flops_per_s("bf16"),
         mfu_input(library.defaults(), float(bill.n_active_params())) if asked.mfu is None else Input(asked.mfu),
-        price_of(asked),
+        price_given(asked),
     )
 
 
@@ -114,8 +113,8 @@ def explain(asked: OfGiven, solved: Solved) -> Answer:
         result,
         [quantities(title, shown), memory_table(memory)],
         lines,
-        warnings=cautions(asked, solved, memory),
-        notes=[*notes_of(asked, solved), memory_note(memory, solved.room), *solved.price.note()],
+        warnings=[*cautions(asked, solved, memory), *solved.price.cautions()],
+        notes=[*notes_of(asked, solved), memory_note(memory, solved.room), *solved.price.notes()],
         more_sources=asked.model.sources,
     )
 

@@ -18,8 +18,8 @@ from scaleplan.machine.serving_memory import serving_memory
 from scaleplan.machine.serving_pass import Deployment
 from scaleplan.model.bill import bill_of
 from scaleplan.numeric import ceil_div
+from scaleplan.questions.priced import Price, price_given
 from scaleplan.questions.rl.common import (
-    Price,
     beside,
     flops_result,
     inputs_of,
@@ -27,7 +27,6 @@ from scaleplan.questions.rl.common import (
     memory_note,
     memory_result,
     memory_table,
-    price_of,
     room_of,
     trainer_setup,
 )
@@ -68,7 +67,7 @@ def solve(asked: OfRollouts) -> Solved:
     run = run_of(asked, on, rollout, cache)
     engine = RolloutEngine(weights_of(on), cache, int(bill.n_layers), bucket_bytes=bucket_of(on))
     phases = rl_phases(trainer, engine, colocated=asked.n_rollout_devices is None, offload=not asked.keep_trainer)
-    return Solved(on, run, rl_step(bill, on, run), setup, phases, room, price_of(asked))
+    return Solved(on, run, rl_step(bill, on, run), setup, phases, room, price_given(asked))
 
 
 def trainer_beside(asked: OfRollouts, setup: Setup) -> Trainer:
@@ -185,8 +184,8 @@ def explain(asked: OfRollouts, solved: Solved) -> Answer:
         result,
         [quantities(title, [by_key[key] for key in TOP if key in by_key and by_key[key].value]), memory_table(memory)],
         lines,
-        warnings=cautions(asked, solved, memory),
-        notes=[*notes_of(asked, solved, result), memory_note(memory, solved.room), *solved.price.note()],
+        warnings=[*cautions(asked, solved, memory), *solved.price.cautions()],
+        notes=[*notes_of(asked, solved, result), memory_note(memory, solved.room), *solved.price.notes()],
         more_sources=[*on.engine.sources, *asked.model.sources],
     )
 

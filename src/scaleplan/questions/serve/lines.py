@@ -2,41 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from scaleplan.answer import Interval, Line, line
 from scaleplan.chain.cost_inputs import PowerInputs
 from scaleplan.chain.run_cost import Input
 from scaleplan.chain.serving import ServedLoad
 from scaleplan.chain.spread import Factors, Spread, factors, interval_of, over, sum_of, times
+from scaleplan.footprint.energy import wh_per_million_tokens
+from scaleplan.footprint.price import usd_per_million_tokens
 from scaleplan.machine.serving import Load
 from scaleplan.machine.serving_pass import Deployment, Engine, PassTime, PassWork
-from scaleplan.wording import field
+from scaleplan.questions.priced import Money
 
 BOOK = ("scaling-book",)
-
-
-class Money(NamedTuple):
-    """Price and power of a device with its share of the host, and the PUE; None where unknown.
-
-    n_providers  whose median the price is; None where it was given
-    """
-
-    price: Input | None
-    power: PowerInputs | None
-    pue: Input
-    n_providers: int | None
-
-    def notes(self, *, serving: bool = True) -> Iterator[str]:
-        """What was assumed of price and power."""
-        if self.price is None:
-            yield f"No price of this device is known; give {field('usd_per_device_hour')}."
-        elif self.n_providers is not None:
-            median = f"median of {self.n_providers} providers; override with {field('usd_per_device_hour')}"
-            yield f"${self.price.value:.3g} a device-hour: {median}."
-        if serving and self.power is not None and self.power.device_power_w is not None and self.power.device_power_w.standing != "given":
-            yield f"Power is that of training; generation draws less on most devices. Override with {field('device_power')}."
 
 
 def lines_of(on: Deployment, load: Load, served: ServedLoad, money: Money) -> list[Line]:
@@ -224,8 +203,8 @@ def per_token(on: Deployment, load: Load, served: ServedLoad) -> Line:
 def money_lines(engine: Engine, rate: Line, money: Money) -> list[Line]:
     """Dollars and energy of a million output tokens; their intervals join the rate's with those of price, power and PUE."""
     found, slower = [], time_factors(engine)
-    if (price := money.price) is not None:
-        value = price.value / 3600 / rate.value * 1e6
+    if (price := money.usd) is not None:
+        value = usd_per_million_tokens(price.value, rate.value)
         inputs: dict[str, Any] = {"usd_per_device_hour": price.value, "tokens_per_s_per_device": rate.value}
         said = interval_of(value, times(slower, drawn(price)))
         formula = "usd_per_device_hour / 3600 / tokens_per_s_per_device * 1e6"
@@ -249,7 +228,7 @@ def energy_lines(rate: Line, money: Money, slower: Factors | None) -> list[Line]
         return []
     parts, draws = power_lines(money.power)
     system_w = parts[-1].value
-    value = system_w * money.pue.value / 3600 / rate.value * 1e6
+    value = wh_per_million_tokens(system_w, money.pue.value, rate.value)
     inputs: dict[str, Any] = {"system_power_w": system_w, "pue": money.pue.value, "tokens_per_s_per_device": rate.value}
     said = interval_of(value, times(slower, draws, drawn(money.pue)))
     formula = "system_power_w * pue / 3600 / tokens_per_s_per_device * 1e6"
@@ -273,11 +252,9 @@ def power_lines(power: PowerInputs) -> tuple[list[Line], Factors | None]:
     device, host = power.device_power_w, power.host_power_w
     assert device is not None and host is not None
     both: dict[str, Any] = {"device_power_w": device.value, "host_power_w": host.value}
-    value = device.value + host.value
     lines = [given("device_power_w", "a device", device), given("host_power_w", "its share of host and network", host)]
-    whole = line(
-        "system_power_w", "a device with its share of both", value, "W", "device_power_w + host_power_w", standing="estimate", **both
-    )
+    label, formula = "a device with its share of both", "device_power_w + host_power_w"
+    whole = line("system_power_w", label, power.system_w, "W", formula, standing="estimate", **both)
     return [*lines, whole], sum_of((device.value, drawn(device)), (host.value, drawn(host)))
 
 
@@ -322,11 +299,11 @@ def fleet_lines(served: ServedLoad, money: Money) -> list[Line]:
             "load_requests_per_s / (n_deployments * requests_per_s)", standing="estimate", n_deployments=fleet.n_deployments, **needed,
         ),
     ]  # fmt: skip
-    if money.price is None:
+    if money.usd is None:
         return found
-    usd = fleet.usd_per_hour(money.price.value)
-    inputs: dict[str, Any] = {"n_devices": fleet.n_devices, "usd_per_device_hour": money.price.value}
-    dollars: Interval | None = interval_of(usd, drawn(money.price))
+    usd = fleet.usd_per_hour(money.usd.value)
+    inputs: dict[str, Any] = {"n_devices": fleet.n_devices, "usd_per_device_hour": money.usd.value}
+    dollars: Interval | None = interval_of(usd, drawn(money.usd))
     formula = "n_devices * usd_per_device_hour"
     return [
         *found,

@@ -6,25 +6,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan import library
 from scaleplan.answer import Answer, Caution, Column, Line, Table, intervals, quantities
-from scaleplan.chain.cost_inputs import PowerInputs, power_inputs, price_input, price_quote, site_inputs
 from scaleplan.chain.lengths import length_cautions
 from scaleplan.chain.memory import format_missing
-from scaleplan.chain.run_cost import Input
 from scaleplan.chain.serving import USUAL_ENGINE, ServedLoad, ServingChoices, context_bytes, deployment_of, serve_load
 from scaleplan.chain.serving_layout import least_layout
-from scaleplan.footprint.price import term_named
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.memory import USABLE_SHARE
 from scaleplan.machine.recipe import PRECISIONS
 from scaleplan.machine.serving import Load, Speculation, largest_batch
 from scaleplan.machine.serving_pass import Deployment, PassTime
 from scaleplan.model.bill import bill_of
-from scaleplan.questions.serve.lines import Money, lines_of
+from scaleplan.questions.asking import plain
+from scaleplan.questions.priced import Money, money_given
+from scaleplan.questions.serve.lines import lines_of
 from scaleplan.units import counted, show_bytes
 from scaleplan.wording import field
 
 if TYPE_CHECKING:
-    from scaleplan.questions.layout import OverCounts
     from scaleplan.questions.serve import OfLoad
 
 USUAL_PROMPT, USUAL_OUTPUT, USUAL_CONCURRENCY = 1024, 256, 64
@@ -58,7 +56,7 @@ def solve(asked: OfLoad) -> Solved:
     elif asked.concurrency is None:
         most = largest_batch(on, load, context)
         load = load._replace(concurrency=min(USUAL_CONCURRENCY, most or USUAL_CONCURRENCY))
-    money = money_of(asked)
+    money = money_given(asked)
     return Solved(on, load, serve_load(on, load, context=context, requests_per_s=asked.requests_per_s), money)
 
 
@@ -77,25 +75,6 @@ def load_of(asked: OfLoad) -> Load:
     )
 
 
-def money_of(asked: OfLoad | OverCounts) -> Money:
-    """Price, power and PUE: as given, else those of the device."""
-    device, defaults = library.load("hardware", asked.hardware), library.defaults()
-    found = None
-    if asked.usd_per_device_hour is None:
-        found = price_quote(device, term_named(asked.price_term or "on_demand"), asked.provider)
-        price = None if found is None else price_input(found)
-    else:
-        price = Input(asked.usd_per_device_hour)
-    power = power_inputs(device, asked.device_power, asked.system_power, defaults)
-    pue = site_inputs(asked.pue, None, None, defaults).pue
-    return Money(price, power if is_known(power) else None, pue, None if found is None else len(found.votes))
-
-
-def is_known(power: PowerInputs) -> bool:
-    """Whether the power of a device with its host is known."""
-    return power.system_power_w is not None or (power.device_power_w is not None and power.host_power_w is not None)
-
-
 # ---------------------------------------------------------------------------------------------------------------- the answer
 
 
@@ -104,7 +83,7 @@ def explain(asked: OfLoad, solved: Solved) -> Answer:
     on, load = solved.on, solved.load
     lines = lines_of(solved.on, load, solved.served, solved.money)
     result = result_of(solved, lines)
-    given = {name: spelled(value) for name, value in asked._asdict().items() if value not in (None, False)}
+    given = {name: plain(value) for name, value in asked._asdict().items() if value not in (None, False)}
     used = {
         "layout": on.layout.spelled(),
         "precision": on.serving.weights.name,
@@ -124,11 +103,6 @@ def explain(asked: OfLoad, solved: Solved) -> Answer:
         notes=notes_of(asked, solved, result),
         more_sources=[*on.engine.sources, "scaling-book", *load.sources],
     )
-
-
-def spelled(value: Any) -> Any:
-    """A model by its label, a layout as it is typed."""
-    return value.label if hasattr(value, "arch") else value.spelled() if hasattr(value, "spelled") else value
 
 
 TOP = (
@@ -236,6 +210,7 @@ def cautions(asked: OfLoad, solved: Solved) -> list[Caution]:
     """What does not fit, what goes beyond the model, and what the device lacks."""
     on, load, served = solved.on, solved.load, solved.served
     found = [*asked.model.cautions, *length_cautions(asked.model, int(load.n_prompt_tokens + load.n_output_tokens))]
+    found += solved.money.price.cautions()
     precision = PRECISIONS.get(on.serving.weights.name)
     lacking = None if precision is None else format_missing(library.load("hardware", asked.hardware).data, precision)
     found += [] if lacking is None else [Caution("number-format", lacking)]
