@@ -466,3 +466,20 @@ def test_nothing_is_searched_unless_asked():
     """Without a layout the default MFU stays, and numpy is not loaded."""
     code = "import sys, scaleplan as sp; sp.cost('llama-3-8b', tokens='1T', hardware='h100-sxm').result; print('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(("n_devices", "factor"), [("16384", None), ("32768", 2.0), ("1638400", 100.0)])
+@pytest.mark.parametrize("asked", [sp.cost, lambda model, **more: sp.plan(model=model, **more)], ids=["cost", "plan"])
+def test_more_devices_than_any_published_run_had_are_an_extrapolation(asked, n_devices, factor):
+    """Llama 3.1 405B was trained on 16,384 (dubey2024); beyond, the factor is told."""
+    answer = asked("llama-3.1-405b", tokens="15T", hardware="h100-sxm", n_devices=n_devices)
+    assert [one.details["factor"] for one in answer.warnings if "devices are" in one.message] == ([] if factor is None else [factor])
+
+
+@pytest.mark.parametrize("asked", [sp.cost, lambda model, **more: sp.plan(model=model, **more)], ids=["cost", "plan"])
+def test_a_run_that_outlives_its_devices_warns(asked):
+    """6 x 124M x 300B FLOP on one V100 at 30 % of 125 TFLOP/s are 0.19 years; a thousand times the tokens are 190, of 4 that it serves."""
+    run = {"hardware": "v100-sxm-32gb", "n_devices": "1", "mfu": "0.3"}
+    assert not [one for one in asked("gpt2", tokens="300B", **run).warnings if one.kind == "wall-time"]
+    (found,) = [one for one in asked("gpt2", tokens="300T", **run).warnings if one.kind == "wall-time"]
+    assert found.details["years"] == pytest.approx(6 * 124e6 * 300e12 / (125e12 * 0.3) / 3600 / 8766, rel=0.2)

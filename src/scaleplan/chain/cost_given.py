@@ -22,6 +22,7 @@ from scaleplan.chain.cost_inputs import (
     price_quote,
     site_inputs,
 )
+from scaleplan.chain.plausible import implausible
 from scaleplan.chain.run_cost import CostInputs, Input, hours_of, power_of
 from scaleplan.errors import InputError, UsageError
 from scaleplan.footprint.carbon import Zone
@@ -290,9 +291,10 @@ def grid_sentence(zone: Zone, intensity: Input) -> str:
 
 
 def cautions(given: Given, found: Costing, defaults: Defaults) -> list[Caution]:
-    """A rate that only hardware FLOP reach, and a price that is old."""
+    """A rate that only hardware FLOP reach, a price that is old, and a run of which nobody has seen the like."""
     inputs = found.inputs
     warnings = [] if found.quote is None or not found.quote.is_old else [old_price(found.quote)]
+    warnings += implausible(inputs, defaults)
     told = given.get("mfu") is not None or given.get("flops_per_s_per_device") is not None
     if told and inputs.mfu is not None and given.get("flops_kind") != "hardware":
         warnings += hfu_not_mfu(inputs.mfu.value, given.get("recompute") or "none", defaults["whole_run_mfu"]["p90"])

@@ -11,6 +11,7 @@ from scaleplan.answer import INTERRUPTED, Answer, Caution, Column, Table
 from scaleplan.chain.layout_search import Asked
 from scaleplan.chain.lengths import chosen_length, length_cautions
 from scaleplan.chain.memory import USUAL_OPTIMIZER, USUAL_PRECISION, USUAL_STACK, format_missing, stack_named
+from scaleplan.chain.plausible import too_many_devices
 from scaleplan.machine.candidates import LEAST_FIRST
 from scaleplan.machine.training_run import Row
 from scaleplan.model.bill import bill_of
@@ -152,6 +153,7 @@ def completed(answer: Answer, asked: Any, search: Asked) -> Answer:
         notes.append(f"No {field('stack')}: what stacks have in common; a named one has narrower intervals.")
     cautions = [*asked.model.cautions, *length_cautions(asked.model, length)]
     cautions += [] if lacking is None else [Caution("number-format", lacking)]
+    cautions += too_many_devices(max(getattr(asked.n_devices, "points", (search.n_devices,))), library.defaults())
     return answer._replace(
         warnings=[*cautions, *answer.warnings],
         notes=[*notes, *answer.notes],

@@ -105,7 +105,7 @@ def explain(asked: OfPlan, solved: Solved) -> Answer:
         result,
         tables_of(solved.case.title, result),
         lines=lines_of(whole),
-        warnings=[*(whole.size.model.cautions if whole.size.model else ()), *cautions(whole)],
+        warnings=[*(whole.size.model.cautions if whole.size.model else ()), *cautions(case, whole)],
         notes=[*whole.assumed, *calendar_notes(case.given, when, whole.cost)],
         more_sources=[*(whole.size.model.sources if whole.size.model else ())],
         files={".toml": {".toml": plan_text(asked, case)}},
@@ -225,11 +225,17 @@ def given_inputs(case: Case, whole: Walk) -> dict[str, Any]:
     return plain | {"model": whole.size.model.label, "model_shape": model_document(whole.size.model)}
 
 
-def cautions(whole: Walk) -> list[Caution]:
-    """What is to be doubted."""
+def cautions(case: Case, whole: Walk) -> list[Caution]:
+    """What is to be doubted: as of any run whose cost is asked, and the loss."""
+    from scaleplan.chain.cost_given import Costing, price_of
+    from scaleplan.chain.cost_given import cautions as of_cost
+    from scaleplan.library import defaults
+
+    _, quote = price_of(case.given, whole.device)
+    found = of_cost(case.given, Costing(whole.inputs, quote, None), defaults())
     if whole.loss_nats is None:
-        return [Caution("law", f"{whole.law.name} tells no loss for this run; {field('law')} names another")]
-    return []
+        found = [*found, Caution("law", f"{whole.law.name} tells no loss for this run; {field('law')} names another")]
+    return found
 
 
 FRONT = ("run.wall_s", "money.usd", "carbon.kgco2e")
