@@ -102,6 +102,15 @@ class Host(Part):
     launch_share: Positive
 
 
+class HostLink(Part):
+    """Link of a device to its host, one direction, and the device's share of the rate of the host's memory."""
+
+    link: Text | None = None
+    bytes_per_s_per_device: Positive
+    memory_bytes_per_s_per_device: Positive | None = None
+    example: Text | None = None
+
+
 class Processors(Part):
     """Multiprocessors (SMs) of a device, to which tiles of a product are dealt in waves."""
 
@@ -149,6 +158,7 @@ class Hardware(BaseModel):
     processors: Processors | None = None
     sustained: Sustained | None = None
     host: Host | None = None
+    host_link: HostLink | None = None
     memory: Memory
     intranode: Intranode | None = None
     internode: Internode | None = None

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from scaleplan.chain.layout_search import Asked, run_of
 from scaleplan.chain.memory import Wishes, errors_of, format_missing, training_setup
-from scaleplan.machine.candidates import LEAST_FIRST, LEGAL, Candidates, Space, enumerate_layouts
+from scaleplan.machine.candidates import LEAST_FIRST, LEGAL, Candidates, How, Space, enumerate_layouts
 from scaleplan.machine.inverse import best_of, divisors
 from scaleplan.machine.layout import Layout, fixed_sizes, rules
 from scaleplan.machine.memory import Room, peak_bytes, usual_batch_seqs
@@ -102,7 +102,7 @@ def ranked(every: Every, fitting: Any, bill: Bill, wishes: Wishes, room: Room, h
     run = timed_run(every.space, bill, wishes, room, hardware)
     places = np.flatnonzero(fitting)
     some = every.some.take(places)
-    steps = times_of(run, some, wishes.recompute).step_s
+    steps = times_of(run, some, How(wishes.recompute)).step_s
     priced = Priced(some, every.peak_bytes[places], np.broadcast_to(steps, some.n))
     return recommended(row_of(run, some.take([place])) for place in fastest(priced, LOOKED_AT))
 

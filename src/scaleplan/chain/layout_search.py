@@ -16,6 +16,7 @@ from scaleplan.machine.held import Formats
 from scaleplan.machine.layer_time import Passes
 from scaleplan.machine.layout import Layout, check_layout, fixed_sizes
 from scaleplan.machine.memory import usual_batch_seqs
+from scaleplan.machine.offload import OFFLOADS, Offload, host_link_of
 from scaleplan.machine.recipe import optimizer_named
 from scaleplan.machine.scaling import Point, fewest
 from scaleplan.machine.schedules import Schedule, staged
@@ -30,7 +31,8 @@ from scaleplan.wording import field, question
 class Asked(NamedTuple):
     """What is to be trained, on what; None leaves it to the stack or to what is usual.
 
-    where  conditions on the layouts of a search
+    where     conditions on the layouts of a search
+    offloads  what the host's memory may keep
     """
 
     bill: Bill
@@ -45,6 +47,7 @@ class Asked(NamedTuple):
     recompute: tuple[str, ...] = LEAST_FIRST
     expert_imbalance: float = 1.0
     where: tuple[str, ...] = ()
+    offloads: tuple[Offload, ...] = ("none",)
 
     @property
     def batch_seqs(self) -> int:
@@ -58,6 +61,8 @@ def run_of(asked: Asked) -> Run:
     attention = asked.attention or stack.attention
     check_imbalance(asked)
     check_recomputation(asked)
+    if asked.offloads != ("none",):
+        host_link_of(device)
     machine = Machine(
         kernels=kernels_of(device, efficiency_of(device, asked.stack), asked.precision, attention),
         stack=stack,
@@ -67,7 +72,13 @@ def run_of(asked: Asked) -> Run:
     )
     groups = shard_groups(device, asked.n_devices) if stack.hybrid_sharding else ()
     space = Space(
-        asked.n_devices, asked.seq_len, asked.batch_seqs, asked.recompute, stores_scores=attention == "eager", shard_groups=groups
+        asked.n_devices,
+        asked.seq_len,
+        asked.batch_seqs,
+        asked.recompute,
+        stores_scores=attention == "eager",
+        shard_groups=groups,
+        offloads=asked.offloads,
     )
     return Run(asked.bill, space, machine, asked.expert_imbalance)
 
@@ -115,8 +126,12 @@ SIGNS: dict[str, Callable[[Any, Any], Any]] = {"<=": le, ">=": ge, "!=": ne, "==
 COLUMNS = {
     "tp": "tp", "pp": "pp", "cp": "cp", "dp": "dp", "ep": "ep", "etp": "etp", "vpp": "n_virtual_stages", "zero": "zero_stage",
     "micro": "micro_batch_size_seqs", "micro_batch_size_seqs": "micro_batch_size_seqs", "sp": "sequence_parallel",
-    "n_virtual_stages": "n_virtual_stages", "zero_stage": "zero_stage", "recompute": "recompute", "shard": "shards",
+    "n_virtual_stages": "n_virtual_stages", "zero_stage": "zero_stage", "recompute": "recompute", "shard": "shards", "offload": "offload",
 }  # fmt: skip
+
+
+WORDS = {"recompute": LEAST_FIRST, "offload": OFFLOADS}
+"""Columns whose values are words."""
 
 
 def constraint_of(text: str) -> Constraint:
@@ -126,10 +141,11 @@ def constraint_of(text: str) -> Constraint:
     if found is None or found[1] not in COLUMNS:
         raise UsageError(f"{field('where')} `{clipped(text)}` is not a condition on a layout", hint=example)
     column, sign, value = COLUMNS[found[1]], SIGNS[found[2]], found[3]
-    if column == "recompute":
-        if value not in LEAST_FIRST or sign not in (eq, ne):
-            raise UsageError(f"{field('where')} `{clipped(text)}`: recompute is one of {', '.join(LEAST_FIRST)}", hint=example)
-        number = LEAST_FIRST.index(value)
+    if column in WORDS:
+        words: tuple[str, ...] = WORDS[column]
+        if value not in words or sign not in (eq, ne):
+            raise UsageError(f"{field('where')} `{clipped(text)}`: {column} is one of {', '.join(words)}", hint=example)
+        number = words.index(value)
     elif value.isdigit() and len(value) < 10:
         number = int(value)
     else:
@@ -168,39 +184,47 @@ class Explained(NamedTuple):
     standing: str
 
 
-def standing_of(schedule: str) -> str:
-    """Whether measured steps ran a schedule."""
-    return "estimate" if schedule in MEASURED_SCHEDULES else "formula only"
+def standing_of(schedule: str, offload: str = "none") -> str:
+    """Whether measured steps ran a schedule, with nothing on the host."""
+    return "estimate" if schedule in MEASURED_SCHEDULES and offload == "none" else "formula only"
 
 
-def step_of(asked: Asked, layout: Layout, micro: int, recompute: str, schedule: Schedule) -> tuple[Run, Layout, Step]:
+def step_of(
+    asked: Asked, layout: Layout, micro: int, recompute: str, schedule: Schedule, offload: Offload = "none"
+) -> tuple[Run, Layout, Step]:
     """A legal step of one layout."""
     run = run_of(asked)
     batch = run.space.global_batch_size_seqs
     layout = staged(layout, schedule)
     check_layout(layout, fixed_sizes(asked.bill.arch), asked.seq_len, micro, batch)
     rounds = batch // (layout.dp * micro)
-    return run, layout, Step(micro, asked.seq_len, rounds, Passes(recompute), schedule, asked.expert_imbalance)
+    return run, layout, Step(micro, asked.seq_len, rounds, Passes(recompute), schedule, asked.expert_imbalance, offload)
 
 
 def explain_layout(
-    asked: Asked, layout: Layout, micro: int = 1, recompute: str = "none", schedule: Schedule = "1f1b", best: Row | None = None
+    asked: Asked,
+    layout: Layout,
+    micro: int = 1,
+    recompute: str = "none",
+    schedule: Schedule = "1f1b",
+    best: Row | None = None,
+    offload: Offload = "none",
 ) -> Explained:
     """One layout by part, whether it fits or not."""
-    run, layout, step = step_of(asked, layout, micro, recompute, schedule)
+    run, layout, step = step_of(asked, layout, micro, recompute, schedule, offload)
     row = explained(run, layout, step)
-    return Explained(row, None if best is None else row.step_s - best.step_s, standing_of(schedule))
+    return Explained(row, None if best is None else row.step_s - best.step_s, standing_of(schedule, offload))
 
 
 def schedule_rows(
-    asked: Asked, layout: Layout, schedules: Sequence[Schedule], micro: int = 1, recompute: str = "none"
+    asked: Asked, layout: Layout, schedules: Sequence[Schedule], micro: int = 1, recompute: str = "none", offload: Offload = "none"
 ) -> list[ScheduleRow]:
     """The same layout under several schedules: the interleaved one with its virtual stages, the others without."""
     found = []
     for schedule in schedules:
         alone = layout if schedule == "interleaved" else layout._replace(n_virtual_stages=1)
-        row = explain_layout(asked, alone, micro, recompute, schedule).row
-        found.append(ScheduleRow(schedule, row.step_s, row.parts["bubble"], row.peak_bytes, standing_of(schedule)))
+        row = explain_layout(asked, alone, micro, recompute, schedule, offload=offload).row
+        found.append(ScheduleRow(schedule, row.step_s, row.parts["bubble"], row.peak_bytes, standing_of(schedule, offload)))
     return found
 
 

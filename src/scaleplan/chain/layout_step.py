@@ -14,6 +14,7 @@ from scaleplan.chain.step_time import device_named, efficiency_of, kernels_of
 from scaleplan.errors import InputError, UsageError
 from scaleplan.machine.layer_time import Passes
 from scaleplan.machine.layout import Layout
+from scaleplan.machine.offload import Offload
 from scaleplan.machine.peak_interval import peak_interval, verdict
 from scaleplan.machine.schedules import Schedule
 from scaleplan.machine.step_time import Step, step_time, utilisation
@@ -31,7 +32,7 @@ MEMORY_FIELDS = ("precision", "optimizer", "attention", "recompute", "dropout", 
 """Fields of a plan that memory knows by the same name."""
 OF_STEPS = "training_flops / (n_steps * step_s * n_devices * peak_flops_per_s)"
 """The utilisation of a run as that of its steps."""
-ONLY_MEMORY = ("offload", "recompute_every", "frozen_format")
+ONLY_MEMORY = ("recompute_every", "frozen_format")
 """Fields that change a step's seconds in a way that step time does not count."""
 
 
@@ -112,7 +113,9 @@ def layout_step(given: Given, bill: Bill, layout: Layout, seq_len: int, batch_to
     kernels = kernels_of(device, efficiency_of(device, stack), given.get("precision") or USUAL_PRECISION, attention)
     passes = Passes(given.get("recompute") or "none")
     schedule: Schedule = given.get("pipeline_schedule") or "1f1b"
-    step = Step(setup.run.batch.n_seqs, seq_len, setup.run.n_micro_batches, passes, schedule, given.get("expert_imbalance") or 1.0)
+    imbalance = given.get("expert_imbalance") or 1.0
+    offload: Offload = given.get("offload") or "none"
+    step = Step(setup.run.batch.n_seqs, seq_len, setup.run.n_micro_batches, passes, schedule, imbalance, offload)
     time = step_time(bill, layout, step, kernels)
     used = utilisation(bill, step, layout, kernels, time.step_s)
     held = peak_interval(setup.peak_bytes(), layout, peak_errors_of(stack))
@@ -156,7 +159,8 @@ def search_of(given: Given, bill: Bill, n_devices: int, seq_len: int, batch_toke
     recompute = LEAST_FIRST if given.get("recompute") is None else (given["recompute"],)
     micro = given.get("micro_batch_size_seqs")
     where = () if micro is None else (f"micro={micro}",)
-    return Asked(bill, given["hardware"], n_devices, seq_len, batch, recompute=recompute, where=where, **told)
+    host: tuple[Offload, ...] = (given.get("offload") or "none",)
+    return Asked(bill, given["hardware"], n_devices, seq_len, batch, recompute=recompute, where=where, offloads=host, **told)
 
 
 def devices_in_time(given: Given, bill: Bill, seq_len: int, batch_tokens: int | None, n_tokens: float, deadline_s: float) -> int:

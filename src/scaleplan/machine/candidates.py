@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from scaleplan.machine.inverse import divisors
 from scaleplan.machine.layout import SHARDS_WEIGHTS, Fixed, Layout, rules
+from scaleplan.machine.offload import OFFLOADS, Offload
 from scaleplan.model.passes import RECOMPUTATIONS
 from scaleplan.numeric import maximum, where
 
@@ -23,6 +24,7 @@ class Space(NamedTuple):
     zero_stages      stages of ZeRO
     stores_scores    attention writes its scores: only then is selective recomputation another thing than none
     most_micro       largest micro-batch, in sequences
+    offloads         what the host's memory may keep
     shard_groups     devices of the groups inside which ZeRO 3 may divide and across which it copies (hybrid sharding)
     """
 
@@ -34,13 +36,14 @@ class Space(NamedTuple):
     stores_scores: bool = False
     most_micro: int = 2**20
     shard_groups: tuple[int, ...] = ()
+    offloads: tuple[Offload, ...] = ("none",)
 
 
 class Candidates(NamedTuple):
     """Layouts as arrays, and how each is run.
 
     n_shards   ranks over which ZeRO divides; 0: all there are
-    recompute  an index into LEAST_FIRST
+    recompute  an index into LEAST_FIRST, `offload` into OFFLOADS
     reason     an index into the rules that reject (0: none)
     """
 
@@ -56,6 +59,7 @@ class Candidates(NamedTuple):
     n_shards: Any
     sequence_parallel: Any
     recompute: Any
+    offload: Any
     reason: Any
 
     @property
@@ -79,7 +83,14 @@ class Candidates(NamedTuple):
         return Layout(self.tp, self.pp, self.cp, self.dp, self.ep, self.n_virtual_stages, self.zero_stage, self.sequence_parallel, few, own)
 
 
-Choice: TypeAlias = tuple[int, int, bool, int]
+Choice: TypeAlias = tuple[int, int, bool, int, int]
+
+
+class How(NamedTuple):
+    """What the candidates of one pass have in common."""
+
+    recompute: str = "none"
+    offload: Offload = "none"
 
 
 class Enumerated(NamedTuple):
@@ -87,7 +98,8 @@ class Enumerated(NamedTuple):
 
     space    what is searched
     shapes   degrees and micro-batches, with the rule that rejects each
-    choices  ZeRO, sequence parallel and recomputation: (stage, devices of a group of shards or 0, sequence parallel, recomputation)
+    choices  ZeRO, sequence parallel and recomputation: (stage, devices of a group of shards or 0, sequence parallel, recomputation,
+             offload)
     reasons  what the numbers of `reason` mean
     """
 
@@ -139,17 +151,18 @@ def enumerate_layouts(space: Space, sizes: Fixed) -> Enumerated:
     tp, pp, cp, dp = (base[which, column] for column in range(4))
     none = np.zeros(len(tp), dtype=np.int64)
     etp = np.where(alone == 1, 1, tp)
-    shapes = Candidates(tp, pp, cp, dp, ep, etp, vpp, micro_batch, none, none, none > 0, none, none)
+    shapes = Candidates(tp, pp, cp, dp, ep, etp, vpp, micro_batch, none, none, none > 0, none, none, none)
     reasons, broken = broken_rules(shapes, space, sizes)
     return Enumerated(space, shapes._replace(reason=broken), choices_of(space), reasons)
 
 
 def choices_of(space: Space) -> tuple[Choice, ...]:
-    """Stages of ZeRO, the third also inside groups; sequence parallelism, recomputations."""
+    """Stages of ZeRO, the third also inside groups; sequence parallelism, recomputations, offloads."""
     again = [LEAST_FIRST.index(name) for name in space.recompute if name in RECOMPUTATIONS]
     hybrid = [(SHARDS_WEIGHTS, group) for group in space.shard_groups if SHARDS_WEIGHTS in space.zero_stages]
     zeros = [*((zero, 0) for zero in space.zero_stages), *hybrid]
-    return tuple((*zero, sequence, how) for zero in zeros for sequence in (False, True) for how in again)
+    away = [OFFLOADS.index(name) for name in space.offloads]
+    return tuple((*zero, sequence, how, host) for zero in zeros for sequence in (False, True) for how in again for host in away)
 
 
 def broken_rules(shapes: Candidates, space: Space, sizes: Fixed) -> tuple[list[str], Any]:
@@ -192,6 +205,7 @@ SAME_AS_SIMPLER = (
     "sequence parallelism needs tp",
     "selective recomputation needs stored scores",
     "the group of a hybrid sharding is not a part of the data parallel ranks",
+    "offloaded weights need ZeRO 3",
 )
 
 
@@ -202,13 +216,14 @@ def expanded(shapes: Candidates, of: Enumerated) -> Candidates:
     choices, reasons = of.choices, of.reasons
     n, many = shapes.n, len(choices)
     columns = [np.repeat(column, many) for column in shapes]
-    zero, group, sequence, how = (np.tile(np.array(column), n) for column in zip(*choices, strict=True))
-    found = Candidates._make([*columns[:8], zero, group // columns[0], sequence, how, columns[-1]])
+    zero, group, sequence, how, host = (np.tile(np.array(column), n) for column in zip(*choices, strict=True))
+    found = Candidates._make([*columns[:8], zero, group // columns[0], sequence, how, host, columns[-1]])
     for name in SAME_AS_SIMPLER:
         if name not in reasons:
             reasons.append(name)
     no_scores = (how == LEAST_FIRST.index("selective")) & (not of.space.stores_scores)
-    simpler = ((zero > 0) & (found.dp * found.cp == 1), sequence & (found.tp == 1), no_scores, (group > 0) & ~is_part(found, group))
+    apart, whole = (group > 0) & ~is_part(found, group), (host == OFFLOADS.index("all")) & (zero < SHARDS_WEIGHTS)
+    simpler = ((zero > 0) & (found.dp * found.cp == 1), sequence & (found.tp == 1), no_scores, apart, whole)
     reason = found.reason.copy()
     for name, same in zip(SAME_AS_SIMPLER, simpler, strict=True):
         reason[(reason == LEGAL) & same] = reasons.index(name)

@@ -23,6 +23,13 @@ class Torus(NamedTuple):
     hop_s: float
 
 
+class HostLink(NamedTuple):
+    """A device's link to its host, one direction, and its share of the host's memory rate."""
+
+    bytes_per_s: float
+    memory_bytes_per_s: float
+
+
 class Device(NamedTuple):
     """Rates of one device, one direction; dense peaks by number format.
 
@@ -35,6 +42,7 @@ class Device(NamedTuple):
     n_linked        devices that the fast links join: a node, or a rack
     fabric_nodes, fabric_bytes_per_s  all-reduce rates measured on a cluster, by number of nodes
     latency_s       of a collective on that cluster; None: as on others
+    host_link       to the host, for what is kept in its memory; None: not known
     torus           how the fast links join devices; None: any two at the full rate
     """
 
@@ -55,6 +63,7 @@ class Device(NamedTuple):
     fabric_bytes_per_s: tuple[float, ...] = ()
     latency_s: float | None = None
     torus: Torus | None = None
+    host_link: HostLink | None = None
 
     def peak_flops_per_s(self, number_format: str) -> float:
         """Dense peak of a number format, refused where the device has none."""
@@ -94,7 +103,14 @@ def device_of(name: str, data: Mapping[str, Any]) -> Device:
         fabric_bytes_per_s=tuple(map(float, fabric.get("all_reduce_bytes_per_s", ()))),
         latency_s=fabric.get("latency_s"),
         torus=torus_of(links),
+        host_link=host_link_of(data.get("host_link", {})),
     )
+
+
+def host_link_of(link: Mapping[str, Any]) -> HostLink | None:
+    """The link to the host, where both of its rates are known."""
+    rates = [link.get(name) for name in ("bytes_per_s_per_device", "memory_bytes_per_s_per_device")]
+    return None if None in rates else HostLink(*map(float, rates))  # type: ignore[arg-type]  # none of them is None here
 
 
 def torus_of(links: Mapping[str, Any]) -> Torus | None:

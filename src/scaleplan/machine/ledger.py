@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from scaleplan.machine.candidates import LEAST_FIRST, LEGAL, Candidates, Enumerated
+from scaleplan.machine.offload import OFFLOADS
 
 COLUMNS = Candidates._fields[:-1]
 HEADING = (*COLUMNS, "step_s", "tokens_per_s_per_device", "peak_bytes", "fits", "reason")
@@ -32,7 +33,8 @@ def illegal_rows(found: Enumerated) -> Iterator[tuple[Any, ...]]:
 
 
 def degrees(some: Candidates) -> Iterator[tuple[Any, ...]]:
-    """Degrees and choices of each candidate, recomputation as a word; shards are all replicas where they are not a smaller group."""
-    columns = [getattr(some, "shards" if name == "n_shards" else name).tolist() for name in COLUMNS[:-1]]
+    """Degrees and choices of each candidate, recomputation and offload as words."""
+    columns = [getattr(some, "shards" if name == "n_shards" else name).tolist() for name in COLUMNS[:-2]]
     words = [LEAST_FIRST[how] for how in some.recompute.tolist()]
-    return zip(*columns, words, strict=True)
+    hosts = [OFFLOADS[how] for how in some.offload.tolist()]
+    return zip(*columns, words, hosts, strict=True)

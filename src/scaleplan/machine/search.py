@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
-from scaleplan.machine.candidates import LEAST_FIRST, LEGAL, Candidates, Enumerated, enumerate_layouts
+from scaleplan.machine.candidates import LEAST_FIRST, LEGAL, Candidates, Enumerated, How, enumerate_layouts
 from scaleplan.machine.layer_time import LayerTime, Passes
 from scaleplan.machine.layout import SHARDS_WEIGHTS, Layout, fixed_sizes
 from scaleplan.machine.ledger import illegal_rows, priced_rows
 from scaleplan.machine.memory import Phase, stages
+from scaleplan.machine.offload import OFFLOADS
 from scaleplan.machine.roofline import Ranks
 from scaleplan.machine.step_time import Step, StepTime, Sums, assembled, sums_of
 from scaleplan.machine.training_run import Row, Run, explained
@@ -66,13 +67,13 @@ class Peaks(NamedTuple):
     largest: Any
 
 
-def peaks_of(run: Run, some: Candidates, recompute: str) -> Peaks:
+def peaks_of(run: Run, some: Candidates, how: How) -> Peaks:
     """The fullest moment of the fullest stage."""
     import numpy as np
 
     peak: Any = np.zeros(some.n, dtype=np.int64)
     largest = np.zeros(some.n, dtype=np.int64)
-    for stage in stages(run.bill, some.layout(), run.training(some, recompute)):
+    for stage in stages(run.bill, some.layout(), run.training(some, how)):
         for phase in stage.phases:
             total = phase.total_bytes
             fuller = total > peak
@@ -98,7 +99,7 @@ INNER = ("tp", "cp", "ep", "etp", "micro_batch_size_seqs", "sequence_parallel")
 """What a layer's seconds depend on, beside whether ZeRO 3 divides its weights."""
 
 
-def times_of(run: Run, some: Candidates, recompute: str) -> StepTime:
+def times_of(run: Run, some: Candidates, how: How) -> StepTime:
     """Seconds of candidates: layers once for each combination that they depend on, steps for each candidate."""
     import numpy as np
 
@@ -110,10 +111,10 @@ def times_of(run: Run, some: Candidates, recompute: str) -> StepTime:
     kinds = some.take(first)
     kernels = run.machine.kernels
     few = sums_of(
-        run.bill, Ranks(kinds.layout(), kinds.micro_batch_size_seqs, run.space.seq_len, run.imbalance), kernels, Passes(recompute)
+        run.bill, Ranks(kinds.layout(), kinds.micro_batch_size_seqs, run.space.seq_len, run.imbalance), kernels, Passes(how.recompute)
     )
     ranks = Ranks(some.layout(), some.micro_batch_size_seqs, run.space.seq_len, run.imbalance)
-    return assembled(spread(few, place), ranks, run.step(some, recompute), kernels, run.bill.arch.d_model)
+    return assembled(spread(few, place), ranks, run.step(some, how), kernels, run.bill.arch.d_model)
 
 
 def spread(few: Sums, place: Any) -> Sums:
@@ -168,8 +169,7 @@ def constrained(some: Candidates, constraints: Sequence[Constraint], reasons: li
     reason = some.reason.copy()
     for constraint in constraints:
         reasons.append(constraint.text)
-        column = some.recompute if constraint.column == "recompute" else getattr(some, constraint.column)
-        reason[(reason == LEGAL) & ~constraint.holds(column)] = len(reasons) - 1
+        reason[(reason == LEGAL) & ~constraint.holds(getattr(some, constraint.column))] = len(reasons) - 1
     return some._replace(reason=reason)
 
 
@@ -183,28 +183,30 @@ def price(run: Run, some: Candidates, reasons: list[str], progress: Progress | N
     legal = some.reason == LEGAL
     reason[legal] = len(reasons) - 1
     done, total = 0, int(legal.sum())
-    for recompute, places in batches(some, legal):
+    for how, places in batches(some, legal):
         part = some.take(places)
-        held = peaks_of(run, part, recompute)
+        held = peaks_of(run, part, how)
         peaks[places] = held.peak_bytes
         fitting = run.machine.room.holds(held.peak_bytes)
         reason[places] = np.where(fitting, LEGAL, first + held.largest)
         if fitting.any():
-            steps[places[fitting]] = times_of(run, part.take(fitting), recompute).step_s
+            steps[places[fitting]] = times_of(run, part.take(fitting), how).step_s
         done += len(places)
         if progress is not None and progress(done, total):
             break
     return Priced(some._replace(reason=reason), peaks, steps)
 
 
-def batches(some: Candidates, legal: Any) -> Iterator[tuple[str, Any]]:
-    """Places of the legal candidates with one recomputation, as many as one pass takes."""
+def batches(some: Candidates, legal: Any) -> Iterator[tuple[How, Any]]:
+    """Places of the legal candidates with one recomputation and offload, as many as one pass takes."""
     import numpy as np
 
-    for how, recompute in enumerate(LEAST_FIRST):
-        places = np.flatnonzero(legal & (some.recompute == how))
-        for start in range(0, len(places), AT_ONCE):
-            yield recompute, places[start : start + AT_ONCE]
+    for host, offload in enumerate(OFFLOADS):
+        here = legal & (some.offload == host)
+        for again, recompute in enumerate(LEAST_FIRST if here.any() else ()):
+            places = np.flatnonzero(here & (some.recompute == again))
+            for start in range(0, len(places), AT_ONCE):
+                yield How(recompute, offload), places[start : start + AT_ONCE]
 
 
 def fastest(priced: Priced, top: int) -> list[int]:
@@ -257,7 +259,7 @@ def row_of(run: Run, one: Candidates) -> Row:
     recompute = LEAST_FIRST[int(one.recompute[0])]
     layout = single(one)
     micro, rounds = int(one.micro_batch_size_seqs[0]), int(run.n_micro_batches(one)[0])
-    step = Step(micro, run.space.seq_len, rounds, Passes(recompute), imbalance=run.imbalance)
+    step = Step(micro, run.space.seq_len, rounds, Passes(recompute), imbalance=run.imbalance, offload=OFFLOADS[int(one.offload[0])])
     return explained(run, layout, step)
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from scaleplan.machine.communication import Network, Seconds, all_reduce, gather, group, hop
 from scaleplan.machine.layer_time import LayerTime, Passes, head_time, head_weights, layer_time, local_params, network_of
 from scaleplan.machine.layout import SHARDS_GRADIENTS, SHARDS_WEIGHTS, Layout
+from scaleplan.machine.offload import Offload, host_link_of, streamed_s, update_on_host_s
 from scaleplan.machine.roofline import WIDTH, Kernels, Ranks
 from scaleplan.machine.schedules import PassTimes, Schedule, bubble_s
 from scaleplan.model.arch import Size
@@ -31,6 +32,7 @@ class Step(NamedTuple):
     n_micro_batches  of one pipeline
     schedule         of the pipeline; 1f1b is interleaved with virtual stages
     imbalance        tokens of the busiest device's experts over the mean
+    offload          what the host's memory keeps
     """
 
     n_seqs: Size
@@ -39,6 +41,7 @@ class Step(NamedTuple):
     how: Passes = Passes()
     schedule: Schedule = "1f1b"
     imbalance: Any = 1.0
+    offload: Offload = "none"
 
 
 class StepTime(NamedTuple):
@@ -266,7 +269,7 @@ def step_time(bill: Bill, layout: Layout, step: Step, on: Kernels) -> StepTime:
 def assembled(sums: Sums, ranks: Ranks, step: Step, on: Kernels, d_model: Size) -> StepTime:
     """A step from the sums over its layers."""
     layout, stack, m = ranks.layout, on.shares.stack, step.n_micro_batches
-    gathers = gathers_s(sums, ranks, on)
+    gathers = gathers_s(sums, ranks, on) + from_host_s(sums, layout, on, step.offload)
     stages = stages_of(sums, layout, gathers, balanced=stack.balanced)
     share = stages.share
     mine = sums.layers.times(share).plus(sums.head)
@@ -284,7 +287,7 @@ def assembled(sums: Sums, ranks: Ranks, step: Step, on: Kernels, d_model: Size) 
         bubble_s=bubble_s(step.schedule, layout.pp, layout.n_virtual_stages, stage_pass(stages.pace_s, sums)),
         p2p_s=m * transfers_s(ranks, on, d_model),
         dp_s=share * gathers * scale + exposed_reduction_s(reduction, layout, on, behind),
-        optimizer_s=update_s(sums, layout, share, on),
+        optimizer_s=update_s(sums, layout, share, on, step.offload, stages.slowest_s),
         fixed_s=stack.fixed_s + 0.0 * scale,
         u_host=sums.layers.u_host,
         u_nodes=log2(maximum(1, layout.n_devices / on.device.n_linked)) / 10,
@@ -299,10 +302,22 @@ def stage_pass(pace_s: Seconds, sums: Sums) -> PassTimes:
     return PassTimes(pace_s * forward, pace_s * (1 - forward - weight), pace_s * weight)
 
 
-def update_s(sums: Sums, layout: Layout, share: Any, on: Kernels) -> Seconds:
-    """The optimizer reads and writes the state of the weights that a device updates."""
+def update_s(sums: Sums, layout: Layout, share: Any, on: Kernels, offload: Offload, behind_s: Seconds) -> Seconds:
+    """The optimizer reads and writes the state of the weights that a device updates, on the device or on its host."""
     ways = where(layout.zero_stage > 0, layout.shards, 1)
-    return OPTIMIZER_BYTES * (share * (sums.dense + sums.routed) + sums.outside) / ways / on.memory_bytes_per_s
+    params = (share * (sums.dense + sums.routed) + sums.outside) / ways
+    if offload == "none":
+        return OPTIMIZER_BYTES * params / on.memory_bytes_per_s
+    return update_on_host_s(params, on.shares.stack.gradient_bytes, OPTIMIZER_BYTES, host_link_of(on.device), behind_s)
+
+
+def from_host_s(sums: Sums, layout: Layout, on: Kernels, offload: Offload) -> Seconds:
+    """Weights that ZeRO 3 divides and the host keeps, for one micro-batch of all layers."""
+    if offload != "all":
+        return 0.0
+    shards, experts = (ranks.size for ranks in weight_groups(layout, on))
+    streamed = streamed_s(sums.dense / shards + sums.routed / experts, host_link_of(on.device), sums.layers.compute_s)
+    return where(layout.zero_stage >= SHARDS_WEIGHTS, streamed, 0.0)
 
 
 # --------------------------------------------------------------------------------------------------------------- utilisation

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 from scaleplan.answer import Interval
 from scaleplan.machine.activations import Batch
-from scaleplan.machine.candidates import Candidates, Space
+from scaleplan.machine.candidates import Candidates, How, Space
 from scaleplan.machine.held import Formats
 from scaleplan.machine.layer_time import Passes
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.memory import USABLE_SHARE, Room, Training, stages
+from scaleplan.machine.offload import Offload
 from scaleplan.machine.peak_interval import PeakErrors, peak_interval, verdict
 from scaleplan.machine.roofline import Kernels
 from scaleplan.machine.stack import Stack
@@ -61,6 +62,7 @@ class Row(NamedTuple):
     verdict: str
     fits: bool
     parts: dict[str, float]
+    offload: Offload = "none"
 
 
 class Run(NamedTuple):
@@ -78,18 +80,20 @@ class Run(NamedTuple):
         """Of one pipeline in a step."""
         return maximum(1, self.space.global_batch_size_seqs // (some.dp * some.micro_batch_size_seqs))
 
-    def step(self, some: Candidates, recompute: str) -> Step:
+    def step(self, some: Candidates, how: How) -> Step:
         """A step of each candidate, for time."""
-        return Step(some.micro_batch_size_seqs, self.space.seq_len, self.n_micro_batches(some), Passes(recompute), imbalance=self.imbalance)
+        rounds, passes = self.n_micro_batches(some), Passes(how.recompute)
+        return Step(some.micro_batch_size_seqs, self.space.seq_len, rounds, passes, imbalance=self.imbalance, offload=how.offload)
 
-    def training(self, some: Candidates, recompute: str) -> Training:
+    def training(self, some: Candidates, how: How) -> Training:
         """The same, for memory."""
         return Training(
             batch=Batch(some.micro_batch_size_seqs, self.space.seq_len),
             n_micro_batches=self.n_micro_batches(some),
             formats=self.machine.formats,
-            how=self.machine.passes(recompute),
+            how=self.machine.passes(how.recompute),
             stack=self.machine.stack,
+            offload=how.offload,
         )
 
 
@@ -100,7 +104,7 @@ def explained(run: Run, layout: Layout, step: Step) -> Row:
     used: Utilisation = utilisation(run.bill, step, layout, machine.kernels, time.step_s)
     training = Training(
         Batch(step.n_seqs, space.seq_len), step.n_micro_batches, machine.formats, machine.passes(step.how.recompute), machine.stack,
-        step.schedule,
+        step.schedule, step.offload,
     )  # fmt: skip
     peak = max(int(stage.peak_bytes) for stage in stages(run.bill, layout, training))
     held: Interval = peak_interval(peak, layout, machine.errors)
@@ -122,4 +126,5 @@ def explained(run: Run, layout: Layout, step: Step) -> Row:
         verdict=str(verdict(held, *machine.room)),
         fits=bool(machine.room.holds(peak)),
         parts={name: float(seconds) for name, seconds in time.parts().items()},
+        offload=step.offload,
     )

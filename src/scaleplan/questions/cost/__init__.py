@@ -119,6 +119,7 @@ class UnderLayout(NamedTuple):
     optimizer: str | None = None
     attention: str | None = None
     recompute: str | None = None
+    offload: str | None = None
     pipeline_schedule: str | None = None
     expert_imbalance: float | None = None
     flops_convention: str | None = None
@@ -216,7 +217,7 @@ QUESTION = Question(
                 "bytes_per_token", "decoder_seq_len", "lora", "flops_convention", "device_hours", "energy"),
         "Rate and time": ("deadline", "mfu_of", "flops_per_s_per_device", "flops_kind", "recompute", "goodput"),
         "Step under a layout": ("layout", "stack", "global_batch_size_seqs", "micro_batch_size_seqs", "precision", "optimizer", "attention",
-                                "pipeline_schedule", "expert_imbalance"),
+                                "offload", "pipeline_schedule", "expert_imbalance"),
         "Price": ("usd_per_device_hour", "provider", "price_term", "side_by_side"),
         "Energy and carbon": ("device_power", "system_power", "pue", "region", "grid_intensity", "grid_profile", "start",
                               "carbon_scope", "device_lifetime", "published_kgco2e"),

@@ -37,6 +37,7 @@ class Ranked(NamedTuple):
     optimizer: str | None = None
     attention: str | None = None
     recompute: str | None = None
+    offload: str | None = None
     expert_imbalance: float | None = None
     where: tuple[str, ...] = ()
     top: int | None = None
@@ -66,6 +67,7 @@ class Explained(NamedTuple):
     optimizer: str | None = None
     attention: str | None = None
     recompute: str | None = None
+    offload: str | None = None
     pipeline_schedule: str | None = None
     stage_layers: tuple[int, ...] | None = None
     expert_imbalance: float | None = None
@@ -110,6 +112,7 @@ class Fewest(NamedTuple):
     optimizer: str | None = None
     attention: str | None = None
     recompute: str | None = None
+    offload: str | None = None
     expert_imbalance: float | None = None
     where: tuple[str, ...] = ()
 
@@ -129,6 +132,7 @@ class OverCounts(NamedTuple):
     optimizer: str | None = None
     attention: str | None = None
     recompute: str | None = None
+    offload: str | None = None
     expert_imbalance: float | None = None
     where: tuple[str, ...] = ()
     law: tuple[str, ...] = ()
@@ -156,7 +160,7 @@ QUESTION = Question(
             "hardware", "n_devices", "global_batch_size_seqs", "seq_len", "precision", "stack", "optimizer", "attention",
             "expert_imbalance",
         ),
-        "The search": ("where", "recompute", "micro_batch_size_seqs", "top", "ledger"),
+        "The search": ("where", "recompute", "offload", "micro_batch_size_seqs", "top", "ledger"),
         "One layout": ("explain", "from_file", "pipeline_schedule", "stage_layers", "schedules", "trace", "emit"),
         "Device counts": (
             "tokens", "deadline", "law", "usd_per_device_hour", "price_term", "provider", "device_power", "system_power", "pue",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from scaleplan.chain.lengths import chosen_length, length_cautions
 from scaleplan.chain.memory import USUAL_OPTIMIZER, USUAL_PRECISION, USUAL_STACK, format_missing, stack_named
 from scaleplan.chain.plausible import too_many_devices
 from scaleplan.machine.candidates import LEAST_FIRST
+from scaleplan.machine.offload import OFFLOADS
 from scaleplan.machine.training_run import Row
 from scaleplan.model.bill import bill_of
 from scaleplan.questions.asking import INTERRUPT, WATCH, Stop, plain
@@ -42,6 +43,7 @@ def asked_of(asked: Any, n_devices: int, *, one: bool = False) -> Asked:
         recompute=LEAST_FIRST if one or asked.recompute is None else (asked.recompute,),
         expert_imbalance=asked.expert_imbalance or 1.0,
         where=(*asked.where, *micro),
+        offloads=OFFLOADS[: OFFLOADS.index(asked.offload or "none") + 1],
     )
 
 
@@ -94,12 +96,14 @@ def row_of(row: Row) -> dict[str, Any]:
     }
 
 
-def columns_of_rows() -> list[Column]:
-    """What a terminal shows of ranked layouts; files have all."""
+def columns_of_rows(rows: Iterable[Row] = ()) -> list[Column]:
+    """What a terminal shows of ranked layouts: offload where one of them has it; files have all."""
+    offloaded = any(row.offload != "none" for row in rows)
     shown = {
         "layout": Column("layout", "layout"),
         "micro_batch_size_seqs": Column("micro_batch_size_seqs", "micro-batch", "int"),
         "recompute": Column("recompute", "recompute"),
+        "offload": Column("offload", "offload", "" if offloaded else "hidden"),
         "step_s": Column("step_s", "step", "s"),
         "mfu": Column("mfu", "MFU", "fraction"),
         "tokens_per_s_per_device": Column("tokens_per_s_per_device", "tokens/s/device", "tokens"),
@@ -107,8 +111,8 @@ def columns_of_rows() -> list[Column]:
         "verdict": Column("verdict", "memory"),
     }
     hidden = (
-        "tp", "pp", "cp", "dp", "ep", "etp", "n_virtual_stages", "zero_stage", "n_shards", "sequence_parallel", "step_s_p10", "step_s_p90",
-        "hfu",
+        "tp", "pp", "cp", "dp", "ep", "etp", "n_virtual_stages", "zero_stage", "n_shards", "sequence_parallel",
+        "step_s_p10", "step_s_p90", "hfu",
     )  # fmt: skip
     return [*shown.values(), *(Column(name, name, "hidden") for name in (*hidden, "peak_bytes_p10", "peak_bytes_p90", "fits"))]
 

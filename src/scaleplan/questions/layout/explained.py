@@ -19,8 +19,10 @@ from scaleplan.questions.layout.lines import layout_lines, search_lines
 from scaleplan.questions.layout.ranked import intervals_of, reasons_table, result_of, schedule_tables, searched, written_by
 from scaleplan.questions.run_file import unused_notes
 from scaleplan.units import show_bytes
+from scaleplan.wording import field
 
 if TYPE_CHECKING:
+    from scaleplan.machine.offload import Offload
     from scaleplan.machine.schedules import Schedule
     from scaleplan.questions.layout import Explained
 
@@ -46,7 +48,8 @@ def solve(asked: Explained) -> Solved:
     search = asked_of(asked, int(layout.n_devices), one=True)
     schedule = cast("Schedule", asked.pipeline_schedule or "1f1b")
     how = (layout, asked.micro_batch_size_seqs or 1, asked.recompute or "none", schedule)
-    told = explain_layout(search, *how)  # an illegal layout is refused before anything is searched
+    offload = cast("Offload", asked.offload or "none")
+    told = explain_layout(search, *how, offload=offload)  # an illegal layout is refused before anything is searched
     if asked.emit is not None:
         return Solved(search, layout, schedule, told, NO_SEARCH, iter(()), [])
     found, ledger = searched(search, asked.top)
@@ -126,7 +129,7 @@ def tables_of(solved: Solved) -> list[Table]:
     mine, found = solved.told.row, solved.found
     best = found.ranked[:1]
     rows = [row_of(one) for one in (mine, *best)]
-    tables = [Table("This layout" + (" and the fastest" if best else ""), columns_of_rows(), rows), steps_table(mine, best)]
+    tables = [Table("This layout" + (" and the fastest" if best else ""), columns_of_rows([mine, *best]), rows), steps_table(mine, best)]
     return [*tables, *([reasons_table(found)] if found.rejected else [])]
 
 
@@ -179,5 +182,6 @@ def cautions_of(solved: Solved) -> list[Caution]:
     """A schedule that no measured step ran."""
     if solved.told.standing == "estimate":
         return []
-    message = f"the step under {solved.schedule} follows the schedule's formula; not validated against measurements"
-    return [Caution("estimate", message)]
+    offload = solved.told.row.offload
+    what = f"the step under {solved.schedule}" if offload == "none" else f"the step with {field('offload')} {offload}"
+    return [Caution("estimate", f"{what} follows from a formula alone; not validated against measurements")]

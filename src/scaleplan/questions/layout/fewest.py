@@ -77,7 +77,7 @@ def explain(asked: Fewest, solved: Solved) -> Answer:
     }
     tables = [
         quantities("", run),
-        Table("The fastest layout there", columns_of_rows(), [row_of(point.row)]),
+        Table("The fastest layout there", columns_of_rows([point.row]), [row_of(point.row)]),
         parts_table(f"A step of {point.row.layout.spelled()}", {"seconds": point.row.parts}),
     ]
     lines = [*layout_lines(search, point.row, "layouts.0."), *run]

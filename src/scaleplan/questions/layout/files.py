@@ -67,7 +67,7 @@ def schedules_of(search: Asked, row: Row) -> list[ScheduleRow]:
     found = []
     for schedule in SCHEDULES:
         try:
-            found += schedule_rows(search, row.layout, [schedule], row.micro_batch_size_seqs, row.recompute)
+            found += schedule_rows(search, row.layout, [schedule], row.micro_batch_size_seqs, row.recompute, row.offload)
         except ScaleplanError:  # this layout has too few stages or micro-batches for the schedule
             continue
     return found

@@ -128,7 +128,7 @@ def intervals_of(row: Row) -> dict[str, Any]:
 def tables_of(found: Searched) -> list[Table]:
     """The ranked layouts, the step of the best by part, and the reasons."""
     rows = [{**row_of(row), "parts": ""} for row in found.ranked]
-    tables = [Table("", columns_of_rows(), rows)]
+    tables = [Table("", columns_of_rows(found.ranked), rows)]
     if found.ranked:
         best = found.ranked[0]
         tables.append(parts_table(f"A step of {best.layout.spelled()}", {"seconds": best.parts}))
@@ -172,7 +172,19 @@ def notes_of(found: Searched) -> list[str]:
 
 
 def cautions_of(found: Searched) -> list[Caution]:
-    """A fastest layout whose memory is not sure."""
+    """A fastest layout whose memory is not sure, or whose step follows from a formula alone."""
+    return [*unsure_memory(found), *formula_only(found)]
+
+
+def formula_only(found: Searched) -> list[Caution]:
+    """Offloaded layouts among those that are ranked: no measured step had one."""
+    if all(row.offload == "none" for row in found.ranked):
+        return []
+    return [Caution("estimate", f"steps with {field('offload')} follow from a formula alone; not validated against measurements")]
+
+
+def unsure_memory(found: Searched) -> list[Caution]:
+    """A fastest layout that may not fit."""
     if not found.ranked or found.ranked[0].verdict != "unsure":
         return []
     message = "the peak memory of the fastest layout is within its error of the limit: it may not fit"

@@ -35,6 +35,7 @@ class LayoutRow(TypedDict):
     sequence_parallel: bool
     micro_batch_size_seqs: int
     recompute: str
+    offload: str
     step_s: float
     step_s_p10: float
     step_s_p90: float
