@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scaleplan.errors import InputError, clipped
-from scaleplan.wording import field, flag, keyword, question, spelled
+from scaleplan.wording import field, flag, keyword, question, spelled, wrapped
 
 
 def test_a_field_is_spelled_by_who_asked():
@@ -25,3 +25,12 @@ def test_a_question_is_shown_as_it_is_asked():
 def test_what_a_user_typed_cannot_pass_for_a_field():
     """A mark in a file name or a value is shown, not spelled."""
     assert spelled(f"no model named `{clipped(field('tokens'))}`", flag) == r"no model named `\ue000tokens\ue001`"
+
+
+def test_what_is_to_be_copied_is_not_broken():
+    """Lines break between words, and inside backticks only where a command is wider than the terminal."""
+    text = "List them with `scaleplan presets hardware`, or give one."
+
+    assert wrapped(text, 40) == ["List them with", "`scaleplan presets hardware`, or give", "one."]
+    assert wrapped(text, 20) == ["List them with", "`scaleplan presets", "hardware`, or give", "one."]
+    assert wrapped(text, None) == [text]

@@ -99,3 +99,23 @@ def shown(mark: str, spell: Callable[[str], str]) -> str:
             [flag(name), quote(value)] if isinstance(value, str) else [flag(name) if value else OFF.get(name, f"--no-{flag(name)[2:]}")]
         )
     return " ".join(["scaleplan", command, *words])
+
+
+QUOTED = re.compile(r"`[^`\n]+`")
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+def wrapped(text: str, width: int | None) -> list[str]:
+    """A line broken between words where it is wider than the terminal; what is indented stays so.
+
+    What stands in backticks is to be copied: it is broken only where it does not fit into a line.
+    """
+    if width is None or len(text) <= width:
+        return [text]
+    from textwrap import wrap
+
+    indent = text[: len(text) - len(text.lstrip())]
+    room = width - len(indent) - 1  # for a comma behind it
+    kept = QUOTED.sub(lambda found: found[0].replace(" ", NO_BREAK) if len(found[0]) <= room else found[0], text)
+    lines = wrap(kept, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return [line.replace(NO_BREAK, " ") for line in lines] or [text]

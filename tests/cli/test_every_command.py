@@ -127,8 +127,8 @@ def test_formats_are_views_of_one_answer(run, line):
         assert "\u2026" not in text
 
 
-def on_a_terminal(line: str, columns: int) -> list[str]:
-    """The lines a command shows on a real terminal of so many columns, without its colours."""
+def on_a_terminal(line: str, columns: int, code: int = 0) -> list[str]:
+    """The lines a command shows on a real terminal of so many columns, without its colours; of a refusal those on stderr."""
     import fcntl
     import pty
     import struct
@@ -138,7 +138,11 @@ def on_a_terminal(line: str, columns: int) -> list[str]:
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES", "NO_COLOR")} | {"TERM": "xterm"}
     child = subprocess.Popen(
-        [sys.executable, "-m", "scaleplan", *line.split()], stdin=slave, stdout=slave, stderr=subprocess.DEVNULL, env=environment
+        [sys.executable, "-m", "scaleplan", *line.split()],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave if code else subprocess.DEVNULL,
+        env=environment,
     )
     os.close(slave)
     shown = b""
@@ -151,7 +155,7 @@ def on_a_terminal(line: str, columns: int) -> list[str]:
             break
         shown += part
     os.close(master)
-    assert child.wait() == 0
+    assert child.wait() == code
     return re.sub("\x1b\\[[0-9;]*m", "", shown.decode()).replace("\r\n", "\n").split("\n")
 
 
@@ -167,6 +171,18 @@ def test_tables_fit_a_terminal(run, line):
     assert headings
     for heading in headings:
         assert any(text.split() == heading.split() for text in shown), heading
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+@pytest.mark.parametrize("columns", [40, 80])
+def test_help_and_errors_fit_a_terminal(columns):
+    """Text, flags and errors break between words; an example goes on after a backslash."""
+    shown = on_a_terminal("memory -h", columns)
+    examples = " ".join(line.removesuffix("\\").strip() for line in shown)
+
+    assert max(len(line) for line in shown if "|" not in line) <= columns  # a list of words stays whole
+    assert all(example in examples for example in question_named("memory").examples)
+    assert max(map(len, on_a_terminal("memory gpt2 --hardware nothing-of-this-name", columns, code=2))) <= columns
 
 
 @pytest.mark.parametrize("line", ASKED.values(), ids=ASKED)

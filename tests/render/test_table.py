@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from scaleplan.answer import Answer, Column, Table
 from scaleplan.render import Style, render
 
@@ -27,3 +29,21 @@ def test_words_wrap_within_the_terminal():
     shown = render(Answer("test", {}, {}, [narrow]), "table", Style(width=45))
 
     assert max(map(len, shown.splitlines())) <= 45
+
+
+def test_a_title_wraps_as_its_table_does():
+    """A long title breaks between words, over columns and over blocks."""
+    for columns in (WIDE.columns[:2], WIDE.columns):
+        shown = render(Answer("test", {}, {}, [WIDE._replace(title="a title " * 8, columns=columns)]), "table", Style(width=30))
+
+        assert max(map(len, shown.splitlines())) <= 30
+
+
+def test_titles_headings_and_totals_are_bold_in_colour_alone():
+    """The same characters with and without colour; a body row is never bold."""
+    table = Table("a title", [Column("n", "number", "int")], [{"n": 1}, {"n": 2}, {"n": 3}], total=True)
+    plain, bold = (render(Answer("test", {}, {}, [table]), "table", Style(width=80, colour=colour)) for colour in (False, True))
+
+    assert "\x1b" not in plain
+    assert bold.replace("\x1b[1m", "").replace("\x1b[0m", "") == plain
+    assert re.findall("\x1b\\[1m *(.*?)\x1b", bold) == ["a title", "number", "3"]

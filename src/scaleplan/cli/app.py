@@ -20,6 +20,7 @@ from typer.core import TyperGroup, TyperOption
 
 from scaleplan import __version__
 from scaleplan.answer import INTERRUPTED
+from scaleplan.cli.help_text import help_settings, write_examples
 from scaleplan.cli.streams import forget_stdout, make_lenient, tell
 from scaleplan.errors import ScaleplanError, clipped
 from scaleplan.wording import flag
@@ -49,8 +50,7 @@ class Commands(TyperGroup):
         with formatter.indentation():
             formatter.write_text("What does it take to train and serve this language model, and is that within budget?")
         with formatter.section("Examples"):
-            for example in EXAMPLES:
-                formatter.write(f"  {example}\n")
+            write_examples(formatter, EXAMPLES)
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
         from scaleplan.questions.registry import COMMANDS
@@ -100,7 +100,7 @@ def app() -> Commands:
         no_args_is_help=False,
         invoke_without_command=True,
         rich_markup_mode=None,
-        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+        context_settings=help_settings(),
     )
 
 

@@ -14,6 +14,7 @@ from typer._click.formatting import HelpFormatter
 from typer._click.types import StringParamType
 from typer.core import TyperArgument, TyperCommand, TyperOption
 
+from scaleplan.cli.help_text import help_settings, write_examples, write_section
 from scaleplan.cli.progress import bar, interruptible
 from scaleplan.cli.show import HERE, PICTURES, Shown, shown
 from scaleplan.cli.usage import parser_error
@@ -21,12 +22,10 @@ from scaleplan.questions.asking import INTERRUPT, WATCH, Question, ask
 from scaleplan.questions.fields import SHAPE_WORDS, Field, field_named, meant
 from scaleplan.questions.registry import NAMES, question_named
 from scaleplan.render import FORMATS_OF_EVERY_COMMAND
-from scaleplan.wording import flag
+from scaleplan.wording import NO_BREAK, flag
 
 TEXT = StringParamType()
 SHAPE_HEADING = "Model shape, instead of MODEL"
-WIDTH = 100
-NO_BREAK = "\N{NO-BREAK SPACE}"  # between a flag and its value
 MATRIX = "params"  # the command whose help explains every word of a shape
 
 
@@ -86,8 +85,7 @@ class QuestionCommand(TyperCommand):
                 formatter.write_paragraph()
                 formatter.write_text(question.more)
         with formatter.section("Examples"):
-            for example in question.examples:
-                formatter.write(f"{'':{formatter.current_indent}}{example}\n")
+            write_examples(formatter, question.examples)
 
     def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
         by_name = {one.name: one for one in self.params}
@@ -111,21 +109,9 @@ class QuestionCommand(TyperCommand):
                 formatter.write_text(f"`scaleplan {MATRIX} -h` explains them.")
 
 
-def help_settings() -> dict[str, Any]:
-    """Help is as wide as the terminal, at most `WIDTH`; a pipe has no width of its own."""
-    settings: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}
-    return settings if sys.stdout is not None and sys.stdout.isatty() else settings | {"terminal_width": WIDTH}
-
-
 def is_flag(args: list[str], place: int) -> bool:
     """Whether a flag stands at a place, whose value then follows."""
     return place >= 0 and args[place].startswith("-")
-
-
-def write_section(formatter: HelpFormatter, heading: str, records: list[Any]) -> None:
-    """Flags under a heading."""
-    with formatter.section(heading):
-        formatter.write_dl([record for record in records if record], col_max=34)
 
 
 def shape_usage(option: Any) -> str:

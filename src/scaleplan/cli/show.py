@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.answer import INTERRUPTED
 from scaleplan.cli.files import append, format_of, output_path, write_by, write_files, write_pieces, write_whole
-from scaleplan.cli.streams import is_terminal, put, tell
+from scaleplan.cli.streams import put, tell, terminal_width
 from scaleplan.errors import UnknownName, UsageError
 from scaleplan.render import FORMATS_OF_EVERY_COMMAND, Style, render
 from scaleplan.wording import flag, spelled
@@ -95,10 +96,10 @@ def charts_of(answer: Answer) -> Sequence[Chart]:
 
 def show(answer: Answer, form: str, output: Path | None, wanted: Shown) -> None:
     """Print the answer, or write it whole or not at all; warnings go to stderr."""
-    terminal = output is None and is_terminal()
+    width = terminal_width(sys.stdout) if output is None else None
     style = Style(
-        width=terminal_width() if terminal else None,
-        colour=terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
+        width=width,
+        colour=width is not None and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb",
         verbose=wanted.verbose,
         notes=not wanted.quiet,
     )
@@ -129,10 +130,3 @@ def drawings(answer: Answer, form: str, width: int | None) -> str:
     if form not in ("table", "plain", "text"):
         raise UsageError(f"--plot in letters does not go with {form}", hint="draw into a file: --plot chart.svg")
     return "".join("\n" + draw(chart, min(width or 80, 100)) for chart in charts_of(answer))
-
-
-def terminal_width() -> int:
-    """Columns of the terminal."""
-    import shutil
-
-    return shutil.get_terminal_size().columns

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from scaleplan.answer import Stream
 from scaleplan.cli.files import write_pieces
-from scaleplan.cli.streams import is_terminal, put, tell
+from scaleplan.cli.streams import put, tell, terminal_width
 from scaleplan.errors import InputError
 
 CHUNK_BYTES = 1 << 20
@@ -29,7 +29,7 @@ def write_stream(stream: Stream, form: str, output: Path | None, *, quiet: bool)
 
 def to_pipe(stream: Stream, form: str, output: Path | None) -> None:
     """Rows to standard output or to a device."""
-    progress = Progress(stream.n_rows, 0, shown=output is None and not is_terminal())
+    progress = Progress(stream.n_rows, 0, shown=output is None and terminal_width(sys.stdout) is None)
     with nullcontext() if output is None else output.open("w", encoding="utf-8") as out:
         write: Callable[[str], Any] = put if out is None else out.write
         write(stream.header(form))

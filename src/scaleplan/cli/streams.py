@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import codecs
+import os
 import sys
 import unicodedata
 from contextlib import suppress
 from io import TextIOWrapper
+from typing import TextIO
 
 from scaleplan.errors import InputError
-from scaleplan.wording import visible
+from scaleplan.wording import visible, wrapped
 
 NEAR = {
     "─": "-",
@@ -34,6 +36,7 @@ NEAR = {
 }
 """Characters that texts use and ASCII lacks -> what reads alike."""
 HANDLER = "scaleplan.near"
+USUAL_WIDTH, LEAST_WIDTH = 80, 20
 
 
 def near(error: UnicodeError) -> tuple[str, int]:
@@ -59,9 +62,15 @@ def make_lenient() -> None:
             stream.reconfigure(errors=HANDLER)
 
 
-def is_terminal() -> bool:
-    """Whether answers go to a terminal."""
-    return sys.stdout is not None and sys.stdout.isatty()
+def terminal_width(stream: TextIO | None) -> int | None:
+    """Columns of the terminal that a stream goes to; None where it goes to a file or a pipe."""
+    if stream is None or not stream.isatty():
+        return None
+    with suppress(ValueError):
+        return max(int(os.environ.get("COLUMNS", "")), LEAST_WIDTH)
+    with suppress(OSError):
+        return max(os.get_terminal_size(stream.fileno()).columns or USUAL_WIDTH, LEAST_WIDTH)
+    return USUAL_WIDTH
 
 
 def put(text: str) -> None:
@@ -86,8 +95,10 @@ def forget_stdout() -> None:
 
 
 def tell(text: str) -> None:
-    """A line for people on standard error, if it is there; without characters that would steer a terminal."""
+    """Lines for people on standard error, if it is there: as wide as its terminal, without characters that would steer it."""
     if sys.stderr is None:
         return
     with suppress(OSError):  # nobody is left to be told
-        print("\n".join(map(visible, text.split("\n"))), file=sys.stderr, flush=True)
+        width = terminal_width(sys.stderr)
+        lines = [line for said in text.split("\n") for line in wrapped(visible(said), width)]
+        print("\n".join(lines), file=sys.stderr, flush=True)

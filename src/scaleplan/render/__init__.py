@@ -26,8 +26,7 @@ class Style(NamedTuple):
 
 
 FORMATS = {
-    "table": ("scaleplan.render.table", "as_table"),
-    "ruled": ("scaleplan.render.plain", "as_ruled"),
+    "table": ("scaleplan.render.plain", "as_table"),
     "plain": ("scaleplan.render.plain", "as_plain"),
     "md": ("scaleplan.render.plain", "as_markdown"),
     "csv": ("scaleplan.render.csv", "as_csv"),
@@ -37,7 +36,7 @@ FORMATS = {
     "junit": ("scaleplan.render.junit", "as_junit"),
     "github": ("scaleplan.render.github", "as_github"),
 }
-"""Format -> module and function, imported when it is used: JSON must not wait for a table library."""
+"""Format -> module and function, imported when it is used."""
 
 FORMATS_OF_EVERY_COMMAND = ("table", "plain", "md", "csv", "json")
 
@@ -46,8 +45,6 @@ def render(answer: Answer, form: str, style: Style) -> str:
     """The answer as text, ending in a newline; fields are spelled as flags, so that a text says the same wherever it is read."""
     if answer.text is not None and form in ("table", "plain", "text", "md"):
         return answer.text
-    if form == "table" and style.width is None:  # a pipe: the same table, without waiting for the library that colours it
-        form = "ruled"
     if answer.stream is not None and form in answer.stream.forms:
         return answer.stream.text(form)
     module, name = FORMATS[form]

@@ -1,4 +1,4 @@
-"""Answer -> plain text and Markdown, without a table library: they are what pipes, jobs and narrow terminals get.
+"""Answer -> tables as text, and Markdown.
 
 Columns keep their numbers whole and wrap their words; where a terminal is too narrow for that, each row becomes a block of
 `heading: value` lines, so that nothing is cut and no column is dropped.
@@ -15,21 +15,29 @@ from scaleplan.answer import Answer, Table, checked
 from scaleplan.render import Style
 from scaleplan.render.cells import numeric, show_cell
 from scaleplan.render.explained import explained, notes_of, tables_of
+from scaleplan.wording import wrapped
 
 GAP = 2  # blanks between columns
+RULE = "\N{BOX DRAWINGS LIGHT HORIZONTAL}"
+BOLD, NORMAL = "\x1b[1m", "\x1b[0m"
 SIGNS = re.compile(r"[\\|`<>*\[\]~]|&(?=#?\w+;)|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")  # `six_n`, `80 %` and `1e-3` stay as they are
 ESCAPED = r"\\\g<0>"
 TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
+def as_table(answer: Answer, style: Style) -> str:
+    """Tables with a rule under the headings; titles, headings and totals are bold where the terminal shows colour."""
+    return as_text(answer, style, rule=RULE, bold=style.colour)
+
+
 def as_plain(answer: Answer, style: Style) -> str:
     """Letters, digits and blanks only."""
-    return as_text(answer, style, rule="")
+    return as_text(answer, style)
 
 
-def as_text(answer: Answer, style: Style, rule: str) -> str:
+def as_text(answer: Answer, style: Style, *, rule: str = "", bold: bool = False) -> str:
     """Tables, then notes, then with `verbose` how each number was made."""
-    blocks = [plain_table(table, style.width, rule) for table in tables_of(answer, style)]
+    blocks = [plain_table(table, style.width, rule, bold=bold) for table in tables_of(answer, style)]
     return "\n\n".join([*blocks, *below(answer, style)]) + "\n"
 
 
@@ -45,25 +53,12 @@ def below(answer: Answer, style: Style) -> list[str]:
     return blocks
 
 
-def as_ruled(answer: Answer, style: Style) -> str:
-    """As plain text, with a rule under the headings: tables in a pipe, which wait for no table library."""
-    return as_text(answer, style, rule="\N{BOX DRAWINGS LIGHT HORIZONTAL}")
-
-
 def as_markdown(answer: Answer, style: Style) -> str:
     """Pipe tables under headings."""
     blocks = [markdown_table(table) for table in tables_of(answer, style)]
     notes = [*notes_of(answer, style), *(explained(one) for one in checked(answer.lines if style.verbose else ()))]
     blocks += ["\n".join(f"- {TAG.sub(ESCAPED, ' '.join(note.split()))}" for note in notes)] if notes else []
     return "\n\n".join(blocks) + "\n"
-
-
-def wrapped(text: str, width: int | None) -> list[str]:
-    """A line broken between words where it is wider than the terminal; what is indented stays so."""
-    if width is None or len(text) <= width:
-        return [text]
-    indent = text[: len(text) - len(text.lstrip())]
-    return wrap(text, width, initial_indent=indent, subsequent_indent=indent) or [text]
 
 
 # ---------------------------------------------------------------------------------------------------------------- tables
@@ -76,13 +71,31 @@ def sheet(table: Table) -> tuple[list[str], list[bool], list[list[str]]]:
     return [column.label for column in columns], [numeric(column) for column in columns], rows
 
 
-def plain_table(table: Table, width: int | None, rule: str = "") -> str:
+def plain_table(table: Table, width: int | None, rule: str = "", *, bold: bool = False) -> str:
     """Aligned columns, or a block a row where the terminal is too narrow for them."""
     headings, numbers, rows = sheet(table)
     widths = fitted(headings, numbers, rows, width)
-    lines = list(columns_of(headings, numbers, rows, widths, table.total, rule) if widths else blocks_of(headings, rows, width))
     title = wrapped(table.title, width) if table.title else []
-    return "\n".join([*title, *lines])
+    if widths is None:
+        return "\n".join([*emphasised(title, bold), *blocks_of(headings, rows, width)])
+    lines = aligned([headings, *rows], numbers, widths)
+    under = [rule * (sum(widths) + GAP * (len(widths) - 1))] if rule else []
+    apart = [""] if table.total and len(rows) > 1 else []
+    *body, last = lines[1:] if len(lines) > 1 else [[]]
+    return "\n".join(
+        [
+            *emphasised([*title, *lines[0]], bold),
+            *under,
+            *(line for row in body for line in row),
+            *apart,
+            *emphasised(last, bold and table.total),
+        ]
+    )
+
+
+def emphasised(lines: list[str], bold: bool) -> list[str]:
+    """Lines in bold, where they are to be."""
+    return [f"{BOLD}{line}{NORMAL}" for line in lines] if bold else lines
 
 
 def fitted(headings: list[str], numbers: list[bool], rows: list[list[str]], width: int | None) -> list[int] | None:
@@ -110,19 +123,18 @@ def longest_word(text: str) -> int:
     return max(map(len, text.split()), default=0)
 
 
-def columns_of(headings: list[str], numbers: list[bool], rows: list[list[str]], widths: list[int], total: bool, rule: str) -> Iterator[str]:
-    """Heading and rows, words flush left and numbers flush right, a total set apart by a blank line."""
-    for position, row in enumerate([headings, *rows]):
-        if rule and position == 1:
-            yield rule * (sum(widths) + GAP * (len(widths) - 1))
-        if total and position == len(rows) and position > 1:
-            yield ""
+def aligned(rows: list[list[str]], numbers: list[bool], widths: list[int]) -> list[list[str]]:
+    """The lines of each row: words flush left and wrapped, numbers flush right."""
+    found: list[list[str]] = []
+    for row in rows:
         cells = [wrap(cell, width, break_on_hyphens=False) or [""] for cell, width in zip(row, widths, strict=True)]
+        found.append([])
         for parts in zip_longest(*cells, fillvalue=""):
             padded = (
                 part.rjust(width) if number else part.ljust(width) for part, number, width in zip(parts, numbers, widths, strict=True)
             )
-            yield (" " * GAP).join(padded).rstrip()
+            found[-1].append((" " * GAP).join(padded).rstrip())
+    return found
 
 
 def blocks_of(headings: list[str], rows: list[list[str]], width: int | None) -> Iterator[str]:
