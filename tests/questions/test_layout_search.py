@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from contextlib import contextmanager
 
 import pytest
 from tests.formula import evaluate
@@ -236,3 +237,29 @@ def test_a_law_brings_the_critical_batch_into_scaling():
         assert row["tokens"] == pytest.approx(needed, rel=1e-9)
         assert row["n_devices"] not in plain or row["wall_s"] <= plain[row["n_devices"]]["wall_s"] * (1 + 1e-9)
     assert all((row["tokens"], row["global_batch_size_seqs"]) == (20e9, 32) for row in fixed["points"])
+
+
+def test_the_fewest_devices_interrupted_are_the_shortest_run_so_far():
+    """Ctrl-C after the second count that is priced: exit 130, no count in time, and the shortest run that was priced; without it the error names it."""
+    told = {"hardware": "h100-sxm", "tokens": "1T", "deadline": "5d", "n_devices": "64,96,128,160", "global_batch_size_seqs": 480}
+    asked = 0
+
+    @contextmanager
+    def pressed():
+        def stop() -> bool:
+            nonlocal asked
+            asked += 1
+            return asked >= 2
+
+        yield stop
+
+    token = INTERRUPT.set(pressed)
+    try:
+        answer = sp.layout("llama-3-8b", **told)
+    finally:
+        INTERRUPT.reset(token)
+    assert answer.exit_code == 130
+    assert answer.result["fewest"] is None and not answer.result["is_complete"]
+    assert answer["shortest.n_devices"] == 128 and answer["shortest.wall_s"] > 5 * 86_400
+    with pytest.raises(sp.ScaleplanError, match="on 160"):
+        sp.layout("llama-3-8b", **told)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import log
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from scaleplan.machine.training_run import Row
 
@@ -33,9 +33,13 @@ class Scaling(NamedTuple):
 
 BestOf = Callable[[int], Row | None]
 """The best layout on so many devices; None where none fits."""
+Priced = Callable[[int, Point | None], Any]
+"""Told of each count that is not in time, and of the run on it; a true answer ends the search."""
 
 
-def fewest(best: BestOf, counts: Sequence[int], n_steps: float, deadline_s: float, least_device_s: float) -> Point | None:
+def fewest(
+    best: BestOf, counts: Sequence[int], n_steps: float, deadline_s: float, least_device_s: float, priced: Priced | None = None
+) -> Point | None:
     """The smallest count whose best layout finishes in time.
 
     least_device_s  device-seconds that the FLOP of the run take at the peak: counts that cannot make it are passed over unpriced
@@ -44,8 +48,11 @@ def fewest(best: BestOf, counts: Sequence[int], n_steps: float, deadline_s: floa
         if n * deadline_s < least_device_s:
             continue
         row = best(n)
-        if row is not None and n_steps * row.step_s <= deadline_s:
-            return Point(n, row, n_steps * row.step_s)
+        point = None if row is None else Point(n, row, n_steps * row.step_s)
+        if point is not None and point.wall_s <= deadline_s:
+            return point
+        if priced is not None and priced(n, point):
+            return None
     return None
 
 

@@ -8,7 +8,7 @@ from scaleplan.answer import Answer, Interval, Line, Table, line, quantities
 from scaleplan.chain.layout_search import Asked, fewest_devices, whole_nodes
 from scaleplan.errors import NotSupported
 from scaleplan.machine.scaling import Point
-from scaleplan.questions.layout.common import asked_of, columns_of_rows, completed, inputs_of, parts_table, row_of, watched
+from scaleplan.questions.layout.common import INTERRUPTED, asked_of, columns_of_rows, completed, inputs_of, parts_table, row_of, watched
 from scaleplan.questions.layout.lines import layout_lines
 from scaleplan.questions.layout.ranked import intervals_of
 from scaleplan.units import show_duration
@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 
 
 class Solved(NamedTuple):
-    """The search on the fewest devices, and the run there."""
+    """The search on the fewest devices, and the run there.
+
+    in_time  false where Ctrl-C ended the search: the run is then the shortest of those that were priced
+    """
 
     search: Asked
     point: Point
+    in_time: bool = True
 
 
 def counts_of(hardware: str, given: WholeRange) -> list[int]:
@@ -32,36 +36,52 @@ def counts_of(hardware: str, given: WholeRange) -> list[int]:
 
 
 def solve(asked: Fewest) -> Solved:
-    """The smallest count in time.
+    """The smallest count in time; Ctrl-C ends the search with the shortest run so far.
 
     Raises NotSupported where no count of the range is enough.
     """
     counts = counts_of(asked.hardware, asked.n_devices)
     search = asked_of(asked, counts[0] if counts else asked.n_devices.points[0])
+    late: list[Point] = []
+    stopped = False
     with watched("device counts") as progress:
 
-        def tried(n: int) -> None:
-            if progress(counts.index(n), len(counts)):
-                raise KeyboardInterrupt
+        def priced(n: int, point: Point | None) -> bool:
+            nonlocal stopped
+            late.extend([] if point is None else [point])
+            stopped = progress(counts.index(n) + 1, len(counts))
+            return stopped
 
-        found = fewest_devices(search, counts, asked.tokens, asked.deadline, tried)
-    if found is None:
-        limit = f"{field('n_devices')} {asked.n_devices.text}"
-        raise NotSupported(
-            f"{field('deadline')}: no count of {limit} trains {asked.tokens:.4g} tokens in {show_duration(asked.deadline)}",
-            hint=f"more devices, a longer {field('deadline')}, or a larger {field('global_batch_size_seqs')}",
-        )
-    return Solved(search._replace(n_devices=found.n_devices), found)
+        found = fewest_devices(search, counts, asked.tokens, asked.deadline, priced)
+    if found is not None:
+        return Solved(search._replace(n_devices=found.n_devices), found)
+    shortest = min(late, key=lambda point: point.wall_s, default=None)
+    if stopped and shortest is not None:
+        return Solved(search._replace(n_devices=shortest.n_devices), shortest, in_time=False)
+    if stopped:
+        raise KeyboardInterrupt
+    raise none_in_time(asked, shortest)
+
+
+def none_in_time(asked: Fewest, shortest: Point | None) -> NotSupported:
+    """The error where no count of the range is enough, with the shortest run there is."""
+    limit = f"{field('n_devices')} {asked.n_devices.text}"
+    near = "" if shortest is None else f"; the shortest takes {show_duration(shortest.wall_s)} on {shortest.n_devices:,}"
+    return NotSupported(
+        f"{field('deadline')}: no count of {limit} trains {asked.tokens:.4g} tokens in {show_duration(asked.deadline)}{near}",
+        hint=f"more devices, a longer {field('deadline')}, or a larger {field('global_batch_size_seqs')}",
+    )
 
 
 def explain(asked: Fewest, solved: Solved) -> Answer:
     """The fewest devices, the run's time, and its layout."""
     search, point = solved.search, solved.point
-    run = run_lines(asked, search, point)
-    known = {one.key.removeprefix("fewest."): one for one in run}
+    name, other = ("fewest", "shortest") if solved.in_time else ("shortest", "fewest")
+    run = run_lines(asked, search, point, name)
+    known = {one.key.removeprefix(f"{name}."): one for one in run}
     wall = known["wall_s"]
     assert wall.interval is not None
-    fewest = {
+    told = {
         "n_devices": point.n_devices,
         "wall_s": wall.value,
         "wall_s_p10": wall.interval.p10,
@@ -71,7 +91,9 @@ def explain(asked: Fewest, solved: Solved) -> Answer:
         **row_of(point.row),
     }
     result: dict[str, Any] = {
-        "fewest": fewest,
+        name: told,
+        other: None,
+        "is_complete": solved.in_time,
         "layouts": [row_of(point.row)],
         "intervals": {**intervals_of(point.row), "wall_s": wall.interval._asdict()},
     }
@@ -81,10 +103,19 @@ def explain(asked: Fewest, solved: Solved) -> Answer:
         parts_table(f"A step of {point.row.layout.spelled()}", {"seconds": point.row.parts}),
     ]
     lines = [*layout_lines(search, point.row, "layouts.0."), *run]
-    return completed(Answer("layout", inputs_of(asked, search), result, tables, lines, notes=notes_of(asked, point)), asked, search)
+    notes = notes_of(asked, point) if solved.in_time else [interrupted(asked, point)]
+    exit_code = 0 if solved.in_time else INTERRUPTED
+    answer = Answer("layout", inputs_of(asked, search), result, tables, lines, notes=notes, exit_code=exit_code)
+    return completed(answer, asked, search)
 
 
-def run_lines(asked: Fewest, search: Asked, point: Point) -> list[Line]:
+def interrupted(asked: Fewest, point: Point) -> str:
+    """How far the search came."""
+    over = show_duration(point.wall_s - asked.deadline)
+    return f"Interrupted: no count so far is in time; the shortest run takes {over} too long on {point.n_devices:,} devices."
+
+
+def run_lines(asked: Fewest, search: Asked, point: Point, name: str) -> list[Line]:
     """Steps, time and device-hours of the run."""
     row, batch = point.row, search.batch_seqs
     n_steps = asked.tokens / (batch * search.seq_len)
@@ -92,14 +123,14 @@ def run_lines(asked: Fewest, search: Asked, point: Point) -> list[Line]:
     work: dict[str, Any] = {"tokens": asked.tokens, "global_batch_size_seqs": batch, "seq_len": search.seq_len}
     hours: dict[str, Any] = {"wall_s": point.wall_s, "n_devices": point.n_devices}
     return [
-        line("fewest.n_devices", "fewest devices", point.n_devices, "", standing="estimate"),
-        line("fewest.n_steps", "steps", n_steps, "", "tokens / (global_batch_size_seqs * seq_len)", **work),
+        line(f"{name}.n_devices", "fewest devices" if name == "fewest" else "devices", point.n_devices, "", standing="estimate"),
+        line(f"{name}.n_steps", "steps", n_steps, "", "tokens / (global_batch_size_seqs * seq_len)", **work),
         line(
-            "fewest.wall_s", "time of the run", point.wall_s, "s", "n_steps * step_s", standing="estimate", interval=spread,
+            f"{name}.wall_s", "time of the run", point.wall_s, "s", "n_steps * step_s", standing="estimate", interval=spread,
             n_steps=n_steps, step_s=row.step_s,
         ),
         line(
-            "fewest.device_hours", "device-hours", point.device_hours, "h", "wall_s * n_devices / 3600", standing="estimate",
+            f"{name}.device_hours", "device-hours", point.device_hours, "h", "wall_s * n_devices / 3600", standing="estimate",
             interval=spread.scaled(point.n_devices / 3600), **hours,
         ),
     ]  # fmt: skip

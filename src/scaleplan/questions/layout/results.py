@@ -115,10 +115,12 @@ class FewestRow(LayoutRow):
 
 
 class FewestDevices(TypedDict):
-    """The fewest devices on which a run finishes in time."""
+    """The fewest devices on which a run finishes in time; where Ctrl-C ended the search, null and the shortest run so far."""
 
     kind: Literal["fewest"]
-    fewest: FewestRow
+    fewest: FewestRow | None
+    shortest: FewestRow | None
+    is_complete: bool
     layouts: list[LayoutRow]
     intervals: dict[str, Percentiles]
 
