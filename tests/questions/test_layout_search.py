@@ -240,7 +240,7 @@ def test_a_law_brings_the_critical_batch_into_scaling():
 
 
 def test_the_fewest_devices_interrupted_are_the_shortest_run_so_far():
-    """Ctrl-C after the second count that is priced: exit 130, no count in time, and the shortest run that was priced; without it the error names it."""
+    """Ctrl-C after the second count that is priced: exit 130, the shortest run so far; without it the error names it."""
     told = {"hardware": "h100-sxm", "tokens": "1T", "deadline": "5d", "n_devices": "64,96,128,160", "global_batch_size_seqs": 480}
     asked = 0
 

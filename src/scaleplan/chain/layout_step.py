@@ -25,6 +25,7 @@ from scaleplan.wording import field
 
 if TYPE_CHECKING:
     from scaleplan.chain.layout_search import Asked
+    from scaleplan.machine.search import Progress
 
 Given = Mapping[str, Any]
 Number = tuple[Any, Interval | None, str]
@@ -163,15 +164,22 @@ def search_of(given: Given, bill: Bill, n_devices: int, seq_len: int, batch_toke
     return Asked(bill, given["hardware"], n_devices, seq_len, batch, recompute=recompute, where=where, offloads=host, **told)
 
 
-def devices_in_time(given: Given, bill: Bill, seq_len: int, batch_tokens: int | None, n_tokens: float, deadline_s: float) -> int:
+def devices_in_time(
+    given: Given, bill: Bill, seq_len: int, batch_tokens: int | None, n_tokens: float, deadline_s: float, progress: Progress | None = None
+) -> int:
     """The fewest devices, whole nodes, on which the steps of a run take no longer than a time.
 
-    Raises InputError where no count is enough.
+    Raises InputError where no count is enough, KeyboardInterrupt where `progress` ends it.
     """
     from scaleplan.chain.layout_search import fewest_devices, whole_nodes
 
     counts = whole_nodes(given["hardware"], 1, MOST_DEVICES)
-    found = fewest_devices(search_of(given, bill, counts[0], seq_len, batch_tokens), counts, n_tokens, deadline_s)
+
+    def priced(n: int, _: Any) -> None:
+        if progress is not None and progress(counts.index(n) + 1, len(counts)):
+            raise KeyboardInterrupt
+
+    found = fewest_devices(search_of(given, bill, counts[0], seq_len, batch_tokens), counts, n_tokens, deadline_s, priced)
     if found is None:
         raise InputError(
             f"{field('layout')} auto: no count up to {MOST_DEVICES:,} devices finishes by the {field('deadline')}",
@@ -180,8 +188,10 @@ def devices_in_time(given: Given, bill: Bill, seq_len: int, batch_tokens: int | 
     return found.n_devices
 
 
-def with_fastest(given: Given, bill: Bill, seq_len: int, batch_tokens: int | None) -> Given:
+def with_fastest(given: Given, bill: Bill, seq_len: int, batch_tokens: int | None, progress: Progress | None = None) -> Given:
     """The fields with the fastest layout that fits, its micro-batch and its recomputation, as far as they are not given.
+
+    progress  told how much of the search is done; where it ends it, the layout is the best so far
 
     Raises UsageError without a number of devices, InputError where no layout fits.
     """
@@ -192,7 +202,7 @@ def with_fastest(given: Given, bill: Bill, seq_len: int, batch_tokens: int | Non
         raise UsageError(
             f"{field('layout')} auto needs {field('n_devices')}", hint=f"add {field('n_devices')} or {field('deadline')}, or give a layout"
         )
-    found, _ = search_layouts(search_of(given, bill, n, seq_len, batch_tokens), top=1)
+    found, _ = search_layouts(search_of(given, bill, n, seq_len, batch_tokens), top=1, progress=progress)
     best = found.recommended
     if best is None:
         least = found.closest

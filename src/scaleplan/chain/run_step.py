@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scaleplan.chain.layout_step import LayoutStep, devices_in_time, layout_step, with_fastest
 from scaleplan.errors import UsageError
@@ -12,12 +12,23 @@ from scaleplan.model_files import Model
 from scaleplan.numeric import is_number
 from scaleplan.wording import field
 
+if TYPE_CHECKING:
+    from scaleplan.machine.search import Progress
+
 AUTO = "auto"
 Given = Mapping[str, Any]
 """Field -> value in base units, or a word that leaves it to the search."""
 
 
-def with_devices_in_time(given: Given, model: Model, tokens: Any, seq_len: Any, batch_tokens: Any, defaults: Mapping[str, Any]) -> Given:
+def with_devices_in_time(
+    given: Given,
+    model: Model,
+    tokens: Any,
+    seq_len: Any,
+    batch_tokens: Any,
+    defaults: Mapping[str, Any],
+    progress: Progress | None = None,
+) -> Given:
     """The fields with the fewest whole nodes whose fastest layout finishes by the deadline, goodput included, where both are left open."""
     if given.get("layout") != AUTO or given.get("n_devices") is not None or given.get("deadline") is None:
         return given
@@ -26,12 +37,12 @@ def with_devices_in_time(given: Given, model: Model, tokens: Any, seq_len: Any, 
             f"{field('layout')} auto without {field('n_devices')} is of one run, not of arrays", hint=f"give {field('n_devices')}"
         )
     deadline_s = given["deadline"] * (given.get("goodput") or defaults["goodput"]["p50"])
-    return {**given, "n_devices": devices_in_time(given, bill_of(model.arch), seq_len, batch_tokens, tokens, deadline_s)}
+    return {**given, "n_devices": devices_in_time(given, bill_of(model.arch), seq_len, batch_tokens, tokens, deadline_s, progress)}
 
 
-def step_of(given: Given, model: Model, seq_len: Any, batch_tokens: Any) -> LayoutStep:
+def step_of(given: Given, model: Model, seq_len: Any, batch_tokens: Any, progress: Progress | None = None) -> LayoutStep:
     """The step of the layout that is given, or of the fastest that fits."""
     bill = bill_of(model.arch)
     if given["layout"] == AUTO:
-        given = with_fastest(given, bill, seq_len, batch_tokens)
+        given = with_fastest(given, bill, seq_len, batch_tokens, progress)
     return layout_step(given, bill, given["layout"], seq_len, batch_tokens)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan import library
-from scaleplan.answer import Answer, Caution, Column, Interval, Line, Table, line
+from scaleplan.answer import INTERRUPTED, Answer, Caution, Column, Interval, Line, Table, line
 from scaleplan.chain.cost_given import Costing, assumptions, cautions, costing, in_time
 from scaleplan.chain.cost_inputs import peak_input
 from scaleplan.chain.lengths import chosen_length
@@ -17,6 +17,7 @@ from scaleplan.questions.cost import Run
 from scaleplan.questions.cost.answers import answer_of
 from scaleplan.questions.cost.of_run import length_notes, model_cautions, side_by_side
 from scaleplan.questions.cost.work import Work, work_lines, work_of
+from scaleplan.questions.long_work import watched
 from scaleplan.units import show_bytes
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Costed(NamedTuple):
     costing: Costing
     assumed: list[str]
     cost: RunCost
+    is_complete: bool = True
 
 
 def solve(asked: UnderLayout) -> Costed:
@@ -45,8 +47,17 @@ def solve(asked: UnderLayout) -> Costed:
     given: Mapping[str, Any] = asked._asdict()
     batch_tokens = batch_of(given, length)
     work = work_of(as_run(asked, batch_tokens))
-    given = with_devices_in_time(given, model, work.tokens, length, batch_tokens, defaults)
-    step = step_of(given, model, length, batch_tokens)
+    with watched("device counts") as progress:
+        given = with_devices_in_time(given, model, work.tokens, length, batch_tokens, defaults, progress)
+    stopped = False
+    with watched("layouts") as progress:
+
+        def told_so_far(done: int, total: int) -> bool:
+            nonlocal stopped
+            stopped = progress(done, total) and done < total
+            return stopped
+
+        step = step_of(given, model, length, batch_tokens, told_so_far)
     if step.recompute != "none":
         work = work_of(as_run(asked, batch_tokens)._replace(recompute=step.recompute))
     n_steps = ceil_div(work.tokens, step.batch_tokens)
@@ -56,7 +67,7 @@ def solve(asked: UnderLayout) -> Costed:
     found = costing(told, device, defaults, training_flops=flops, n_active_params=work.n_active, convention=work.convention)
     assumed = assumptions(told, found, device)
     found = found._replace(inputs=in_time(told, found.inputs._replace(mfu=rate)))
-    return Costed(work, step, n_steps, device, found, assumed, run_cost(found.inputs))
+    return Costed(work, step, n_steps, device, found, assumed, run_cost(found.inputs), not stopped)
 
 
 def as_run(asked: UnderLayout, batch_tokens: Any) -> Run:
@@ -74,7 +85,13 @@ def explain(asked: UnderLayout, solved: Costed) -> Answer:
         asked,
         found,
         solved.cost,
-        [*length_notes(as_run(asked, None)), *batch_notes(asked, step), step.hours_words(found.inputs.goodput.value), *solved.assumed],
+        [
+            *stopped_notes(solved),
+            *length_notes(as_run(asked, None)),
+            *batch_notes(asked, step),
+            step.hours_words(found.inputs.goodput.value),
+            *solved.assumed,
+        ],
         said={"seq_len": step.seq_len, "stack": step.stack},
         first={
             "training_flops": work.training_flops,
@@ -86,7 +103,13 @@ def explain(asked: UnderLayout, solved: Costed) -> Answer:
         compared=side_by_side(as_run(asked, None), found.inputs, solved.device, defaults),
         warnings=[*model_cautions(as_run(asked, None)), *cautions(asked._asdict(), found, defaults), *memory_cautions(step)],
     )
-    return answer._replace(tables=[*answer.tables, parts_table(step)])
+    exit_code = 0 if solved.is_complete else INTERRUPTED
+    return answer._replace(tables=[*answer.tables, parts_table(step)], exit_code=exit_code)
+
+
+def stopped_notes(solved: Costed) -> list[str]:
+    """That the search for the layout was not ended."""
+    return [] if solved.is_complete else [f"Interrupted: `{solved.step.layout_text}` is the fastest of the layouts priced so far."]
 
 
 def step_row(solved: Costed) -> dict[str, Any]:
@@ -111,6 +134,7 @@ def step_row(solved: Costed) -> dict[str, Any]:
         "capacity_bytes": step.capacity_bytes,
         "verdict": step.verdict,
         "parts": dict(step.parts),
+        "is_complete": solved.is_complete,
     }
 
 

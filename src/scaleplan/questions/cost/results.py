@@ -65,7 +65,10 @@ class RunCost(Priced):
 
 
 class CostedStep(TypedDict):
-    """The step that the hours follow from, as `layout` prices it; `parts` are seconds that add up to `step_s`."""
+    """The step that the hours follow from, as `layout` prices it; `parts` are seconds that add up to `step_s`.
+
+    is_complete  false where Ctrl-C ended the search for the layout
+    """
 
     layout: str
     stack: str
@@ -85,6 +88,7 @@ class CostedStep(TypedDict):
     capacity_bytes: int
     verdict: str
     parts: dict[str, float]
+    is_complete: bool
 
 
 class LayoutCost(Priced):

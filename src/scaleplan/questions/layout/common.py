@@ -1,9 +1,8 @@
-"""What the shapes of `layout` share: the search that is asked for, long work watched and interrupted, and layouts as rows."""
+"""What the shapes of `layout` share: the search that is asked for, and layouts as rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
 from scaleplan import library
@@ -16,10 +15,11 @@ from scaleplan.machine.candidates import LEAST_FIRST
 from scaleplan.machine.offload import OFFLOADS
 from scaleplan.machine.training_run import Row
 from scaleplan.model.bill import bill_of
-from scaleplan.questions.asking import INTERRUPT, WATCH, Stop, plain
+from scaleplan.questions.asking import plain
+from scaleplan.questions.long_work import watched
 from scaleplan.wording import field
 
-TICKS = 100
+CONVENTION = "MFU counts exact model FLOP (full attention square), HFU adds recomputation."
 FORMULA_SOURCES = ("korthikanti2022", "narayanan2021", "rajbhandari2020")
 
 
@@ -47,34 +47,7 @@ def asked_of(asked: Any, n_devices: int, *, one: bool = False) -> Asked:
     )
 
 
-# ------------------------------------------------------------------------------------------------------------------ long work
-
-
-@contextmanager
-def watched(what: str) -> Iterator[Callable[[int, int], bool]]:
-    """Told how many of how many are done; shows it to whoever watches, and says whether to stop with what there is."""
-    shown = WATCH.get()(what, range(TICKS), [1] * TICKS)
-    ticked = 0
-    with INTERRUPT.get()() as stop:
-
-        def progress(done: int, total: int) -> bool:
-            nonlocal ticked
-            while ticked < TICKS * done // max(1, total):
-                next(shown, None)
-                ticked += 1
-            return stop()
-
-        yield progress
-    close(shown)
-
-
-def close(shown: Any) -> None:
-    """Takes a bar away."""
-    if hasattr(shown, "close"):
-        shown.close()
-
-
-__all__ = ["INTERRUPTED", "Stop", "asked_of", "columns_of_rows", "completed", "inputs_of", "row_of", "watched"]
+__all__ = ["INTERRUPTED", "asked_of", "columns_of_rows", "completed", "inputs_of", "row_of", "watched"]
 
 
 # ----------------------------------------------------------------------------------------------------------------------- rows
@@ -97,8 +70,9 @@ def row_of(row: Row) -> dict[str, Any]:
 
 
 def columns_of_rows(rows: Iterable[Row] = ()) -> list[Column]:
-    """What a terminal shows of ranked layouts: offload where one of them has it; files have all."""
-    offloaded = any(row.offload != "none" for row in rows)
+    """What a terminal shows of ranked layouts: offload where one of them has it, HFU where one recomputes; files have all."""
+    rows = list(rows)
+    offloaded, again = any(row.offload != "none" for row in rows), any(row.hfu != row.mfu for row in rows)
     shown = {
         "layout": Column("layout", "layout"),
         "micro_batch_size_seqs": Column("micro_batch_size_seqs", "micro-batch", "int"),
@@ -106,13 +80,14 @@ def columns_of_rows(rows: Iterable[Row] = ()) -> list[Column]:
         "offload": Column("offload", "offload", "" if offloaded else "hidden"),
         "step_s": Column("step_s", "step", "s"),
         "mfu": Column("mfu", "MFU", "fraction"),
+        "hfu": Column("hfu", "HFU", "fraction" if again else "hidden"),
         "tokens_per_s_per_device": Column("tokens_per_s_per_device", "tokens/s/device", "tokens"),
         "peak_bytes": Column("peak_bytes", "peak memory", "bytes"),
         "verdict": Column("verdict", "memory"),
     }
     hidden = (
         "tp", "pp", "cp", "dp", "ep", "etp", "n_virtual_stages", "zero_stage", "n_shards", "sequence_parallel",
-        "step_s_p10", "step_s_p90", "hfu",
+        "step_s_p10", "step_s_p90",
     )  # fmt: skip
     return [*shown.values(), *(Column(name, name, "hidden") for name in (*hidden, "peak_bytes_p10", "peak_bytes_p90", "fits"))]
 

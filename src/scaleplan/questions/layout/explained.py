@@ -13,7 +13,7 @@ from scaleplan.machine.layout import Layout
 from scaleplan.machine.memory import USABLE_SHARE
 from scaleplan.machine.search import STOPPED, Searched
 from scaleplan.machine.training_run import Row
-from scaleplan.questions.layout.common import INTERRUPTED, asked_of, columns_of_rows, completed, inputs_of, row_of
+from scaleplan.questions.layout.common import CONVENTION, INTERRUPTED, asked_of, columns_of_rows, completed, inputs_of, row_of
 from scaleplan.questions.layout.files import emitted, ledger_of, schedules_of, trace_text
 from scaleplan.questions.layout.lines import layout_lines, search_lines
 from scaleplan.questions.layout.ranked import intervals_of, reasons_table, result_of, schedule_tables, searched, written_by
@@ -152,6 +152,7 @@ def notes_of(solved: Solved) -> list[str]:
     notes = [
         f"Peak memory {show_bytes(row.peak_bytes)} of {usable} usable: {row.verdict}.",
         f"Step {row.step_s:.4g} s ({interval}).",
+        CONVENTION,
     ]
     if solved.told.lost_s is not None:
         best = solved.found.ranked[0].layout.spelled()

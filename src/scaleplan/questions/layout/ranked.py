@@ -10,7 +10,17 @@ from scaleplan.chain.layout_search import Asked, ScheduleRow, search_layouts
 from scaleplan.errors import NotSupported
 from scaleplan.machine.search import STOPPED, Searched
 from scaleplan.machine.training_run import Row
-from scaleplan.questions.layout.common import INTERRUPTED, asked_of, columns_of_rows, completed, inputs_of, parts_table, row_of, watched
+from scaleplan.questions.layout.common import (
+    CONVENTION,
+    INTERRUPTED,
+    asked_of,
+    columns_of_rows,
+    completed,
+    inputs_of,
+    parts_table,
+    row_of,
+    watched,
+)
 from scaleplan.questions.layout.files import emitted, ledger_of, schedules_of, trace_text
 from scaleplan.questions.layout.lines import layout_lines, search_lines
 from scaleplan.units import counted
@@ -164,7 +174,7 @@ def notes_of(found: Searched) -> list[str]:
         return [*notes, f"No layout fits: {first_reasons(found)}."]
     best, pick = found.ranked[0], found.recommended
     notes.append(f"Step of the fastest: 80 % interval {best.step_s_p10:.3g} to {best.step_s_p90:.3g} s.")
-    notes.append("MFU counts exact model FLOP (full attention square), HFU adds recomputation.")
+    notes.append(CONVENTION)
     if pick is not None and pick != best:
         slower = pick.step_s / best.step_s - 1
         notes.append(f"Recommended: {pick.layout.spelled()}, {slower:.1%} slower and sure to fit (the fastest may exceed device memory).")
