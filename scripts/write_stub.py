@@ -18,7 +18,7 @@ from scaleplan.questions.registry import question_named
 STUB = Path(__file__).parents[1] / "src" / "scaleplan" / "__init__.pyi"
 MANY = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 HEAD = """# Written by scripts/write_stub.py from the fields of the questions; edit those instead.
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any, Literal
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 import traceback
@@ -56,8 +58,65 @@ def test_an_error_that_nobody_catches_shows_the_way_out():
     assert "hint: did you mean `llama-3-8b`?" in "".join(traceback.format_exception(refused.value))
 
 
-@pytest.mark.parametrize("model", [8, {"n_layers": 3}, ["gpt2"]])
+@pytest.mark.parametrize("model", [8, {1, 2}, ["gpt2"]])
 def test_a_model_of_another_type_is_refused(model):
     """A number, a dict or a list is no name of a model: the error says so and names the field."""
     with pytest.raises(scaleplan.errors.InputError, match="model"):
         scaleplan.memory(model)
+
+
+LLAMA = {
+    "model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 100,
+}  # fmt: skip
+
+
+def test_a_document_may_be_given_as_it_is():
+    """A config as a mapping or as JSON is the model of its file; an answer stands for what it prints."""
+    as_mapping, as_json = (scaleplan.params(config) for config in (LLAMA, json.dumps(LLAMA)))
+    assert as_mapping.result == as_json.result == scaleplan.params(as_mapping).result
+    cost = scaleplan.cost("gpt2", tokens="1B", hardware="h100-sxm")
+    for document in (cost, cost.to_json(), json.loads(cost.to_json())):
+        assert scaleplan.check(document, limit="usd<=1M").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "hint"),
+    [
+        (lambda: scaleplan.optimal(1e21), "compute=1e+21"),
+        (lambda: scaleplan.layout("gpt2", hardware="h100-sxm", n_devices=(8, 16)), "`8,16`"),
+        (lambda: scaleplan.layout("gpt2", hardware="h100-sxm", explain="pp2", stage_layers=[6, 6]), "`6,6`"),
+        (lambda: scaleplan.memory("gpt2", hardware="h100-sxm", layout=["tp2", "dp4"]), "`tp2,dp4`"),
+        (lambda: scaleplan.params("7B"), 'sp.params(target="7B")'),
+        (lambda: scaleplan.params(n_params=7e9), "`target`"),
+        (lambda: scaleplan.serve("gpt2", hardware="h100-sxm", batch_size_seqs=8), "`concurrency`"),
+        (lambda: scaleplan.serve("gpt2", hardware="h100-sxm", zzz=8), "help(sp.serve)"),
+        (lambda: scaleplan.memory("no-such-model-at-all"), 'sp.presets("models")'),
+        (scaleplan.memory, 'sp.presets("models")'),
+        (lambda: scaleplan.optimal(compute=1e21).to("xml"), "csv"),
+    ],
+)
+def test_a_slip_in_python_shows_the_python_way_out(asked, hint):
+    """Keywords and calls, no flags and no commands of a shell."""
+    with pytest.raises(scaleplan.ScaleplanError) as refused:
+        asked()
+    said = f"{refused.value} {refused.value.hint}"
+    assert hint in said
+    assert not re.search(r"--[a-z]|`scaleplan |[\ue000-\ue005]", said)
+
+
+def test_texts_of_an_answer_name_keywords():
+    """Notes and warnings in Python and in a notebook; the text of `print` is that of the command line."""
+    answer = scaleplan.memory("gpt2", seq_len=4096)
+    texts = [*answer.notes, *(note for table in answer.tables for note in table.notes), *(one.message for one in answer.warnings)]
+    assert any("batch_size_seqs" in text for text in texts)
+    assert not re.search(r"--[a-z]|[\ue000-\ue005]", " ".join(texts))
+    assert "batch_size_seqs" in answer._repr_html_() and "--batch" not in answer._repr_html_()
+    assert "--batch-size-seqs" in str(answer)
+
+
+def test_a_path_that_leads_nowhere_says_what_there_is():
+    """The near key, or the keys."""
+    answer = scaleplan.params("gpt2")
+    for path, way_out in (("n_param", "did you mean `n_params`"), ("zzz", "it has kind, n_params"), ("groups.att", "no `att` in `groups`")):
+        with pytest.raises(KeyError, match=way_out):
+            answer[path]

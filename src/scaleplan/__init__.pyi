@@ -1,5 +1,5 @@
 # Written by scripts/write_stub.py from the fields of the questions; edit those instead.
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ __version__: str
 __all__: list[str]
 
 def params(
-    model: str | PathLike[str] | Answer | None = None,
+    model: str | PathLike[str] | Answer | Mapping[str, Any] | None = None,
     *,
     from_file: str | PathLike[str] | None = None,
     lora: str | PathLike[str] | None = None,
@@ -64,7 +64,7 @@ def params(
     """How many parameters, of which kind, in which convention?"""
 
 def flops(
-    model: str | PathLike[str] | Answer | None = None,
+    model: str | PathLike[str] | Answer | Mapping[str, Any] | None = None,
     *,
     tokens: int | float | str | None = None,
     seq_len: int | float | str | None = None,
@@ -117,7 +117,7 @@ def flops(
     """How much compute to train and to serve, 6N and 2N beside the exact count?"""
 
 def memory(
-    model: str | PathLike[str] | Answer | None = None,
+    model: str | PathLike[str] | Answer | Mapping[str, Any] | None = None,
     *,
     hardware: str | PathLike[str] | None = None,
     layout: str | PathLike[str] | None = None,
@@ -243,7 +243,7 @@ def batch(
     """How large may a batch be before it wastes tokens?"""
 
 def cost(
-    model: str | PathLike[str] | Answer | None = None,
+    model: str | PathLike[str] | Answer | Mapping[str, Any] | None = None,
     *,
     tokens: int | float | str | None = None,
     hardware: str | PathLike[str] | None = None,
@@ -331,7 +331,7 @@ def cost(
     """How many device-days, days, dollars, kWh and kg of CO2e does training take?"""
 
 def layout(
-    model: str | PathLike[str] | Answer | None = None,
+    model: str | PathLike[str] | Answer | Mapping[str, Any] | None = None,
     *,
     hardware: str | PathLike[str] | None = None,
     n_devices: int | float | str | None = None,
@@ -402,7 +402,7 @@ def layout(
     """Which parallel layout is fastest on these devices, does it fit, and why do others not?"""
 
 def serve(
-    model: str | PathLike[str] | Answer | None = None,
+    model: str | PathLike[str] | Answer | Mapping[str, Any] | None = None,
     *,
     hardware: str | PathLike[str] | None = None,
     layout: str | PathLike[str] | None = None,
@@ -462,7 +462,7 @@ def serve(
     """How fast is a model served, what fits, and what does a million tokens cost?"""
 
 def rl(
-    model: str | PathLike[str] | Answer | None = None,
+    model: str | PathLike[str] | Answer | Mapping[str, Any] | None = None,
     *,
     method: Literal["grpo", "ppo", "dpo", "reward-model", "fine-tuning", "distillation"] | None = None,
     n_epochs: int | float | str | None = None,
@@ -550,7 +550,7 @@ def plan(
     compute: int | float | str | None = None,
     loss: int | float | str | None = None,
     deadline: int | float | str | None = None,
-    model: str | PathLike[str] | Answer | None = None,
+    model: str | PathLike[str] | Answer | Mapping[str, Any] | None = None,
     target: int | float | str | None = None,
     like: Literal["llama", "gpt", "moe"] | None = None,
     n_params: int | float | str | None = None,
@@ -617,20 +617,20 @@ def fit(
     """What law do my own runs follow, and how sure is it?"""
 
 def check(
-    answer: str | PathLike[str] | Answer | None = None,
+    answer: str | PathLike[str] | Answer | Mapping[str, Any] | None = None,
     *,
     limit: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
     at: Literal["p10", "p50", "p90"] | None = None,
     unsure: Literal["pass", "fail"] | None = None,
-    base: str | PathLike[str] | None = None,
+    base: str | PathLike[str] | Answer | Mapping[str, Any] | None = None,
     set: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
     summary: str | PathLike[str] | None = None,
 ) -> Answer:
     """Is it within the limits?"""
 
 def diff(
-    base_file: str | PathLike[str] | None = None,
-    head_file: str | PathLike[str] | None = None,
+    base_file: str | PathLike[str] | Answer | Mapping[str, Any] | None = None,
+    head_file: str | PathLike[str] | Answer | Mapping[str, Any] | None = None,
     *,
     limit: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
     at: Literal["p10", "p50", "p90"] | None = None,

@@ -11,16 +11,16 @@ Values are the texts that the flags take, or numbers in base units; signatures a
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from scaleplan import answer as answers
-from scaleplan.errors import InputError, UsageError, near_names
+from scaleplan.errors import InputError, UnknownName, UsageError, near_names
 from scaleplan.questions.asking import Question, ask
-from scaleplan.questions.fields import Field
+from scaleplan.questions.fields import Field, shown_object
 from scaleplan.questions.registry import NAMES, question_named
-from scaleplan.wording import keyword
+from scaleplan.wording import field, keyword, spelled
 
 
 class Answer(answers.Answer):
@@ -36,13 +36,34 @@ class Answer(answers.Answer):
         """The document that `--json` prints; with `verbose` also the lines."""
         from scaleplan.render import Style, render
 
-        return render(self, "json", Style(verbose=verbose))
+        return render(self.unspelled(), "json", Style(verbose=verbose))
 
     def to(self, form: str, *, verbose: bool = False) -> str:
         """The answer as table, plain, csv, md or json."""
-        from scaleplan.render import Style, render
+        from scaleplan.render import FORMATS_OF_EVERY_COMMAND, Style, render
 
-        return render(self, form, Style(verbose=verbose))
+        if form not in (known := {*FORMATS_OF_EVERY_COMMAND, *question_named(self.command).formats}):
+            raise UnknownName("format", form, known)
+        return render(self.unspelled(), form, Style(verbose=verbose))
+
+    def unspelled(self) -> answers.Answer:
+        """The answer whose texts name fields by marks, as renderers take it."""
+        return answers.Answer(*self)
+
+    @property
+    def warnings(self) -> Sequence[answers.Caution]:
+        """What to be careful of; fields are named by keyword."""
+        return [one._replace(message=spelled(one.message, keyword)) for one in super().warnings]
+
+    @property
+    def tables(self) -> Sequence[answers.Table]:
+        """The tables that are shown; their notes name fields by keyword."""
+        return [one._replace(notes=[spelled(note, keyword) for note in one.notes]) for one in super().tables]
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What is said under the tables; fields are named by keyword."""
+        return [spelled(note, keyword) for note in super().notes]
 
     def __str__(self) -> str:
         from scaleplan.questions.registry import question_named
@@ -52,7 +73,7 @@ class Answer(answers.Answer):
     def _repr_html_(self) -> str:
         from scaleplan.render.html import as_html
 
-        return as_html(self)
+        return as_html(self.unspelled())
 
     def __getitem__(self, path: Any) -> Any:
         """The value at a dotted path of the result.
@@ -62,16 +83,18 @@ class Answer(answers.Answer):
         if not isinstance(path, str):
             return super().__getitem__(path)
         value: Any = self.result
-        for step in path.split("."):
-            value = stepped(value, step, path)
+        steps = path.split(".")
+        for place, step in enumerate(steps):
+            value = stepped(value, step, ".".join(steps[:place]))
         return value
 
 
+MOST_NAMES = 24  # that an error lists
 NAMES_OF_ROWS = ("name", "law", "quantity", "precision", "phase", "group", "term")
 
 
 def stepped(value: Any, step: str, path: str) -> Any:
-    """What a step of a path leads to: a key, the row of that name, or the row of that number."""
+    """What a step behind a path leads to: a key, the row of that name, or the row of that number."""
     if isinstance(value, Mapping) and step in value:
         return value[step]
     if isinstance(value, list | tuple):
@@ -80,9 +103,19 @@ def stepped(value: Any, step: str, path: str) -> Any:
                 return row
         if step.isdigit() and int(step) < len(value):
             return value[int(step)]
-    known = list(value) if isinstance(value, Mapping) else []
-    near = near_names(step, [str(name) for name in known])
-    raise KeyError(f"no `{step}` in `{path}`" + (f"; did you mean `{near[0]}`?" if near else ""))
+    known = [str(name) for name in value] if isinstance(value, Mapping) else names_of(value)
+    listed = ", ".join(known[:MOST_NAMES]) + (", ..." if len(known) > MOST_NAMES else "")
+    near = near_names(step, known)
+    way_out = f"; did you mean `{near[0]}`?" if near else f"; it has {listed}" if known else ""
+    raise KeyError(f"no `{step}` in {f'`{path}`' if path else 'the result'}{way_out}")
+
+
+def names_of(rows: Any) -> list[str]:
+    """What the rows of a list go by."""
+    if not isinstance(rows, list | tuple):
+        return []
+    named = [next((str(row[name]) for name in NAMES_OF_ROWS if name in row), None) for row in rows if isinstance(row, Mapping)]
+    return [name for name in named if name] or ([f"0 to {len(rows) - 1}"] if rows else [])
 
 
 def function_of(name: str) -> Callable[..., Answer]:
@@ -92,12 +125,12 @@ def function_of(name: str) -> Callable[..., Answer]:
     def asked(*subject: Any, **given: Any) -> Answer:
         names = subjects_of(question, subject)
         if len(subject) > len(names):
-            raise TypeError(f"{name}() takes at most {len(names)} positional arguments ({len(subject)} given)")
+            raise extra_value(question, names, subject[len(names)])
         unknown = [key for key in given if key not in asked.__signature__.parameters]  # type: ignore[attr-defined]  # set below
         if unknown and not question.borrows:
             raise unknown_keyword(question, unknown[0])
         values = dict(zip(names, subject, strict=False)) | given
-        answer = Answer(*ask(question, {key: as_given(value) for key, value in values.items()}))
+        answer = Answer(*ask(question, {key: as_given(key, value) for key, value in values.items()}))
         write_folder(answer.folder)
         return answer
 
@@ -127,14 +160,34 @@ def write_folder(folder: Mapping[str, str | Iterable[str]]) -> None:
             raise InputError(f"cannot write `{name}`: {error.strerror}") from None
 
 
-def as_given(value: Any) -> Any:
-    """A value as the question takes it: an Answer stands for the document that it prints."""
+DOCUMENTS = ("model", "answer", "base_file", "head_file", "base")
+"""Fields that read a document: the command line has a file or `-` for it."""
+
+
+def as_given(name: str, value: Any) -> Any:
+    """A value as the question takes it: an Answer stands for the document that it prints, a mapping and JSON for themselves."""
+    from scaleplan.library import Text
+
     if isinstance(value, answers.Answer):
-        from scaleplan.library import Text
         from scaleplan.render import Style, render
 
-        return Text(render(value, "json", Style()))
-    return value
+        return Text(render(answers.Answer(*value), "json", Style()))
+    if name in DOCUMENTS and isinstance(value, Mapping):
+        import json
+
+        try:
+            return Text(json.dumps(value))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{field(name)}: a mapping of what JSON does not hold: {error}") from None
+    return Text(value) if name in DOCUMENTS and isinstance(value, str) and value.lstrip()[:1] == "{" else value
+
+
+def extra_value(question: Question, names: tuple[str, ...], value: Any) -> UsageError:
+    """The error for a value by position that is none of the subject, with the keyword that reads it."""
+    takes = f"takes {' and '.join(names)} by position and all else by keyword" if names else "takes keywords alone"
+    one = question.that_reads(value)
+    hint = f"say what it is: {one.name}={shown_object(value)}" if one else f"help(sp.{question.name}) lists them"
+    return UsageError(f"{question.name}() {takes}: `{shown_object(value)}` is one value more", hint=hint)
 
 
 def unknown_keyword(question: Question, name: str) -> Exception:
@@ -142,9 +195,10 @@ def unknown_keyword(question: Question, name: str) -> Exception:
     from scaleplan.questions.fields import meant
 
     known = [one.name for one in question.every_field()]
-    near = [found] if (found := meant(name)) in known else near_names(name, known)
+    near = [found] if (found := meant(name, known)) in known else near_names(name, known)
     return UsageError(
-        f"{question.name}() has no keyword `{name}`", hint=f"did you mean `{near[0]}`?" if near else f"keywords: {', '.join(known)}"
+        f"{question.name}() has no keyword `{name}`",
+        hint=f"did you mean `{near[0]}`?" if near else f"help(sp.{question.name}) lists its keywords",
     )
 
 
@@ -171,8 +225,8 @@ def type_of(one: Field) -> str:
     """The type of a field's value in Python."""
     if one.kind == "switch":
         return "bool | None"
-    if one.name in ("model", "answer"):
-        return "str | PathLike[str] | Answer | None"
+    if one.name in DOCUMENTS:
+        return "str | PathLike[str] | Answer | Mapping[str, Any] | None"
     single = "int | float | str" if one.number is not None else literal(one) if one.choices else "str | PathLike[str]"
     return f"{single} | Sequence[{single}] | None" if one.kind == "list" else f"{single} | None"
 

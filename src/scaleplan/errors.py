@@ -11,8 +11,8 @@ from scaleplan.wording import keyword, spelled, visible
 class ScaleplanError(Exception):
     """Something the user can mend.
 
-    message  what is wrong, with the value that was seen in backticks
-    hint     the way out, or None
+    message  what is wrong, with the value that was seen in backticks; fields are marked, and `str` spells them
+    way_out  how to mend it, or None, likewise marked; `hint` spells it
     file     the file the value came from, or None
     line     its line in that file, counted from 1, or None
     partial  what could be answered all the same, or None
@@ -23,12 +23,17 @@ class ScaleplanError(Exception):
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.way_out = hint
         self.file = file
         self.line = line
         self.partial = partial
         if hint is not None:  # what Python shows under an error that nobody caught
             self.add_note(spelled(f"hint: {hint}", keyword))
+
+    @property
+    def hint(self) -> str | None:
+        """The way out, or None: fields by keyword, a command as a call."""
+        return None if self.way_out is None else shown_lines(spelled(self.way_out, keyword))
 
     def located(self, file: str, line: int | None = None) -> ScaleplanError:
         """The same error, with the file (and line) filled in where it had none."""
@@ -46,7 +51,7 @@ class ScaleplanError(Exception):
 
     def report(self, spell: Callable[[str], str] = keyword) -> str:
         """The lines for stderr: `error: ...`, then `hint: ...`; `spell` says how a field is named (flag, keyword, plan key)."""
-        hint = f"\nhint: {self.hint}" if self.hint else ""
+        hint = f"\nhint: {self.way_out}" if self.way_out else ""
         return shown_lines(spelled(f"error: {self.place()}{self.message}{hint}", spell))
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from scaleplan.errors import InputError, UnknownName, clipped, raise_all
+from scaleplan.wording import question
 
 KINDS = ("hardware", "models", "laws", "tasks", "stacks", "prices", "grid", "sources")
 USUAL_FILE_BYTES = 2**17  # read at first: a buffer for the largest file costs more time than most files
@@ -93,7 +94,7 @@ def load(kind: str, name: str) -> Preset:
         return load(kind, known)
     if "/" in name:
         return _own(kind, Path(name))
-    raise UnknownName(SINGULAR.get(kind, kind) + " preset", name, names(kind), where=f"list them with `scaleplan presets {kind}`")
+    raise UnknownName(SINGULAR.get(kind, kind) + " preset", name, names(kind), where=f"list them with `{question('presets', kind)}`")
 
 
 def full_name(kind: str, name: str) -> str:

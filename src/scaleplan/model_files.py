@@ -10,16 +10,21 @@ The words are those that the architecture was built from, so that reading a docu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from scaleplan import library
 from scaleplan.answer import Caution
-from scaleplan.errors import InputError, ScaleplanError, clipped
+from scaleplan.errors import InputError, ScaleplanError, UnknownName, clipped
 from scaleplan.model.arch import Arch, Tensor, Tensors
 from scaleplan.model.shape import arch_of_shape
 from scaleplan.model.words import WORDS, backticks, tensors_of_tables
+from scaleplan.wording import question
+
+SIZE = re.compile(r"\d+(\.\d+)?[kMBGTbm]")
+"""A number of parameters, which is no name of a model."""
 
 
 class Model(NamedTuple):
@@ -65,6 +70,9 @@ def read_model(text: str) -> Model:
         return read_file(path / "config.json", text)
     if "/" in text and safely(path.is_file):
         return read_file(path, text)
+    if SIZE.fullmatch(text) and library.known_as("models", text) is None:
+        where = f"`{question('params', target=text)}` finds a shape of that size"
+        raise UnknownName("model preset", text, (), where=where)
     preset = library.load("models", text)
     return model_of_document(preset.data, preset.name)
 

@@ -131,7 +131,7 @@ def check_assumptions(data: Mapping[str, Any], ours: Mapping[str, Any], path: st
     faults = sorted(faults_of(data, ours, ""), key=lambda fault: fault[1].startswith("is missing"))
     shown = [InputError(f"`{clipped(key)}` {said}", file=path) for key, said in faults[:MOST_FAULTS]]
     if len(faults) > len(shown):
-        shown[-1].hint = f"{len(faults) - len(shown)} more; start from the file that `scaleplan presets` reads"
+        shown[-1].way_out = f"{len(faults) - len(shown)} more; start from the file that `scaleplan presets` reads"
     raise_all(shown)
 
 

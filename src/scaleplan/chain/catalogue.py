@@ -170,8 +170,8 @@ def remarks_on(laws: Iterable[Law]) -> list[str]:
 
 def with_hint(error: ScaleplanError) -> ScaleplanError:
     """An error of a law that does not know a topic, with the name of one that does."""
-    if isinstance(error, TopicUnknown) and error.hint is None and knowing(error.topic):
-        error.hint = f"{field('law')} {first_knowing(error.topic)} does"
+    if isinstance(error, TopicUnknown) and error.way_out is None and knowing(error.topic):
+        error.way_out = f"{field('law')} {first_knowing(error.topic)} does"
     return error
 
 

@@ -27,7 +27,7 @@ from scaleplan.model.bill import bill_of
 from scaleplan.model.params import count_params
 from scaleplan.numeric import ceil_div, floats, is_number
 from scaleplan.units import SECONDS_PER_DAY
-from scaleplan.wording import field, fields
+from scaleplan.wording import field, fields, question
 
 if TYPE_CHECKING:
     from scaleplan.chain.layout_step import LayoutStep
@@ -177,7 +177,8 @@ def rate_is_given(given: Given) -> bool:
 def device_of(given: Given) -> library.Preset:
     """The device that was named."""
     if given.get("hardware") is None:
-        raise UsageError(f"a plan needs {field('hardware')}", hint="for example h100-sxm; list devices with `scaleplan presets hardware`")
+        devices = f"`{question('presets', 'hardware')}`"
+        raise UsageError(f"a plan needs {field('hardware')}", hint=f"for example h100-sxm; list devices with {devices}")
     return library.load("hardware", given["hardware"])
 
 

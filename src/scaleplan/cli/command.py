@@ -244,11 +244,11 @@ def better(error: NoSuchOption) -> Exception:
     from scaleplan.errors import UsageError, clipped, near_names
 
     name = error.option_name.lstrip("-").split("=")[0]
-    known = [one.opts[0] for one in error.ctx.command.params if one.opts[0].startswith("--")] if error.ctx else []
-    found = meant(name)
-    if found is None and (near := near_names("--" + name, known)):
+    flags = {str(one.name): one.opts[0] for one in error.ctx.command.params if one.opts[0].startswith("--")} if error.ctx else {}
+    found = meant(name, flags)
+    if found is None and (near := near_names("--" + name, list(flags.values()))):
         hint = f"did you mean `{near[0]}`?"
-    elif found and flag(found) in known:
+    elif found and found in flags:
         hint = meaning(name, field_named(found))
     elif found:
         hint = f"that is `{flag(found)}`, which this command does not have"

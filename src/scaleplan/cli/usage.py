@@ -45,8 +45,8 @@ def extra_argument(question: Question, args: Sequence[str], extra: str) -> Usage
         hint = f"a picture is a {', '.join(PICTURES[:-1])} or {PICTURES[-1]} file"
     elif NUMBER.fullmatch(before) and UNIT.fullmatch(word):
         hint = f"a number and its unit are one word: `{clipped(before + word)}`, or in quotes"
-    elif NUMBER.fullmatch(word) and (one := readable(question, word)):
-        hint = f"say what it is: `{one} {clipped(word)}`"
+    elif NUMBER.fullmatch(word) and (one := question.that_reads(word)):
+        hint = f"say what it is: `{one.flag} {clipped(word)}`"
     elif question.subject:
         hint = (
             f"`scaleplan {question.name}` takes {'one ' if len(question.subject) == 1 else ''}{' and '.join(map(flag, question.subject))}"
@@ -54,20 +54,6 @@ def extra_argument(question: Question, args: Sequence[str], extra: str) -> Usage
     else:
         hint = f"`scaleplan {question.name} -h` lists its options"
     return UsageError(f"`{clipped(word)}` belongs to no option", hint=hint)
-
-
-def readable(question: Question, word: str) -> str | None:
-    """The first flag of a question that could be given such a value."""
-    from scaleplan.questions.fields import read
-
-    for one in question.own_fields():
-        if one.kind == "value" and not one.choices and not one.presets:
-            try:
-                if not isinstance(read(one, word), str):
-                    return one.flag
-            except ScaleplanError:
-                continue
-    return None
 
 
 def value_hint(option: str) -> str | None:

@@ -7,14 +7,15 @@ was given; a field that this shape does not know is refused by name, so nothing 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from contextvars import ContextVar
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scaleplan.errors import InputError, UsageError
+from scaleplan.errors import InputError, ScaleplanError, UsageError
 from scaleplan.questions.fields import ADDED_WORDS, SHAPE_WORDS, Field, field_named, read, text_of
 from scaleplan.wording import field, fields
+from scaleplan.wording import question as command
 
 if TYPE_CHECKING:
     from scaleplan.answer import Answer
@@ -122,6 +123,15 @@ class Question(NamedTuple):
         own = [*(field_named(name) for name in self.subject), *self.own_fields()]
         known = {one.name for one in own}
         return own + [field_named(name) for name in SHAPE_WORDS if self.takes_shape and name not in known]
+
+    def that_reads(self, value: Any) -> Field | None:
+        """The first of its own fields that could be given such a value."""
+        for one in self.own_fields():
+            if one.kind == "value" and not one.choices and not one.presets:
+                with suppress(ScaleplanError):
+                    if not isinstance(read(one, value), str):
+                        return one
+        return None
 
 
 class ModelGiven(NamedTuple):
@@ -290,8 +300,9 @@ def missing(shape: Shape, lacking: Iterable[str], present: Mapping[str, Any]) ->
     """What a question cannot do without."""
     lacking = list(lacking)
     if "model" in lacking:
-        least = " ".join(f"{field(word)} N" for word in ("n_layers", "d_model", "n_vocab", "n_heads"))
-        return UsageError("no model", hint=f"give the name of a preset (`scaleplan presets models`), a config.json, or a shape: {least}")
+        least = fields("n_layers", "d_model", "n_vocab", "n_heads", joined=", ")
+        presets = f"`{command('presets', 'models')}`"
+        return UsageError("no model", hint=f"give the name of a preset ({presets} lists them), a config.json, or a shape: {least}")
     decided = next((deciding_name(one) for one in shape.decided_by if decides(one, present)), None)
     because = f", which {field(decided)} asks for," if decided else ""
     return UsageError(f"{shape.about}{because} needs {fields(*lacking)}", hint=f"add {fields(*lacking)}")

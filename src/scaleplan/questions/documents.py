@@ -72,7 +72,7 @@ def answer_of(text: str, name: str) -> Document:
     try:
         document = library.parse_json(text, name, finite=True)
     except InputError as error:
-        error.hint = error.hint or PRINTED
+        error.way_out = error.way_out or PRINTED
         raise
     if not isinstance(document, dict) or not isinstance(document.get("result"), dict):
         raise InputError("has no `result`: this is not an answer of scaleplan", hint=PRINTED, file=name)

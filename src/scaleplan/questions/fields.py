@@ -4,8 +4,9 @@ From one row come the flag and its help, the keyword of the Python functions, th
 reasons of a diff. Nothing here imports what reads a value: a reader is named, and loaded when a value is read.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from importlib import import_module
+from re import Match
 from typing import Any, Literal, NamedTuple
 
 from scaleplan.wording import FLAGS, OFF
@@ -45,10 +46,16 @@ class Field(NamedTuple):
         return FLAGS.get(self.name) or "--" + self.name.replace("_", "-")
 
     def explained(self, spell: Callable[[str], str]) -> str:
-        """The meaning, with the other fields that it names spelled by `spell`."""
+        """The meaning, with the other fields and the commands that it names spelled by `spell`."""
         from re import sub
 
-        return sub(r"\{([a-z0-9_]+)\}", lambda found: spell(found[1]), self.meaning)
+        from scaleplan.wording import field, question, spelled
+
+        def asked(found: Match[str]) -> str:
+            mark = question(*found[1].split())
+            return f"`{mark if spell is field else spelled(mark, spell)}`"
+
+        return sub(r"`scaleplan ([a-z ]+)`", asked, sub(r"\{([a-z0-9_]+)\}", lambda found: spell(found[1]), self.meaning))
 
     def read_by(self) -> Callable[[str], Any]:
         """The reader, loaded now."""
@@ -349,10 +356,17 @@ def field_named(name: str) -> Field:
     return FIELDS[name] if name in FIELDS else shape_field(name)
 
 
-def meant(name: str) -> str | None:
-    """The field that people mean by another name of it: gpus -> n_devices; None where none is known."""
-    name = name.lower().replace("_", "-")
-    return next((known for known, others in OTHER_NAMES.items() if name in others.split()), None)
+INSTEAD = {"batch_size_seqs": "concurrency", "seq_len": "n_prompt_tokens", "n_params": "target"}
+"""Field -> the one that says the same of another question: a served batch, a served length, a model that is not there yet."""
+
+
+def meant(name: str, known: Container[str]) -> str | None:
+    """The field that people mean by another name of it (gpus -> n_devices), the one among the known ones where there is one; else None."""
+    dashed = name.lower().replace("_", "-")
+    usual = next((field for field, others in OTHER_NAMES.items() if dashed in others.split()), dashed.replace("-", "_"))
+    if usual not in known and INSTEAD.get(usual) in known:
+        return INSTEAD[usual]
+    return usual if usual in FIELDS else None
 
 
 def read(field: Field, value: Any) -> Any:
@@ -403,7 +417,24 @@ def text_of(field: Field, value: Any) -> str:
     if field.number is not None and isinstance(value, int | float) and not isinstance(value, bool):
         with suppress(ValueError):  # a whole number of thousands of digits
             return f"{value!r}{field.number}"
-    raise InputError(f"{marked(field.name)}: `{shown_object(value)}` is not a value that it takes", hint=field.explained(marked))
+    raise InputError(
+        f"{marked(field.name)}: `{shown_object(value)}` is not a value that it takes",
+        hint=as_one_text(field, value) or field.explained(marked),
+    )
+
+
+def as_one_text(field: Field, values: Any) -> str | None:
+    """Values that a field takes as one text with commas; None where it takes no such text."""
+    from scaleplan.errors import ScaleplanError
+
+    if not isinstance(values, list | tuple) or not values or field.choices:
+        return None
+    text = ",".join(map(str, values))
+    try:
+        read(field, text)
+    except ScaleplanError:
+        return None
+    return f"write it as one text: `{text}`"
 
 
 def shown_object(value: Any) -> str:

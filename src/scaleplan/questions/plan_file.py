@@ -188,7 +188,7 @@ def read_values(plan: PlanFile) -> tuple[dict[str, Any], list[ScaleplanError]]:
         except ScaleplanError as error:
             for one in getattr(error, "errors", (error,)):
                 message = one.place() + spelled(one.message, keyword).removeprefix(f"{fields[key].name}: ")
-                faults.append(plan.fault(key, message, spelled(one.hint, keyword) if one.hint else None))
+                faults.append(plan.fault(key, message, spelled(one.way_out, keyword) if one.way_out else None))
     return found, faults
 
 

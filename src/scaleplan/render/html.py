@@ -7,12 +7,12 @@ from html import escape
 from scaleplan.answer import Answer, Table
 from scaleplan.render import Style
 from scaleplan.render.cells import numeric, show_cell
-from scaleplan.wording import flag, spelled
+from scaleplan.wording import keyword, spelled
 
 
 def as_html(answer: Answer) -> str:
-    """The tables, notes and warnings of an answer."""
-    return spelled(as_html_text(answer, Style()), flag)
+    """The tables, notes and warnings of an answer; whoever reads a notebook asks by keyword."""
+    return spelled(as_html_text(answer, Style()), keyword)
 
 
 def as_html_text(answer: Answer, style: Style) -> str:

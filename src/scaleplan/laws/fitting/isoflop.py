@@ -88,7 +88,7 @@ def by_slices(columns: Columns, loss: Array, resamples: int = 0, seed: int = 0) 
             check_slice(budget, compute[rows], n_params[rows])
             best, least = parabola(n_params[rows], loss[rows])
         except ScaleplanError as error:
-            refused.append(Refused(budget, len(rows), error.message, error.hint or ""))
+            refused.append(Refused(budget, len(rows), error.message, error.way_out or ""))
         else:
             optima.append(Optimum(budget, best, least, len(rows)))
             kept.append(rows)

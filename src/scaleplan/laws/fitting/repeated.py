@@ -50,7 +50,7 @@ def fit_repeated(columns: Columns, loss: Array, tied: bool = False) -> RepeatedF
     try:
         fresh = fit(SHAPES["additive-tied" if tied else "additive"], {name: values[once] for name, values in columns.items()}, loss[once])
     except InputError as error:
-        raise InputError(f"of the {once.sum()} runs that saw every token once: {error.message}", hint=error.hint) from None
+        raise InputError(f"of the {once.sum()} runs that saw every token once: {error.message}", hint=error.way_out) from None
     base = additive_law(fresh.shape, fresh.theta)
     assert base is not None, "both forms are additive"
     n_params, n_tokens, unique = (columns[name][~once, None] for name in ("n_params", "n_tokens", "unique_tokens"))

@@ -148,7 +148,7 @@ def checked(plan: PlanFile, given: Mapping[str, Any], faults: list[ScaleplanErro
         try:
             whole_sequences(tokens, length)
         except ScaleplanError as error:
-            hint = spelled(error.hint or "", lambda name: field_named(name).key)
+            hint = spelled(error.way_out or "", lambda name: field_named(name).key)
             faults.append(plan.fault("training.batch_size_tokens", spelled(error.message, keyword), hint))
 
 
@@ -175,7 +175,7 @@ def with_model(plan: PlanFile, given: dict[str, Any]) -> dict[str, Any]:
     try:
         return given | {"model": ModelGiven(named, words).model()}
     except ScaleplanError as error:
-        raise plan.fault(key, error.message, error.hint) from None
+        raise plan.fault(key, error.message, error.way_out) from None
 
 
 # ------------------------------------------------------------------------------------------------------ repeated tables
@@ -224,7 +224,7 @@ def number_of(plan: PlanFile, key: str, name: str, value: Any) -> Any:
     try:
         return read(field_named("tokens")._replace(name=name), value)
     except ScaleplanError as error:
-        raise plan.fault(key, spelled(error.message, keyword), error.hint) from None
+        raise plan.fault(key, spelled(error.message, keyword), error.way_out) from None
 
 
 def costs_of(plan: PlanFile) -> tuple[OtherCost, ...]:
@@ -256,7 +256,7 @@ def read_usd(plan: PlanFile, key: str, value: Any) -> float:
     try:
         return float(units.usd(value if isinstance(value, str) else repr(value)))
     except ScaleplanError as error:
-        raise plan.fault(key, error.message, error.hint) from None
+        raise plan.fault(key, error.message, error.way_out) from None
 
 
 def limits_of(plan: PlanFile) -> tuple[PlanLimit, ...]:
@@ -289,7 +289,7 @@ def limit_of(plan: PlanFile, key: str, row: Mapping[str, Any]) -> PlanLimit:
             return PlanLimit(None, at, units.signed_change(text), quantity, level)
         bound = float(units.quantity(text.removeprefix("$"), known_units(quantity), f"a bound for {quantity}"))
     except ScaleplanError as error:
-        raise plan.fault(f"{key}.{bounds[0]}", error.message, error.hint) from None
+        raise plan.fault(f"{key}.{bounds[0]}", error.message, error.way_out) from None
     return PlanLimit(Limit(quantity, bounds[0] == "max", bound, level), at, None, quantity, level)
 
 

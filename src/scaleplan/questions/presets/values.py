@@ -7,6 +7,7 @@ from typing import Any
 
 from scaleplan import library
 from scaleplan.errors import UnknownName
+from scaleplan.wording import question
 
 
 def written(value: Any) -> str:
@@ -70,7 +71,7 @@ def values_of(kind: str, name: str) -> tuple[str, list[dict[str, Any]]]:
         return preset.name, list(sourced_values(preset.data))
     known = {entry: (cited, data) for entry, cited, data in entries(kind)}
     if name not in known:
-        raise UnknownName(f"{kind} entry", name, known, where=f"list them with `scaleplan presets {kind}`")
+        raise UnknownName(f"{kind} entry", name, known, where=f"list them with `{question('presets', kind)}`")
     cited, data = known[name]
     return name, [
         {"key": key, "value": value, "source": cited[0], "date": date_of(data)}
