@@ -292,7 +292,11 @@ def cost(
     grid_profile: str | PathLike[str] | None = None,
     start: str | PathLike[str] | None = None,
     carbon_scope: Literal["devices", "it", "facility"] | None = None,
+    embodied: bool | None = None,
+    embodied_per_device: int | float | str | None = None,
     device_lifetime: int | float | str | None = None,
+    trial_share: int | float | str | None = None,
+    idle_share: int | float | str | None = None,
     published_kgco2e: int | float | str | None = None,
     n_layers: int | float | str | None = None,
     d_model: int | float | str | None = None,
@@ -591,7 +595,11 @@ def plan(
     grid_profile: str | PathLike[str] | None = None,
     start: str | PathLike[str] | None = None,
     carbon_scope: Literal["devices", "it", "facility"] | None = None,
+    embodied: bool | None = None,
+    embodied_per_device: int | float | str | None = None,
     device_lifetime: int | float | str | None = None,
+    trial_share: int | float | str | None = None,
+    idle_share: int | float | str | None = None,
 ) -> Answer:
     """What does the whole run take: size, days, dollars, energy and carbon, from either end?"""
 

@@ -248,6 +248,11 @@ def share_or_none(text: str) -> float:
     return 0.0 if text.strip() in ("0", "0.0", "0%") else fraction(text)
 
 
+def share(text: str) -> float:
+    """A share above 0 that may be more than the whole: `0.5`, `50%`, `460%`."""
+    return float(positive(quantity(text, FRACTION, "a share"), text, "a share above zero"))
+
+
 def fraction(text: str) -> float:
     """A share above 0 and at most 1: `0.4`, `40%`."""
     value = float(quantity(text, FRACTION, "a fraction"))

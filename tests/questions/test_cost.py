@@ -10,6 +10,7 @@ import pytest
 
 import scaleplan as sp
 from scaleplan.answer import Drifted, checked
+from scaleplan.library import Text
 
 SMALL = ("cost", "--n-params", "1e9", "--tokens", "2e11", "--hardware", "a100-sxm-80gb")
 OPT = ("cost", "opt-175b", "--tokens", "300B", "--hardware", "a100-sxm-80gb", "--n-devices", "1024")
@@ -483,3 +484,82 @@ def test_a_run_that_outlives_its_devices_warns(asked):
     assert not [one for one in asked("gpt2", tokens="300B", **run).warnings if one.kind == "wall-time"]
     (found,) = [one for one in asked("gpt2", tokens="300T", **run).warnings if one.kind == "wall-time"]
     assert found.details["years"] == pytest.approx(6 * 124e6 * 300e12 / (125e12 * 0.3) / 3600 / 8766, rel=0.2)
+
+
+BLOOM = {
+    "device_hours": "1082990",
+    "hardware": "a100-sxm-80gb",
+    "device_power": "400W",
+    "carbon_scope": "devices",
+    "grid_intensity": "57g/kWh",
+    "embodied_per_device": "462.5kg",
+    "device_lifetime": "5.1y",
+}
+"""luccioni2022: A100-hours at 400 W on the French grid."""
+
+
+def test_bloom_with_idle_nodes_and_the_making_of_its_devices():
+    """luccioni2022: 24.69 t of the run, 14.6 t of idle nodes, 11.2 t of making devices and servers: 50.5 t."""
+    answer = sp.cost(**BLOOM, embodied=True, idle_share=14.6 / 24.69)
+
+    assert answer["kgco2e"] == pytest.approx(24_690, rel=2e-3)
+    assert answer["embodied_kgco2e"] == pytest.approx(11_200, rel=1e-2)
+    assert answer["total.kgco2e"] == pytest.approx(50_500, rel=5e-3)
+    assert answer["total.includes"] == ["idle", "embodied"]
+
+
+@pytest.mark.parametrize(
+    ("put_in", "factor", "made"), [({"trial_share": "50%"}, 1.5, 0), ({"idle_share": "0.5"}, 1.5, 0), ({"embodied": True}, 1, 1),
+                                   ({"trial_share": 4.6, "idle_share": 0.4, "embodied": True}, 6, 5.6)]
+)  # fmt: skip
+def test_each_part_is_in_or_out(put_in, factor, made):
+    """Trials take devices, energy and their making; idle nodes energy alone; what is not put in is out, and the run itself stays."""
+    plain, answer = sp.cost(**BLOOM).result, sp.cost(**BLOOM, **put_in).result
+    trials = float(answer["total"]["trial_share"])
+
+    assert plain["total"] is None
+    assert {key: answer[key] for key in ("usd", "kgco2e", "energy_wh")} == {key: plain[key] for key in ("usd", "kgco2e", "energy_wh")}
+    assert answer["total"]["kgco2e"] == pytest.approx(factor * plain["kgco2e"] + made * plain["embodied_kgco2e"])
+    assert answer["total"]["energy_wh"] == pytest.approx(factor * plain["energy_wh"])
+    assert answer["total"]["usd"] == pytest.approx((1 + trials) * plain["usd"])
+
+
+def test_the_interval_of_a_total_joins_those_of_its_parts():
+    """Of trials alone as wide as that of the run; with the making of the devices, whose hours it shares, no wider."""
+    run = {"n_params": "7B", "tokens": "1T", "hardware": "h100-sxm"}
+    trials, both = (sp.cost(**run, trial_share="50%", **more).result for more in ({}, {"embodied": True}))
+    of_run, of_trials, of_both = (of["intervals"]["kgco2e"] for of in (trials, trials["total"], both["total"]))
+
+    assert of_trials["p90"] / of_trials["p10"] == pytest.approx(of_run["p90"] / of_run["p10"])
+    assert 0.8 < (of_both["p90"] / of_both["p10"]) / (of_run["p90"] / of_run["p10"]) < 1
+
+
+def test_the_making_of_an_unknown_device_is_refused_unless_it_is_given():
+    """No figure of TPU v4 is published."""
+    run = {"device_hours": "1000", "hardware": "tpu-v4", "embodied": True}
+    with pytest.raises(sp.ScaleplanError, match="embodied"):
+        sp.cost(**run)
+    assert sp.cost(**run, embodied_per_device="100kg")["embodied_kgco2e"] == pytest.approx(100 * 1000 / (4 * 8766))
+
+
+def test_a_plan_has_the_total_of_cost_and_pays_other_costs_once():
+    """$1,000 for the run beside its devices are not paid for the trials again."""
+    plan = """[model]
+n_params = "7B"
+[training]
+tokens = "1T"
+[hardware]
+device = "h100-sxm"
+[site]
+embodied = true
+[run]
+trial_share = "50%"
+[[cost]]
+name = "storage"
+usd = 1000
+"""
+    run = {"n_params": "7B", "tokens": "1T", "hardware": "h100-sxm"}
+    of_plan, of_cost = sp.plan(Text(plan)).result["total"], sp.cost(**run, trial_share="50%", embodied=True).result["total"]
+    assert of_plan["usd"] == pytest.approx(of_cost["usd"] + 1000)
+    assert of_plan["intervals"]["usd"]["p90"] == pytest.approx(of_cost["intervals"]["usd"]["p90"] + 1000)
+    assert of_plan["kgco2e"] == pytest.approx(of_cost["kgco2e"])

@@ -33,6 +33,7 @@ from scaleplan.units import SECONDS_PER_YEAR, show_si, show_usd
 from scaleplan.wording import field, fields
 
 if TYPE_CHECKING:
+    from scaleplan.chain.beside_run import Total
     from scaleplan.chain.grid_profile import Calendar
     from scaleplan.chain.run_cost import RunCost
 
@@ -174,12 +175,13 @@ def intensity_of(given: Given) -> Any:
 
 
 def embodied_of(given: Given, device: library.Preset) -> Input | None:
-    """kg of CO2e of making the device. Raises InputError where a lifetime was given and no figure is known."""
-    made = embodied_input(device)
-    if made is None and given.get("device_lifetime") is not None:
-        raise InputError(
-            f"{field('device_lifetime')}: no embodied CO2e of `{device.name}` is known", hint=f"leave out {field('device_lifetime')}"
-        )
+    """kg of CO2e of making the device. Raises InputError where it is asked for, or a lifetime given, and no figure is known."""
+    if given.get("embodied_per_device") is not None:
+        return Input(given["embodied_per_device"])
+    made, asked = embodied_input(device), [name for name in ("device_lifetime", "embodied") if given.get(name)]
+    if made is None and asked:
+        hint = f"give {field('embodied_per_device')}, or leave out {fields(*asked)}"
+        raise InputError(f"{fields(*asked)}: no embodied CO2e of `{device.name}` is known", hint=hint)
     return made
 
 
@@ -201,6 +203,16 @@ def in_time(given: Given, inputs: CostInputs) -> CostInputs:
     from scaleplan.chain.grid_profile import over_run
 
     return over_run(given, inputs)
+
+
+def total_of(given: Given, inputs: CostInputs, cost: RunCost) -> Total | None:
+    """The run with its trials, idle nodes and the making of its devices; None where none of them was put in."""
+    if not any(given.get(name) for name in ("trial_share", "idle_share", "embodied")):
+        return None
+    from scaleplan.chain.beside_run import total_of, with_intervals
+
+    total = total_of(given, cost)
+    return None if total is None else with_intervals(total, inputs)
 
 
 def calendar_of(given: Given, inputs: CostInputs, cost: RunCost) -> Calendar | None:

@@ -201,6 +201,10 @@ ROWS = (
     Field("system_power", "Average power of a device with its share of the host: 600W.", "units:watts_or_tdp", metavar="tdp|POWER", number="W", key="site.system_power"),
     word("carbon_scope", "Which energy the CO2e is of.", "devices", "it", "facility", key="site.carbon_scope"),
     amount("device_lifetime", "Service life over which embodied carbon is spread: 4y.", "TIME", "units:seconds", "s", key="site.device_lifetime"),
+    amount("embodied_per_device", "CO2e of making one device, with a share of its server where that is counted: 462kg.", "MASS", "units:kgco2e", "kg", key="site.embodied_per_device"),
+    switch("embodied", "Put the CO2e of making the devices into a total.", key="site.embodied"),
+    amount("trial_share", "Put trial and failed runs into a total: their share of the run's device-hours, 50%.", "SHARE", "units:share", key="run.trial_share"),
+    amount("idle_share", "Put idle nodes into a total: their share of the run's energy, 59%.", "SHARE", "units:share", key="site.idle_share"),
     word("side_by_side", "The same run on other devices, at other prices, elsewhere.", "devices", "providers", "regions"),
     # Budgets.
     amount("usd", "Budget in dollars: $100k.", "USD", "units:usd", key="budget.usd"),

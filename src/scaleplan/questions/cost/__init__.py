@@ -56,6 +56,10 @@ class Run(NamedTuple):
     start: str | None = None
     carbon_scope: str | None = None
     device_lifetime: float | None = None
+    embodied_per_device: float | None = None
+    embodied: bool = False
+    trial_share: float | None = None
+    idle_share: float | None = None
     published_kgco2e: float | None = None
     side_by_side: str | None = None
 
@@ -138,6 +142,10 @@ class UnderLayout(NamedTuple):
     start: str | None = None
     carbon_scope: str | None = None
     device_lifetime: float | None = None
+    embodied_per_device: float | None = None
+    embodied: bool = False
+    trial_share: float | None = None
+    idle_share: float | None = None
     published_kgco2e: float | None = None
     side_by_side: str | None = None
 
@@ -172,6 +180,10 @@ class DeviceHours(NamedTuple):
     start: str | None = None
     carbon_scope: str | None = None
     device_lifetime: float | None = None
+    embodied_per_device: float | None = None
+    embodied: bool = False
+    trial_share: float | None = None
+    idle_share: float | None = None
     published_kgco2e: float | None = None
     side_by_side: str | None = None
 
@@ -190,6 +202,8 @@ class Energy(NamedTuple):
     region: str | None = None
     grid_intensity: float | None = None
     carbon_scope: str | None = None
+    trial_share: float | None = None
+    idle_share: float | None = None
     published_kgco2e: float | None = None
 
     def check(self) -> None:
@@ -220,7 +234,8 @@ QUESTION = Question(
                                 "offload", "pipeline_schedule", "expert_imbalance"),
         "Price": ("usd_per_device_hour", "provider", "price_term", "side_by_side"),
         "Energy and carbon": ("device_power", "system_power", "pue", "region", "grid_intensity", "grid_profile", "start",
-                              "carbon_scope", "device_lifetime", "published_kgco2e"),
+                              "carbon_scope", "embodied", "embodied_per_device", "device_lifetime", "trial_share", "idle_share",
+                              "published_kgco2e"),
     },
     shapes=(
         Shape(

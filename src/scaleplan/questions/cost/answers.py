@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.answer import Answer, Caution, Column, Line, Table, intervals, quantities
-from scaleplan.chain.cost_given import Costing, calendar_of
+from scaleplan.chain.cost_given import Costing, calendar_of, total_of
 from scaleplan.chain.run_cost import CostInputs, RunCost
 from scaleplan.questions.asking import plain
 from scaleplan.questions.cost.lines import LABELS, cost_lines, rate_lines
@@ -40,23 +40,26 @@ def answer_of(
     lines, when = cost_lines(inputs, cost), calendar_of(asked._asdict(), inputs, cost)
     rates = rate_lines(inputs, lines, getattr(asked, "flops_per_s_per_device", None))
     from_start, said_of_start = start_views(asked, when, inputs, cost)
+    total = total_of(asked._asdict(), inputs, cost)
+    of_total = [] if total is None else total_views().lines_of(total, inputs, cost)
     result = {
         **first,
         "n_devices": inputs.n_devices,
         **{key: getattr(cost, key) for key in LABELS},
         "carbon_scope": inputs.carbon_scope,
         "intervals": intervals(lines),
+        "total": None if total is None else total_views().result_of(total),
         "calendar": calendar_result(when),
         "rates": {one.key.removeprefix("rates."): one.value for one in rates},
         "side_by_side": None if compared is None else list(compared.rows),
     }
     shown = [one for one in lines if one.key not in ONLY_DETAIL]
-    of_run = [*before, *devices_line(inputs, asked), *shown, *from_start]
+    of_run = [*before, *devices_line(inputs, asked), *shown, *of_total, *from_start]
     tables = [quantities("", of_run, [*notes, *said_of_start]), scope_table(cost)]
     if compared is not None:
         tables.append(compared)
     said = {**fields_of(asked), **region_of(asked, costing), **said}
-    return Answer("cost", said, result, tables, [*before, *lines, *from_start, *rates], warnings=warnings)
+    return Answer("cost", said, result, tables, [*before, *lines, *of_total, *from_start, *rates], warnings=warnings)
 
 
 def start_views(asked: Any, when: Calendar | None, inputs: CostInputs, cost: RunCost) -> tuple[list[Line], list[str]]:
@@ -66,6 +69,13 @@ def start_views(asked: Any, when: Calendar | None, inputs: CostInputs, cost: Run
     from scaleplan.questions.cost.calendar import lines_of
 
     return lines_of(when, inputs, cost), calendar_notes(asked._asdict(), when, cost)
+
+
+def total_views() -> Any:
+    """The views of a total, loaded where there is one."""
+    from scaleplan.questions.cost import total
+
+    return total
 
 
 def calendar_notes(given: Mapping[str, Any], when: Calendar | None, cost: RunCost) -> list[str]:
@@ -101,7 +111,7 @@ def scope_table(cost: RunCost) -> Table:
 
 def fields_of(asked: Any) -> dict[str, Any]:
     """What was asked, in base units."""
-    return {key: plain(value) for key, value in asked._asdict().items() if value is not None}
+    return {key: plain(value) for key, value in asked._asdict().items() if value is not None and value is not False}
 
 
 def region_of(asked: Any, costing: Costing) -> dict[str, Any]:

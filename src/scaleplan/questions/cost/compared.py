@@ -30,7 +30,7 @@ def compared(asked: Any, inputs: CostInputs, device: library.Preset, defaults: D
 
 
 OWN = {
-    "devices": ("device_power", "system_power", "usd_per_device_hour", "provider", "recompute"),
+    "devices": ("device_power", "system_power", "usd_per_device_hour", "provider", "recompute", "embodied_per_device"),
     "providers": ("usd_per_device_hour", "provider"),
     "regions": ("usd_per_device_hour", "provider", "pue", "region", "grid_intensity", "grid_profile"),
 }

@@ -30,6 +30,20 @@ class Calendar(TypedDict):
     saved_kgco2e: float | None
 
 
+class Total(TypedDict):
+    """The run with what was put in: trials, idle nodes, the making of the devices; null where nothing was."""
+
+    includes: list[Literal["trials", "idle", "embodied"]]
+    trial_share: float
+    idle_share: float
+    device_hours: float | None
+    usd: float | None
+    energy_wh: float | None
+    kgco2e: float | None
+    embodied_kgco2e: float | None
+    intervals: dict[str, Percentiles] | None
+
+
 class Priced(TypedDict):
     """What every shape has; null where it is not known."""
 
@@ -50,6 +64,7 @@ class Priced(TypedDict):
     water_l: float | None
     implied_kgco2e_per_kwh: float | None
     intervals: dict[str, Percentiles] | None
+    total: Total | None
     calendar: Calendar | None
     rates: dict[str, float]
     side_by_side: list[dict[str, Any]] | None

@@ -67,6 +67,10 @@ class OfPlan(NamedTuple):
     start: str | None = None
     carbon_scope: str | None = None
     device_lifetime: float | None = None
+    embodied_per_device: float | None = None
+    embodied: bool | None = None
+    trial_share: float | None = None
+    idle_share: float | None = None
 
 
 class Starter(NamedTuple):
@@ -96,7 +100,8 @@ QUESTION = Question(
                      "goodput", "device_mtbf", "checkpoint_time",
                      "checkpoint_interval", "restart_time", "evaluation_share", "warm_up_share"),
         "Site": ("usd_per_device_hour", "provider", "price_term", "device_power", "system_power", "pue", "region", "grid_intensity",
-                 "grid_profile", "start", "carbon_scope", "device_lifetime"),
+                 "grid_profile", "start", "carbon_scope", "embodied", "embodied_per_device", "device_lifetime",
+                 "trial_share", "idle_share"),
     },
     shapes=(
         Shape("starter", Starter, "a starter plan", "plan.files", "plan.results:Starter", ("init",)),

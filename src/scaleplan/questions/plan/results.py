@@ -6,7 +6,7 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict  # pydantic reads this one on every Python
 
-from scaleplan.questions.cost.results import Calendar
+from scaleplan.questions.cost.results import Calendar, Total
 
 
 class Number(TypedDict):
@@ -161,6 +161,7 @@ class Plan(TypedDict):
     serving: dict[str, Any] | None
     tornado: list[Swing]
     calendar: Calendar | None
+    total: Total | None
     stages: NotRequired[list[Stage]]
     search: NotRequired[list[dict[str, Any]]]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.answer import Answer, Caution, Interval
-from scaleplan.chain.cost_given import calendar_of
+from scaleplan.chain.cost_given import calendar_of, total_of
 from scaleplan.chain.run_cost import CostInputs, RunCost, intervals_of, run_cost, standing_of
 from scaleplan.chain.walk import Walk, moved, walk, walk_stages
 from scaleplan.errors import ScaleplanError, UsageError
@@ -98,6 +98,7 @@ def explain(asked: OfPlan, solved: Solved) -> Answer:
     case, whole = solved.case, solved.walk
     when = calendar_of(case.given, whole.inputs, whole.cost)
     result["calendar"] = calendar_result(when)
+    result["total"], of_total = total_of_plan(case, whole)
     inputs = {"plan": case.file.name if asked.plan_file else None, "title": case.title, "set": list(asked.set) or None}
     return Answer(
         "plan",
@@ -106,12 +107,24 @@ def explain(asked: OfPlan, solved: Solved) -> Answer:
         tables_of(solved.case.title, result),
         lines=lines_of(whole),
         warnings=[*(whole.size.model.cautions if whole.size.model else ()), *cautions(case, whole)],
-        notes=[*whole.assumed, *calendar_notes(case.given, when, whole.cost)],
+        notes=[*whole.assumed, *calendar_notes(case.given, when, whole.cost), *of_total],
         more_sources=[*(whole.size.model.sources if whole.size.model else ())],
         files={".toml": {".toml": plan_text(asked, case)}},
         presets=digests(whole),
         folder=front_files(asked, solved),
     )
+
+
+def total_of_plan(case: Case, whole: Walk) -> tuple[dict[str, Any] | None, list[str]]:
+    """The run with its trials, idle nodes and the making of its devices, and a sentence; neither where none of them was put in."""
+    total = total_of(case.given, whole.inputs, whole.cost)
+    if total is None:
+        return None, []
+    from scaleplan.chain.beside_run import plus_usd
+    from scaleplan.questions.cost.total import result_of, sentence
+
+    total = plus_usd(total, sum(whole.other_usd.values()))
+    return result_of(total), [sentence(total, whole.inputs.carbon_scope)]
 
 
 def links(solved: Solved) -> dict[str, Any]:
