@@ -63,6 +63,10 @@ class InputError(ScaleplanError):
     """A value or a file cannot be understood."""
 
 
+MOST_LISTED = 32
+"""Names that an error lists whole."""
+
+
 class UnknownName(ScaleplanError):
     """A name that is not in the list it should be in."""
 
@@ -70,7 +74,7 @@ class UnknownName(ScaleplanError):
         known = sorted(known)
         close = near_names(name, known)
         guess = f"did you mean `{close[0]}`? " if close else ""
-        listing = where or (f"known: {', '.join(known)}" if len(known) <= 24 else "")
+        listing = where or (f"known: {', '.join(known)}" if len(known) <= MOST_LISTED else "")
         super().__init__(f"no {what} named `{clipped(name)}`", hint=(guess + listing).strip() or None)
 
 

@@ -139,6 +139,13 @@ class Embodied(Part):
     kgco2e: Positive
 
 
+class Sparse(Part):
+    """The pattern of zero weights whose products the device skips, and their peak over the dense one."""
+
+    factor: Annotated[float, Field(gt=1)]
+    pattern: Annotated[str, Field(pattern=r"^[0-9]{1,3}:[0-9]{1,3}$")]
+
+
 class Hardware(BaseModel):
     """A device: presets/hardware/*.toml."""
 
@@ -154,6 +161,7 @@ class Hardware(BaseModel):
     note: Text | None = None
     priced_as: Text | None = None
     peak_flops_per_s: Peak
+    sparse: Sparse | None = None
     measured_flops_per_s: Peak | None = None
     processors: Processors | None = None
     sustained: Sustained | None = None

@@ -20,6 +20,7 @@ TABLES = {
     "memory": {"capacity_bytes", "bandwidth_bytes_per_s", "kind"},
     "intranode": {"link", "bytes_per_s_per_device", "n_devices_per_node", "n_devices_scaleup", "torus_axes", "torus_ring", "hop_s"},
     "internode": {"bytes_per_s_per_device", "example"},
+    "sparse": {"factor", "pattern"},
     "processors": {"n_per_device"},
     "sustained": {"peak_share"},
     "host": {"launch_share"},
@@ -196,6 +197,14 @@ def test_peaks_are_dense(name):
     """The peak is the vendor's sparse headline over its factor."""
     headline, factor = SPARSE_HEADLINES[name]
     assert DEVICES[name]["peak_flops_per_s"]["bf16"] == pytest.approx(headline / factor, rel=0.013)
+    assert DEVICES[name]["sparse"]["factor"] == factor
+
+
+def test_no_older_device_skips_zeros():
+    """Sparse products came with Ampere, CDNA3 and Trainium2."""
+    for name, device in DEVICES.items():
+        if device["arch"] in ("Volta", "Turing", "CDNA2", "TPU", "Gaudi2", "Gaudi3"):
+            assert "sparse" not in device, name
 
 
 @pytest.mark.parametrize("name", DENSE)

@@ -11,6 +11,7 @@ from scaleplan.chain.optimum import Beyond, beyond
 from scaleplan.errors import InputError
 from scaleplan.laws.convention import converted_params
 from scaleplan.laws.experts import RoutedExperts, expert_law_of
+from scaleplan.laws.forms import Additive
 from scaleplan.laws.law import Law, TopicUnknown
 from scaleplan.laws.non_embedding import WithoutEmbeddings
 from scaleplan.laws.power import Power
@@ -170,6 +171,38 @@ def sparse_answer(n_params: float, n_tokens: float, sparsity: float) -> SparseAn
     sparse, dense = form.at(sparsity), form.at(0)
     same = (dense.a / sparse.a) ** (1 / dense.alpha) * left  # where A_dense / N^alpha equals the term of the sparse one
     return SparseAnswer(law, sparsity, left, sparse.loss(left, n_tokens), dense.loss(left, n_tokens), same)
+
+
+class SparseBudget(NamedTuple):
+    """The best models of a budget.
+
+    n_params, n_tokens        of sparse weights where every product is computed: C = 6 N D with all N weights
+    n_skipped, loss_skipped   weights that are left, and the loss, where products with zeros cost nothing: C = 6 n D
+    dense_params, dense_loss  of dense weights
+    """
+
+    n_params: float
+    n_tokens: float
+    n_skipped: float
+    loss_skipped: float
+    dense_params: float
+    dense_loss: float
+
+
+def sparse_budget(flops: float, sparsity: float) -> SparseBudget:
+    """The best use of a budget with a share of zero weights, by the law with the role `sparsity`. Source: frantar2023."""
+    form = sparse_of(catalogue.load_law(catalogue.first_knowing("sparsity")).data["loss"])
+    skipping, dense = form.at(sparsity), form.at(0)
+    computing = of_all_weights(skipping, sparsity)
+    n, left, whole = (float(law.params_at_compute(flops)) for law in (computing, skipping, dense))
+    return SparseBudget(
+        n, flops / 6 / n, left, float(skipping.loss(left, flops / 6 / left)), whole, float(dense.loss(whole, flops / 6 / whole))
+    )
+
+
+def of_all_weights(law: Additive, sparsity: float) -> Additive:
+    """A law of the weights that are left as one of all of them: n = N (1 - S)."""
+    return law._replace(a=law.a / (1 - sparsity) ** law.alpha)
 
 
 class RepetitionAnswer(NamedTuple):

@@ -15,7 +15,7 @@ from scaleplan.machine.memory import Stage, Training, stages, usual_batch_seqs
 from scaleplan.machine.peak_interval import PeakErrors, peak_errors, peak_interval, without_bias
 from scaleplan.machine.recipe import Precision, device_lacks, optimizer_named
 from scaleplan.machine.schedules import staged
-from scaleplan.machine.serving_formats import serving_format
+from scaleplan.machine.serving_formats import Format, serving_format
 from scaleplan.machine.stack import Stack, stack_of
 from scaleplan.model.items import Bill
 from scaleplan.model.passes import Pass, recomputation
@@ -162,6 +162,15 @@ def format_missing(device: Mapping[str, Any], precision: Precision) -> str | Non
         return None
     formats = ", ".join(name for name, rate in peaks.items() if isinstance(rate, int | float))
     return f"{device.get('name', 'the device')} has no {lacking} arithmetic: no {lacking} rate is in its preset (it has {formats})"
+
+
+def products_missing(device: Mapping[str, Any], stored: Format) -> str | None:
+    """What to warn of where a device cannot multiply in the format that served weights and activations have; None where it can."""
+    peaks = device.get("peak_flops_per_s", {})
+    if stored.products is None or not peaks or stored.products in peaks:
+        return None
+    name = device.get("name", "the device")
+    return f"{name} has no {stored.products} arithmetic: {stored.name} multiplies {stored.products} with {stored.products}"
 
 
 def capacity_of(device: dict[str, Any], name: str) -> int:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from scaleplan import library
 from scaleplan.answer import Interval
-from scaleplan.errors import InputError
+from scaleplan.chain.memory import products_missing
+from scaleplan.errors import InputError, NotSupported
 from scaleplan.machine.activations import Batch
 from scaleplan.machine.device import device_of
 from scaleplan.machine.layout import Layout, check_layout, fixed_sizes
@@ -81,6 +82,9 @@ def deployment_of(bill: Bill, how: ServingChoices) -> Deployment:
     check_layout(layout, fixed_sizes(bill.arch), 1, 1, layout.dp)
     stack = library.load("stacks", how.stack)
     stored = serving_format(how.precision)
+    lacking = products_missing(library.load("hardware", how.hardware).data, stored)
+    if lacking is not None:
+        raise NotSupported(lacking, hint=f"{field('precision')} int8 keeps weights in 8 bits and multiplies in 16")
     return Deployment(
         bill=bill,
         layout=layout,

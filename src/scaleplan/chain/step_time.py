@@ -11,9 +11,11 @@ from scaleplan.machine.device import Device, device_of
 from scaleplan.machine.efficiency import Efficiency, Spreads, StackShares, hardware_shares, spreads_of, stack_shares
 from scaleplan.machine.roofline import Kernels
 
-NUMBER_FORMATS = {"fp32": "fp32", "tf32": "tf32", "fp8": "fp8", "fp4": "fp4", "nvfp4": "fp4", "mxfp4": "fp4"}
+NUMBER_FORMATS = {
+    "fp32": "fp32", "tf32": "tf32", "fp8": "fp8", "mxfp8": "fp8", "int8": "int8", "fp4": "fp4", "nvfp4": "fp4", "mxfp4": "fp4",
+}  # fmt: skip
 """What products are computed in, by the first word of a precision; all others are 16-bit ones."""
-OPERAND_BYTES = {"fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp8": 1.0, "fp4": 0.5}
+OPERAND_BYTES = {"fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp8": 1.0, "int8": 1.0, "fp4": 0.5}
 UNNAMED = "usual"
 """The stack that stands for whatever will be used."""
 

@@ -30,7 +30,7 @@ class Precision(NamedTuple):
     copy_bits       bits of 32 numbers of a matrix of the layers in narrow copies, kept beside the weights
     input_bits      bits of 32 numbers that a product of the layers keeps as its input; None: as wide as other activations
     gate_narrow     the inputs of a gated activation are kept like those of products
-    products        number format of the products, where it is narrower than the activations: fp8, mxfp8, nvfp4
+    products        number format of the products, where it is narrower than the activations: fp8, mxfp8, int8, nvfp4
     sources         who describes the recipe
     """
 
@@ -52,7 +52,7 @@ class Precision(NamedTuple):
     @property
     def product_bits(self) -> int:
         """Bits of a number in the products of the layers, scales aside."""
-        return {"fp8": 8, "mxfp8": 8, "nvfp4": 4}.get(self.products or "", 8 * min(self.compute_bytes, self.weight_bytes))
+        return {"fp8": 8, "mxfp8": 8, "int8": 8, "nvfp4": 4}.get(self.products or "", 8 * min(self.compute_bytes, self.weight_bytes))
 
     @property
     def autocast(self) -> bool:
@@ -113,11 +113,14 @@ OPEN_RECIPE = ("bf16-mixed", "fp16-mixed")
 NARROW: dict[str, tuple[int, tuple[str, ...]]] = {
     "fp8": (8 * 32, ("micikevicius2022", "transformer-engine-2024")),
     "mxfp8": (8 * 32 + 8, ("transformer-engine-2024",)),
+    "int8": (8 * 32, ("torchao-int8-training",)),
     "nvfp4": (4 * 32 + 16, ("nvfp4-2025", "transformer-engine-2024")),
 }
 """Formats of products on top of a 16-bit recipe: bits of 32 numbers with their scales, and who describes training in them.
 
-`fp8` has a scale a tensor, `mxfp8` one of 8 bits for 32 numbers, `nvfp4` one of 8 bits for 16."""
+`fp8` has a scale a tensor, `int8` one a row, `mxfp8` one of 8 bits for 32 numbers, `nvfp4` one of 8 bits for 16."""
+CAST_EACH_TIME = ("int8",)
+"""Formats that are made anew in each product, from weights and inputs that stay in 16 bits, whatever the stack keeps in others."""
 
 
 class Narrow(NamedTuple):
@@ -140,7 +143,7 @@ def precision_named(name: str, recipe: int = USUAL_RECIPE, narrow: Narrow = KEEP
     if known in OPEN_RECIPE:
         return PRECISIONS[f"{known}-{recipe}"]._replace(name=known)
     if known in NARROW:
-        return narrowed(known, PRECISIONS[f"bf16-mixed-{recipe}"], narrow)
+        return narrowed(known, PRECISIONS[f"bf16-mixed-{recipe}"], KEEPS_NO_COPIES if known in CAST_EACH_TIME else narrow)
     if known not in PRECISIONS:
         raise UnknownName("precision", name, [*PRECISIONS, *OPEN_RECIPE, *NARROW, *ALIASES])
     return PRECISIONS[known]
@@ -164,7 +167,7 @@ def device_lacks(precision: Precision, peaks: Mapping[str, Any]) -> str | None:
 
     peaks  the device's dense rates by format, as `peak_flops_per_s` of its preset lists them
     """
-    needed = {"fp8": "fp8", "mxfp8": "fp8", "nvfp4": "fp4"}.get(precision.products or "")
+    needed = {"fp8": "fp8", "mxfp8": "fp8", "int8": "int8", "nvfp4": "fp4"}.get(precision.products or "")
     if needed is not None:
         return None if needed in peaks else (precision.products or needed)
     kind = precision.name.split("-", maxsplit=1)[0]

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from scaleplan.errors import NotSupported, UnknownName
-from scaleplan.model.items import Bill, Layer, Weight, total
-from scaleplan.numeric import ceil_div
+from scaleplan.model.items import Bill, Layer, Weight, pruned_elements, total
+from scaleplan.model.sparsity import Sparsity
+from scaleplan.numeric import ceil_div, minimum
 from scaleplan.wording import field
 
 
@@ -25,6 +26,8 @@ class Format(NamedTuple):
     wide        (matrices, format): matrices that another format stores
     half_wide   (matrices, format): matrices of which every second layer is stored in another format
     experts     only routed experts are quantised
+    products    number format that products work in, activations included; None: weights are widened where the device lacks theirs
+    sparsity    the zeros of the matrices of the layers are not stored; None: all weights are
     """
 
     name: str
@@ -36,6 +39,8 @@ class Format(NamedTuple):
     wide: tuple[tuple[str, ...], str] | None = None
     half_wide: tuple[tuple[str, ...], str] | None = None
     experts: bool = False
+    products: str | None = None
+    sparsity: Sparsity | None = None
     source: str = ""
 
     @property
@@ -64,6 +69,7 @@ SERVING_FORMATS: dict[str, Format] = {
         Format("fp16", 16),
         Format("fp8", 8, 128 * 128, 32, source="deepseek2024-v3"),  # a 32-bit scale for each block of 128 x 128
         Format("int8", 8, 128, 16, source="frantar2022"),
+        Format("w8a8", 8, 128, 16, products="int8", source="compressed-tensors"),  # activations in 8 bits, too
         Format("int4", 4, 128, 16 + 4, source="frantar2022"),  # groups of 128: a 16-bit scale and a 4-bit zero
         # dettmers2023: blocks of 64 with a 32-bit scale; double quantisation keeps it in 8 bits, and 32 bits for 256 of them
         Format("nf4", 4, 64 * 256, 8 * 256 + 32, source="dettmers2023"),
@@ -86,7 +92,7 @@ SERVING_FORMATS: dict[str, Format] = {
 }
 FORMAT_ALIASES = {
     "float32": "fp32", "tf32": "fp32", "bfloat16": "bf16", "float16": "fp16", "half": "fp16", "amp_bf16": "bf16",
-    "gptq": "int4", "awq": "int4", "w4a16": "int4", "w8a8": "int8", "w8a16": "int8", "fp4": "nvfp4",
+    "gptq": "int4", "awq": "int4", "w4a16": "int4", "w8a16": "int8", "fp4": "nvfp4",
     "q4_k_s": "q4_k", "q5_k_s": "q5_k", "q3_k_s": "q3_k",
 }  # fmt: skip
 MOST_GROUP = 2**20
@@ -126,12 +132,42 @@ def is_quantised(layer: Layer, weight: Weight) -> bool:
 def weight_bits(layer: Layer, weight: Weight, stored: Format) -> Any:
     """Bits of all stored copies of one weight, each group with its scale."""
     kind = stored_as(layer, weight, stored)
+    if stored.sparsity is not None and is_quantised(layer, weight):
+        return sparse_bits(layer, weight, kind, stored)
     if kind is None:
         return weight.n_params * (16 if stored.group else stored.bits)
     if stored.half_wide and layer.place == "block" and weight.name in stored.half_wide[0]:
         other = SERVING_FORMATS[stored.half_wide[1]]
         return ceil_div(grouped_bits(weight.n_params, kind) + grouped_bits(weight.n_params, other), 2)
     return grouped_bits(weight.n_params, kind)
+
+
+def sparse_bits(layer: Layer, weight: Weight, kind: Format | None, stored: Format) -> Any:
+    """Bits of a matrix whose zeros are not stored, or of the whole where that is less.
+
+        kept (bits + index_bits) + groups group_bits     index_bits for the place of each kept weight in its group of a pattern
+        kept bits + n + groups group_bits                a bit for every weight, where zeros may be anywhere
+
+    Sources: sparse24-layout (patterns), sparseml-compression (bit masks).
+    """
+    sparsity = stored.sparsity
+    assert sparsity is not None, "asked where there is one"
+    n, value_bits = weight.n_params, 16 if stored.group else stored.bits
+    kept = n - weight.stored * pruned_elements(layer, weight, sparsity.share)
+    index = kept * sparsity.index_bits if sparsity.group else n
+    whole = n * value_bits if kind is None else grouped_bits(n, kind)
+    left = whole - (n - kept) * (value_bits if kind is None else kind.bits)
+    return minimum(whole, left + index)
+
+
+def with_sparsity(stored: Format, sparsity: Sparsity | None) -> Format:
+    """The format without the zeros of sparse weights; NotSupported for one whose matrices have several formats."""
+    if sparsity is None:
+        return stored
+    if stored.head or stored.wide or stored.half_wide:
+        known = f"{field('precision')} bf16, fp8, int8, int4"
+        raise NotSupported(f"`{stored.name}` stores every weight: it has no sparse form", hint=known)
+    return stored._replace(sparsity=sparsity)
 
 
 def stored_as(layer: Layer, weight: Weight, stored: Format) -> Format | None:

@@ -118,9 +118,16 @@ class Deployment(NamedTuple):
     @property
     def product_flops_per_s(self) -> float:
         """What products get of the peak."""
-        if self.serving.weights.name == "fp8" and "fp8" in self.device.peaks:
-            return self.device.peak_flops_per_s("fp8") * self.engine.narrow_product
+        narrow = self.narrow_format
+        if narrow is not None:
+            return self.device.peak_flops_per_s(narrow) * self.engine.narrow_product
         return self.wide_flops_per_s * self.engine.product
+
+    @property
+    def narrow_format(self) -> str | None:
+        """The 8-bit format of the products; None where weights are widened to 16 bits first."""
+        stored = self.serving.weights
+        return stored.products or ("fp8" if stored.name == "fp8" and "fp8" in self.device.peaks else None)
 
     @property
     def wide_flops_per_s(self) -> float:

@@ -96,7 +96,7 @@ def adapter(weight: Weight, rank: int) -> list[Weight]:
 def pruned_params(bill: Bill, sparsity: float) -> Size:
     """Parameters that are zero when that share of every matrix in the layers is removed.
 
-    Tables, the head, routers, norms and biases are kept, as is usual (frantar2023-sparsegpt).
+    Tables, the head, routers, norms, biases and adapters are kept, as is usual (frantar2023-sparsegpt).
     """
     return total(layer.copies * weight.stored * pruned_elements(layer, weight, sparsity) for layer, weight in bill.weights())
 

@@ -214,6 +214,29 @@ def share_of_dense(bill: Bill, lengths: Lengths) -> float | None:
     return sparse / dense if dense else None
 
 
+class SparseFlops(NamedTuple):
+    """FLOP of a batch of which products with zero weights are skipped.
+
+    zero_flops     products with zeros, forward; as many again in the gradients of inputs, and in those of the weights if they are trained
+    forward_flops, training_flops  all of them skipped
+    skipped_training_flops  zeros skipped where a weight is an operand, forward and in the gradients of inputs; the gradients of
+                            the weights are products of dense tensors
+    """
+
+    zero_flops: Size
+    forward_flops: Size
+    training_flops: Size
+    skipped_training_flops: Size
+
+
+def sparse_flops(bill: Bill, dense: FlopCount, how: Counting) -> SparseFlops:
+    """The batch that `dense` counts, without the zeros of `how.sparsity`."""
+    lengths, batch = dense.lengths, dense.batch_size_seqs
+    left = count_flops(bill, lengths.encoder, decoder_seq_len=lengths.decoder, batch_size_seqs=batch, how=how)
+    zeros = dense.linear_flops - left.linear_flops
+    return SparseFlops(zeros, left.forward_flops, left.training_flops, dense.training_flops - 2 * zeros)
+
+
 class ServingFlops(NamedTuple):
     """FLOP of answering one sequence.
 
@@ -225,11 +248,11 @@ class ServingFlops(NamedTuple):
     decode_flops_per_token: Size
 
 
-def serving_flops(bill: Bill, n_prompt_tokens: Size) -> ServingFlops:
-    """What a prompt and each token after it cost. An encoder-only model reads and writes nothing after."""
+def serving_flops(bill: Bill, n_prompt_tokens: Size, sparsity: Size = 0) -> ServingFlops:
+    """What a prompt and each token after it cost, products with a share of zeros skipped. An encoder-only model writes nothing after."""
     head = total(2 * layer.runs * w.used * w.elements for layer, w in bill.weights() if w.group == "head_matrix")
-    prompt = count_flops(bill, n_prompt_tokens, how=Counting(causal=True, window=True, head=False)).forward_flops
-    one = count_flops(bill, 1, how=Counting(head=False))
+    prompt = count_flops(bill, n_prompt_tokens, how=Counting(causal=True, window=True, head=False, sparsity=sparsity)).forward_flops
+    one = count_flops(bill, 1, how=Counting(head=False, sparsity=sparsity))
     scores = total(layer.runs * o.per_pair * seen_by_last(o, n_prompt_tokens) for layer, o in bill.operations())
     return ServingFlops(prompt + head, one.linear_flops + one.scan_flops + head + scores)
 

@@ -193,9 +193,9 @@ def norm_weights(name: str, norm: Norm, width: Size, stream: str, *, group: Grou
 def pruned_elements(layer: Layer, weight: Weight, sparsity: Size) -> Size:
     """Zeros of one tensor when pruning sets that share of every matrix in the layers to zero.
 
-    Tables, the head, routers, norms and biases are kept, as is usual (frantar2023-sparsegpt).
+    Tables, the head, routers, norms, biases and adapters are kept, as is usual (frantar2023-sparsegpt).
     """
-    if layer.block is None or not weight.matmul or weight.group == "router" or (is_number(sparsity) and sparsity == 0):
+    if layer.block is None or not weight.matmul or weight.group in ("router", "lora") or (is_number(sparsity) and sparsity == 0):
         return 0
     if not is_number(sparsity, weight.elements):
         return sparsity * weight.elements

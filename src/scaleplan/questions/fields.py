@@ -127,7 +127,7 @@ ROWS = (
     word("offload", "What is kept in host memory.", "none", "optimizer", "all", key="training.offload"),
     Field("lora", "Low-rank adapters on frozen weights: rank=16,targets=attention+mlp.", "model.adapters:parse_lora", "ADAPTER", key="training.lora"),
     Field("frozen_format", "Format of weights that are not trained: int4, int8.", key="training.frozen_format"),
-    amount("sparsity", "Fraction of the layers' matrix weights that pruning sets to zero.", "SHARE", "units:fraction"),
+    amount("sparsity", "Fraction of the layers' matrix weights that pruning sets to zero: 0.5, or 2:4 (two kept of four).", "SHARE", "model.sparsity:parse_sparsity"),
     # Where it runs.
     Field("hardware", "A device preset or TOML file; `scaleplan presets hardware` lists them.", metavar="DEVICE", presets="hardware", key="hardware.device"),
     counted("n_devices", "Number of devices.", key="hardware.n_devices"),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from scaleplan.chain.run_files.run_file import RunFile
     from scaleplan.machine.layout import Layout
     from scaleplan.model.adapters import Lora
+    from scaleplan.model.sparsity import Sparsity
     from scaleplan.model_files import Model
 
 
@@ -32,6 +33,7 @@ class Run(NamedTuple):
     seq_len: int | None = None
     decoder_seq_len: int | None = None
     lora: Lora | None = None
+    sparsity: Sparsity | None = None
     text: float | None = None
     bytes_per_token: float | None = None
     flops_convention: str | None = None
@@ -83,7 +85,7 @@ class Run(NamedTuple):
 
     def check_without_model(self) -> None:
         """What only a model has, and sizes that contradict each other; raises UsageError."""
-        idle = [name for name in ("decoder_seq_len", "lora", "seq_len") if getattr(self, name) is not None]
+        idle = [name for name in ("decoder_seq_len", "lora", "sparsity", "seq_len") if getattr(self, name) is not None]
         if idle and not (self.n_steps is not None and idle == ["seq_len"]):
             raise UsageError(f"{fields(*idle)} without a {field('model')} changes nothing", hint=f"leave out {fields(*idle)}")
         if self.flops_convention is not None and self.n_params is not None:
@@ -228,7 +230,7 @@ QUESTION = Question(
     headings={
         "Most used": ("tokens", "hardware", "n_devices", "mfu", "n_params"),
         "Run": ("from_file", "n_active_params", "compute", "seq_len", "n_steps", "batch_size_tokens", "batch_size_seqs", "text",
-                "bytes_per_token", "decoder_seq_len", "lora", "flops_convention", "device_hours", "energy"),
+                "bytes_per_token", "decoder_seq_len", "lora", "sparsity", "flops_convention", "device_hours", "energy"),
         "Rate and time": ("deadline", "mfu_of", "flops_per_s_per_device", "flops_kind", "recompute", "goodput"),
         "Step under a layout": ("layout", "stack", "global_batch_size_seqs", "micro_batch_size_seqs", "precision", "optimizer", "attention",
                                 "offload", "pipeline_schedule", "expert_imbalance"),
@@ -280,6 +282,7 @@ QUESTION = Question(
                 ("batch_size_tokens", "batch_size_seqs"),
                 ("mfu", "flops_per_s_per_device"),
                 ("flops_convention", "recompute"),
+                *(("sparsity", name) for name in ("flops_convention", "recompute", "side_by_side")),
                 *GRID,
                 *PRICED,
             ),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan import library
 from scaleplan.answer import Answer, Caution
+from scaleplan.chain.compute import EXACT
 from scaleplan.chain.cost_given import Costing, assumptions, cautions, costing, settled
 from scaleplan.chain.lengths import chosen_length, length_cautions
 from scaleplan.chain.run_cost import Input, RunCost, run_cost
@@ -13,6 +14,7 @@ from scaleplan.questions.cost.answers import answer_of
 from scaleplan.questions.cost.room import too_little_memory
 from scaleplan.questions.cost.work import Work, work_lines, work_of
 from scaleplan.questions.run_file import unused_notes
+from scaleplan.wording import field
 
 if TYPE_CHECKING:
     from scaleplan.answer import Table
@@ -41,7 +43,7 @@ def solve(asked: Run) -> Costed:
         training_flops=Input(work.training_flops, work.standing, sources if work.standing == "exact" else ()),
         hardware_flops=None if work.hardware_flops is None else Input(work.hardware_flops, work.standing, sources),
         n_active_params=work.n_active,
-        convention=work.convention,
+        convention=EXACT if work.sparse is not None else work.convention,
     )
     found = found._replace(inputs=settled(asked._asdict(), found.inputs))
     return Costed(work, device, found, run_cost(found.inputs))
@@ -60,7 +62,12 @@ def explain(asked: Run, solved: Costed) -> Answer:
         first={"training_flops": work.training_flops, "flops_convention": work.convention, "hardware_flops": work.hardware_flops},
         before=work_lines(asked, work),
         compared=side_by_side(asked, found.inputs, device, defaults),
-        warnings=[*model_cautions(asked), *cautions(given, found, defaults), *too_little_memory(asked, device, found.inputs.n_devices)],
+        warnings=[
+            *model_cautions(asked),
+            *sparse_cautions(asked, work, device.name),
+            *cautions(given, found, defaults),
+            *too_little_memory(asked, device, found.inputs.n_devices),
+        ],
     )
 
 
@@ -77,6 +84,25 @@ def model_cautions(asked: Run) -> list[Caution]:
     if asked.model is None:
         return []
     return [*asked.model.cautions, *length_cautions(asked.model, chosen_length(asked.model, asked.seq_len)[0])]
+
+
+def sparse_cautions(asked: Run, work: Work, device: str) -> list[Caution]:
+    """That a device computes zeros like other numbers, or that skipping them at the peak is more than was measured."""
+    sparsity = asked.sparsity
+    if sparsity is None:
+        return []
+    if work.sparse is None:
+        message = (
+            f"{device} computes zeros that may be anywhere like other weights: the cost is that of dense weights. "
+            f"A pattern that it skips, such as {field('sparsity')} 2:4, costs less"
+        )
+    else:
+        most = 3 / (1 + 2 * (1 - sparsity.share))
+        message = (
+            f"products of weights in the pattern {sparsity.pattern} are counted at the sparse peak of {device}, forward and in the "
+            f"gradients of inputs: at most {most:.2g}x on these products; of 1.5x for 2:4, 1.3x was measured"
+        )
+    return [Caution("estimate", message)]
 
 
 def side_by_side(asked: Run, inputs: CostInputs, device: library.Preset, defaults: Defaults) -> Table | None:

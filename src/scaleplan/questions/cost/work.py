@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from scaleplan import library
 from scaleplan.answer import Line, line
 from scaleplan.chain.compute import Compute, compute_of, per_token
 from scaleplan.chain.lengths import chosen_decoder_length, chosen_length
+from scaleplan.chain.sparsity import sparse_factor
 from scaleplan.chain.tokens import training_tokens
 from scaleplan.errors import UnknownName
 from scaleplan.laws.convention import training_flops
 from scaleplan.machine.run_time import flops_to_do
 from scaleplan.model.adapters import adapted_bill
 from scaleplan.model.conventions import CONVENTIONS
-from scaleplan.model.flops import recomputed_flops
+from scaleplan.model.flops import Counting, SparseFlops, recomputed_flops, sparse_flops
 from scaleplan.wording import field
 
 if TYPE_CHECKING:
+    from scaleplan.model.items import Bill
     from scaleplan.model_files import Model
     from scaleplan.questions.cost import Run
 
 SIX_N = "six_n"
+SKIPPED = "exact_sparse"
+"""The exact count without the zeros that the device skips: those of weights that are an operand, forward and in gradients of inputs."""
 
 
 class Work(NamedTuple):
@@ -30,6 +35,7 @@ class Work(NamedTuple):
     hardware_flops  with what is recomputed; None where recomputation was not spoken of
     n_active        parameters that a token passes; None where the compute alone is known
     compute         the count of the model; None without a model
+    sparse          what is left without the zeros of sparse weights; None where all are computed
     """
 
     training_flops: Any
@@ -38,6 +44,7 @@ class Work(NamedTuple):
     tokens: Any
     n_active: Any
     compute: Compute | None
+    sparse: SparseFlops | None = None
 
     @property
     def standing(self) -> str:
@@ -74,7 +81,24 @@ def work_of_model(asked: Run, model: Model) -> Work:
         batch = compute.batch
         again = recomputed_flops(batch, asked.recompute)
         hardware = per_token(batch.training_flops + again, compute.batch_tokens) * tokens
-    return Work(compute.flops_per_token * tokens, compute.convention, hardware, tokens, compute.params.n_active_params, compute)
+    n_active = compute.params.n_active_params
+    sparse = sparse_work(asked, bill, compute)
+    if sparse is not None:
+        flops = per_token(sparse.skipped_training_flops, compute.batch_tokens) * tokens
+        return Work(flops, SKIPPED, None, tokens, n_active, compute, sparse)
+    return Work(compute.flops_per_token * tokens, compute.convention, hardware, tokens, n_active, compute)
+
+
+def sparse_work(asked: Run, bill: Bill, compute: Compute) -> SparseFlops | None:
+    """What is left of training where the device skips the zeros of a pattern; None where it computes them like all others.
+
+    Raises NotSupported for a pattern that the device has no products in.
+    """
+    if asked.sparsity is None:
+        return None
+    device = library.load("hardware", asked.hardware)
+    factor = sparse_factor(device.name, device.data, asked.sparsity)
+    return None if factor == 1 else sparse_flops(bill, compute.batch, Counting(sparsity=1 - 1 / factor))
 
 
 def work_lines(asked: Run, work: Work) -> list[Line]:
@@ -110,8 +134,30 @@ def model_lines(asked: Run, work: Work, compute: Compute, sources: tuple[str, ..
 
     counted = Counted(compute, work.tokens)
     each, whole = training_lines(counted)
+    if work.sparse is not None:
+        return sparse_lines(each, whole, work, work.sparse)
     lines = [each, whole._replace(label=f"training compute ({work.convention})", sources=(*whole.sources, *sources))]
     if work.hardware_flops is not None:
         found = recompute_lines(counted, str(asked.recompute))
         lines += found
     return lines
+
+
+def sparse_lines(each: Line, whole: Line, work: Work, sparse: SparseFlops) -> list[Line]:
+    """The dense compute, and what the device does of it: products with zeros are skipped where a weight is an operand."""
+    compute = work.compute
+    assert compute is not None, "sparse weights are those of a model"
+    zeros = per_token(2 * sparse.zero_flops, compute.batch_tokens)
+    dense = whole._replace(key="dense_training_flops", label="training compute of dense weights (exact)")
+    skipped = line("sparse.skipped_flops_per_token", "products with zeros that the device skips, per token", zeros, "FLOP/token")
+    inputs = {"dense_training_flops": whole.value, "skipped_flops_per_token": zeros, "tokens": work.tokens}
+    left = line(
+        "training_flops",
+        f"training compute ({work.convention})",
+        work.training_flops,
+        "FLOP",
+        "dense_training_flops - skipped_flops_per_token * tokens",
+        sources=("pytorch-semi-sparse-training",),
+        **inputs,
+    )
+    return [each, dense, skipped, left]

@@ -9,6 +9,7 @@ from scaleplan.questions.registry import asks
 
 if TYPE_CHECKING:
     from scaleplan.model.adapters import Lora
+    from scaleplan.model.sparsity import Sparsity
     from scaleplan.model_files import Model
 
 
@@ -30,6 +31,8 @@ class OfModel(NamedTuple):
     no_logits: bool = False
     recompute: str | None = None
     lora: Lora | None = None
+    sparsity: Sparsity | None = None
+    precision: str | None = None
 
 
 COUNTED = ("causal", "windowed", "no_logits")
@@ -39,7 +42,7 @@ QUESTION = Question(
     subject=("model",),
     headings={
         "Run": ("tokens", "seq_len", "n_steps", "batch_size_seqs", "batch_size_tokens", "text", "bytes_per_token", "decoder_seq_len"),
-        "What is counted": ("flops_convention", "causal", "windowed", "no_logits", "recompute", "lora"),
+        "What is counted": ("flops_convention", "causal", "windowed", "no_logits", "recompute", "lora", "sparsity", "precision"),
     },
     shapes=(
         Shape(
@@ -60,6 +63,7 @@ QUESTION = Question(
         "scaleplan flops gpt2 --tokens 300B --seq-len 1024",
         "scaleplan flops llama-3-8b --seq-len 8192 --batch-size-seqs 4 --causal",
         "scaleplan flops ./config.json --tokens 1T --recompute full -v",
+        "scaleplan flops llama-3-8b --tokens 1T --sparsity 2:4",
     ),
     takes_shape=True,
 )

@@ -12,18 +12,23 @@ from scaleplan.chain.lengths import chosen_decoder_length, chosen_length, length
 from scaleplan.chain.tokens import training_tokens, whole_sequences
 from scaleplan.model.adapters import adapted_bill
 from scaleplan.model.conventions import CONVENTIONS, convention_inputs, from_six_n, frozen_flops
-from scaleplan.model.flops import Counting, count_flops, recomputed_flops, serving_flops, share_of_dense
+from scaleplan.model.flops import Counting, SparseFlops, count_flops, recomputed_flops, serving_flops, share_of_dense, sparse_flops
+from scaleplan.questions.flops.formats import format_lines, formats_of
+from scaleplan.questions.flops.sparse import run_line, sparse_lines, sparse_note, sparse_result
 from scaleplan.wording import field
 
 if TYPE_CHECKING:
+    from scaleplan.model.sparsity import Sparsity
     from scaleplan.questions.flops import OfModel
 
 
 class Counted(NamedTuple):
-    """The compute of the model, and the tokens of the run where they are known."""
+    """The compute of the model, the tokens of the run where they are known, and what is left without zeros where weights are sparse."""
 
     compute: Compute
     tokens: float | None
+    sparsity: Sparsity | None = None
+    sparse: SparseFlops | None = None
 
 
 def solve(asked: OfModel) -> Counted:
@@ -42,13 +47,18 @@ def solve(asked: OfModel) -> Counted:
         batch_size_seqs=1 if batch is None else batch,
         how=how,
     )
-    return Counted(compute, training_tokens(asked, length))
+    counted = Counted(compute, training_tokens(asked, length))
+    if asked.sparsity is None:
+        return counted
+    sparse = sparse_flops(bill, compute.batch, how._replace(sparsity=asked.sparsity.share))
+    return counted._replace(sparsity=asked.sparsity, sparse=sparse)
 
 
 def explain(asked: OfModel, solved: Counted) -> Answer:
     """The answer for one model."""
     model, length = asked.model, solved.compute.seq_len
-    lines = lines_of(solved, asked.recompute)
+    lines = [*lines_of(solved, asked.recompute), *sparse_lines(solved.sparse, solved.compute, solved.tokens)]
+    lines += format_lines(asked.precision, solved.compute)
     result = result_of(solved, lines)
     inputs = {
         "model": model.label,
@@ -60,6 +70,8 @@ def explain(asked: OfModel, solved: Counted) -> Answer:
         "no_logits": asked.no_logits,
         "recompute": asked.recompute,
         "lora": asked.lora and asked.lora._asdict(),
+        "sparsity": asked.sparsity and asked.sparsity.spelled(),
+        "precision": asked.precision,
     }
     return Answer(
         "flops",
@@ -134,12 +146,6 @@ def training_lines(counted: Counted) -> list[Line]:
         value = per_token(batch.training_flops, compute.batch_tokens)
         one = line(key, label, value, "FLOP/token", "(forward_flops + backward_flops) / n_tokens", **inputs)
     return [one] if counted.tokens is None else [one, run_line("training_flops", "training", one.value, counted.tokens)]
-
-
-def run_line(key: str, label: str, flops_per_token: Any, tokens: float) -> Line:
-    """FLOP of a whole run from that of a token."""
-    each = f"{key}_per_token"
-    return line(key, label, flops_per_token * tokens, "FLOP", f"{each} * tokens", **{each: flops_per_token, "tokens": tokens})
 
 
 def recompute_lines(counted: Counted, recompute: str) -> list[Line]:
@@ -234,6 +240,8 @@ def result_of(counted: Counted, lines: list[Line]) -> dict[str, Any]:
         "from_six_n": [{"term": term, "training_flops_per_token": per_token(flops, s)} for term, flops in terms.items()],
         "attention_share_of_dense": share_of_dense(compute.bill, batch.lengths),
         "serving": serving_flops(compute.bill, s)._asdict(),
+        "sparse": sparse_result(counted.sparsity, compute, found),
+        "formats": formats_of(lines),
     }
 
 
@@ -294,6 +302,8 @@ def notes_of(asked: OfModel, result: dict[str, Any]) -> list[str]:
         pf_days = units.three_digits(result["training_flops"] / units.PF_DAY_FLOPS)
         notes.insert(0, f"Training: {pf_days} PF-days, {units.three_digits(result['training_flops'] / 1e21)} ZettaFLOP.")
     share = result["attention_share_of_dense"]
+    if asked.sparsity is not None:
+        notes.append(sparse_note(asked.sparsity, result["sparse"]))
     if share is not None and share != 1:
         notes.append(f"Attention: {100 * share:.3g} % of dense attention at this length, where a kernel skips what the pattern hides.")
     pairs = "causal" if asked.causal else "full (non-causal)"

@@ -46,6 +46,28 @@ class Serving(TypedDict):
     decode_flops_per_token: int
 
 
+class Sparse(TypedDict):
+    """FLOP where a share of the weights is zero."""
+
+    share: float
+    pattern: str | None
+    zero_flops: int
+    forward_flops_per_token: float
+    training_flops_per_token: float
+    training_flops: float | None
+    skipped_training_flops_per_token: float
+    skipped_training_flops: float | None
+    prefill_flops: int
+    decode_flops_per_token: int
+
+
+class InFormat(TypedDict):
+    """Training FLOP of the products that work in one number format; of int8, operations."""
+
+    number_format: str
+    training_flops_per_token: float
+
+
 class ModelFlops(TypedDict):
     """The FLOP of one model."""
 
@@ -61,3 +83,5 @@ class ModelFlops(TypedDict):
     from_six_n: list[Term]
     attention_share_of_dense: float | None
     serving: Serving
+    sparse: Sparse | None
+    formats: list[InFormat] | None

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from scaleplan.chain.run_files.run_file import RunFile
     from scaleplan.machine.layout import Layout
     from scaleplan.model.adapters import Lora
+    from scaleplan.model.sparsity import Sparsity
     from scaleplan.model_files import Model
 
 
@@ -88,6 +89,7 @@ class Serving(NamedTuple):
     inference: bool
     model: Model
     precision: str | None = None
+    sparsity: Sparsity | None = None
     cache_precision: str | None = None
     cache_block_tokens: int | None = None
     seq_len: int | None = None
@@ -149,7 +151,7 @@ QUESTION = Question(
             "micro_batch_size_seqs", "global_batch_size_seqs", "optimizer", "recompute",
             "recompute_every", "attention", "dropout", "lora", "frozen_format",
         ),
-        "Serving": ("cache_precision", "cache_block_tokens"),
+        "Serving": ("cache_precision", "cache_block_tokens", "sparsity"),
         "Inverse": ("largest", "fewest"),
     },
     shapes=(
@@ -189,6 +191,7 @@ QUESTION = Question(
         "scaleplan memory llama-3-8b --hardware h100-sxm --layout tp2,dp4,zero1,sp",
         "scaleplan memory llama-2-70b --inference --precision int4 --batch-size-seqs 8 --capacity 80GiB",
         "scaleplan memory llama-3-8b --hardware h100-sxm --layout dp8,zero3 --largest seq-len",
+        "scaleplan memory llama-3-8b --inference --precision w8a8 --sparsity 2:4 --hardware a100-sxm-80gb",
     ),
     takes_shape=True,
 )  # fmt: skip

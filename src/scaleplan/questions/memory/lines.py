@@ -8,6 +8,7 @@ from scaleplan.answer import Line, line
 from scaleplan.machine.held import Formats, Held
 from scaleplan.machine.recipe import Optimizer, Precision
 from scaleplan.machine.serving_formats import Format, is_quantised
+from scaleplan.model.adapters import pruned_params
 from scaleplan.model.items import Bill
 from scaleplan.numeric import ceil_div
 
@@ -113,6 +114,20 @@ def group_lines(bill: Bill, stored: Format, key: str) -> list[Line]:
         line(f"{key}n_quantised_params", "quantised parameters", sum(parts), "params", "sum(parts)", parts=parts),
         line(f"{key}n_groups", f"groups of {stored.group:,} weights with one scale", n_groups(bill, stored), ""),
     ]
+
+
+def sparse_lines(bill: Bill, stored: Format, value: int) -> list[Line]:
+    """Weights of which the zeros of the layers' matrices are not stored: what is kept, where it stands, and everything else."""
+    sparsity = stored.sparsity
+    assert sparsity is not None, "asked where there is one"
+    parts = quantised_params(bill)
+    zeros = pruned_params(bill, sparsity.share)
+    sources = [source for source in (stored.source, "sparse24-layout" if sparsity.group else "sparseml-compression") if source]
+    lines = [
+        line("weights.n_matrix_params", "parameters of the layers' matrices", sum(parts), "params", "sum(parts)", parts=parts),
+        line("weights.n_zero_params", "of these zero and not stored", int(zeros), "params"),
+    ]
+    return [*lines, line("weights_bytes", "weights", value, "bytes", sources=sources)]
 
 
 def served_line(bill: Bill, stored: Format, key: str, label: str, value: int) -> Line:

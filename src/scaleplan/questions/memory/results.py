@@ -200,6 +200,14 @@ class CachePool(TypedDict):
     n_tokens: int
 
 
+class ServedSparsity(TypedDict):
+    """Zeros of the layers' matrices that are not stored; index bits are 0 where one bit a weight says which are kept."""
+
+    share: float
+    pattern: str | None
+    index_bits_per_kept_weight: int
+
+
 class ServingMemory(TypedDict):
     """One device while it serves; `attention` is null where layers differ, or where several devices share them."""
 
@@ -214,6 +222,7 @@ class ServingMemory(TypedDict):
     total_bytes: int
     pass_width: int
     bits_per_weight: float
+    sparsity: ServedSparsity | None
     cache_precision: str
     attention: Attention | None
     capacity_bytes: NotRequired[int]

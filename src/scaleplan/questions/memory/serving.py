@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scaleplan.answer import Answer, Line, line, quantities
+from scaleplan.answer import Answer, Caution, Line, line, quantities
 from scaleplan.chain.default_layout import fewest_for_serving, serving_candidates, serving_layout
 from scaleplan.chain.lengths import chosen_length
-from scaleplan.chain.memory import USUAL_STACK, layout_on, stack_named
+from scaleplan.chain.memory import USUAL_STACK, layout_on, products_missing, stack_named
 from scaleplan.chain.memory_inverse import MOST_LAYERS, Found, with_layers
+from scaleplan.chain.sparsity import sparse_factor
 from scaleplan.errors import NotSupported
 from scaleplan.machine.activations import Batch
 from scaleplan.machine.inverse import LARGEST, largest
 from scaleplan.machine.layout import Layout, check_layout, fixed_sizes
 from scaleplan.machine.recipe import PRECISIONS, cache_precision
-from scaleplan.machine.serving_formats import Format, checkpoint_format, serving_format
+from scaleplan.machine.serving_formats import Format, checkpoint_format, serving_format, with_sparsity
 from scaleplan.machine.serving_memory import USUAL_BLOCK_TOKENS, Pool, ServingMemory, cache_pool, pass_width, serving_memory
 from scaleplan.machine.serving_memory import Serving as Served
 from scaleplan.model.adapters import Lora, adapted_bill
 from scaleplan.model.items import Bill
 from scaleplan.model.mixers.attention import Attention
-from scaleplan.questions.memory.lines import group_lines, is_plain, served_line
+from scaleplan.questions.memory.lines import group_lines, is_plain, served_line, sparse_lines
 from scaleplan.questions.memory.setup import Device, completed, device_of, format_cautions, inputs_of, inverse_tables
 from scaleplan.units import counted, show_bytes
 from scaleplan.wording import field
 
 if TYPE_CHECKING:
+    from scaleplan.model.sparsity import Sparsity
     from scaleplan.questions.memory import Serving
 
 USUAL_FORMAT = "bf16"
@@ -84,9 +86,11 @@ def solve(asked: Serving) -> Solved:
     bill = adapted_bill(asked.model.arch, asked.lora)
     length, _ = chosen_length(asked.model, asked.seq_len)
     weights, _ = chosen_format(asked)
+    weights = with_sparsity(weights, asked.sparsity)
     batch = Batch(1 if asked.batch_size_seqs is None else asked.batch_size_seqs, length)
     served = Served(batch, weights, cache_precision(asked.cache_precision, weights), asked.cache_block_tokens or 1)
     context, device = stack_named(asked.stack or USUAL_STACK).context_bytes, device_of(asked)
+    check_pattern(asked.sparsity, device)
     case, layout, inverse = placed(asked, Case(bill, served, context, device, asked.lora))
     memory = serving_memory(case.bill, layout, case.served, context)
     solved = Solved(case.bill, layout, case.served, memory, device)
@@ -95,6 +99,12 @@ def solve(asked: Serving) -> Solved:
     most_seqs, longest = (case.most(quantity, layout) for quantity in ("micro-batch-size-seqs", "seq-len"))
     pool = cache_pool(memory, device.capacity_bytes, device.usable_share, asked.cache_block_tokens or USUAL_BLOCK_TOKENS)
     return solved._replace(max_batch_size_seqs=most_seqs, max_seq_len=longest, inverse=inverse, pool=pool)
+
+
+def check_pattern(sparsity: Sparsity | None, device: Device | None) -> None:
+    """Raises NotSupported where the device has no products of weights in a pattern."""
+    if sparsity is not None and sparsity.pattern is not None and device is not None and device.name is not None:
+        sparse_factor(device.name, device.data, sparsity)
 
 
 def chosen_format(asked: Serving) -> tuple[Format, str]:
@@ -172,7 +182,9 @@ def explain(asked: Serving, solved: Solved) -> Answer:
         notes=[*notes, *(verdict_notes(result, device, solved.bill.arch.max_seq_len) if device is not None else [])],
         more_sources=["ainslie2023", "scaling-book"],
     )
-    return completed(answer, asked, format_cautions(device, PRECISIONS.get(served.weights.name)))
+    lacking = products_missing(device.data, served.weights) if device is not None else None
+    said = [Caution("number-format", lacking)] if lacking else []
+    return completed(answer, asked, [*format_cautions(device, PRECISIONS.get(served.weights.name)), *said])
 
 
 def result_of(solved: Solved) -> dict[str, Any]:
@@ -185,6 +197,7 @@ def result_of(solved: Solved) -> dict[str, Any]:
         "total_bytes": int(memory.total_bytes),
         "pass_width": int(pass_width(solved.bill, solved.layout)),
         "bits_per_weight": solved.served.weights.bits_per_weight,
+        "sparsity": sparsity_of(solved.served.weights),
         "cache_precision": solved.served.cache.name,
         "attention": plain_attention(solved),
     }
@@ -198,6 +211,14 @@ def result_of(solved: Solved) -> dict[str, Any]:
             "pool": None if solved.pool is None else pool_of(solved.pool),
         }
     return result | ({} if solved.inverse is None else {"inverse": solved.inverse._asdict()})
+
+
+def sparsity_of(stored: Format) -> dict[str, Any] | None:
+    """The zeros that are not stored, and the bits that say where the others stand; None where all weights are stored."""
+    sparsity = stored.sparsity
+    if sparsity is None:
+        return None
+    return {"share": sparsity.share, "pattern": sparsity.pattern, "index_bits_per_kept_weight": sparsity.index_bits}
 
 
 # --------------------------------------------------------------------------------------------------------------------- lines
@@ -247,6 +268,8 @@ def weights_lines(solved: Solved) -> list[Line]:
     stored, value = solved.served.weights, int(solved.memory.weights_bytes)
     if not is_whole(solved.layout):  # each tensor is divided and rounded up by itself
         return [line("weights_bytes", "weights", value, "bytes", sources=("scaling-book",))]
+    if stored.sparsity is not None:
+        return sparse_lines(solved.bill, stored, value)
     counts = group_lines(solved.bill, stored, "weights.") if stored.group and is_plain(stored) else []
     return [*counts, served_line(solved.bill, stored, "weights_bytes", "weights", value)]
 

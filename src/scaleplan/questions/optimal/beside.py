@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.errors import UsageError
 from scaleplan.questions.asking import Shape
 from scaleplan.wording import field, fields
+
+if TYPE_CHECKING:
+    from scaleplan.model.sparsity import Sparsity
 
 
 class OfRules(NamedTuple):
@@ -51,11 +54,16 @@ class OfBits(NamedTuple):
 
 
 class OfSparsity(NamedTuple):
-    """A model of which a share of the weights is zero, trained so."""
+    """A model of which a share of the weights is zero, trained so: of a size and tokens, or the best of a budget."""
 
-    sparsity: float
-    n_params: int
-    tokens: float
+    sparsity: Sparsity
+    n_params: int | None = None
+    tokens: float | None = None
+    compute: float | None = None
+
+    def check(self) -> None:
+        """N and D, or a budget."""
+        check_run("sparsity", self.n_params, self.tokens, self.compute)
 
 
 class OfEpochs(NamedTuple):
@@ -98,13 +106,17 @@ class OfTask(NamedTuple):
 
     def check(self) -> None:
         """N and D, or a budget."""
-        size = [name for name in ("n_params", "tokens") if getattr(self, name) is not None]
-        if self.compute is None and len(size) < 2:
-            raise UsageError(f"{field('task')} needs a run", hint=f"give {fields('n_params', 'tokens')}, or {field('compute')}")
-        if self.compute is not None and size:
-            raise UsageError(
-                f"{fields('compute', *size)} contradict each other", hint=f"give {fields('n_params', 'tokens')}, or {field('compute')}"
-            )
+        check_run("task", self.n_params, self.tokens, self.compute)
+
+
+def check_run(name: str, n_params: int | None, tokens: float | None, compute: float | None) -> None:
+    """Raises UsageError unless a run is said once: by N and D, or by a budget; `name` is the field that needs it."""
+    size = [one for one, value in (("n_params", n_params), ("tokens", tokens)) if value is not None]
+    hint = f"give {fields('n_params', 'tokens')}, or {field('compute')}"
+    if compute is None and len(size) < 2:
+        raise UsageError(f"{field(name)} needs a run", hint=hint)
+    if compute is not None and size:
+        raise UsageError(f"{fields('compute', *size)} contradict each other", hint=hint)
 
 
 SHAPES = (

@@ -61,10 +61,28 @@ class Bits(TypedDict):
     after_training_nats: NotRequired[float]
 
 
+class SkippedZeros(TypedDict):
+    """The best sparse model of a budget in which products with zeros cost nothing."""
+
+    n_nonzero: float
+    loss_nats: float
+
+
+class DenseOptimum(TypedDict):
+    """The best dense model of the same budget."""
+
+    n_params: float
+    loss_nats: float
+
+
 class Sparse(TypedDict):
     """A model of which a share of the weights is zero."""
 
     kind: Literal["sparse"]
+    n_params: NotRequired[float]
+    n_tokens: NotRequired[float]
+    skipped: NotRequired[SkippedZeros]
+    dense: NotRequired[DenseOptimum]
     n_nonzero: float
     loss_nats: float
     dense_loss_nats: float

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from scaleplan.chain.run_files.run_file import RunFile
     from scaleplan.machine.layout import Layout
     from scaleplan.model.adapters import Lora
+    from scaleplan.model.sparsity import Sparsity
     from scaleplan.model_files import Model
 
 
@@ -21,7 +22,7 @@ class OfModel(NamedTuple):
 
     model: Model
     lora: Lora | None = None
-    sparsity: float | None = None
+    sparsity: Sparsity | None = None
     from_file: RunFile | None = None
 
 
@@ -48,6 +49,7 @@ QUESTION = Question(
         "scaleplan params ./config.json -v",
         "scaleplan params --n-layers 36 --d-model 1280 --n-heads 20 --n-vocab 50257",
         "scaleplan params llama-3-8b --lora rank=16,targets=attention+mlp",
+        "scaleplan params llama-3-8b --sparsity 2:4",
         "scaleplan params --target 7B --like llama --layout tp8",
     ),
     takes_shape=True,

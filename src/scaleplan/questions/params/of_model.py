@@ -12,6 +12,7 @@ from scaleplan.model_files import Model
 from scaleplan.questions.run_file import unused_notes
 
 if TYPE_CHECKING:
+    from scaleplan.model.sparsity import Sparsity
     from scaleplan.questions.params import OfModel
 
 MEANINGS = {
@@ -36,7 +37,7 @@ class Counted(NamedTuple):
 def solve(asked: OfModel) -> Counted:
     """The parameters of the model; sizes of its shape may be arrays."""
     bill = adapted_bill(asked.model.arch, asked.lora)
-    return Counted(bill, count_params(bill), None if asked.sparsity is None else pruned_params(bill, asked.sparsity))
+    return Counted(bill, count_params(bill), None if asked.sparsity is None else pruned_params(bill, asked.sparsity.share))
 
 
 def explain(asked: OfModel, solved: Counted) -> Answer:
@@ -51,7 +52,7 @@ def explain(asked: OfModel, solved: Counted) -> Answer:
         "model": model.label,
         "from_file": asked.from_file and asked.from_file.name,
         "lora": asked.lora and asked.lora._asdict(),
-        "sparsity": asked.sparsity,
+        "sparsity": asked.sparsity and asked.sparsity.spelled(),
     }
     return Answer(
         "params",
@@ -116,11 +117,11 @@ def groups_table(model: Model, count: ParamCount) -> Table:
     return Table("", columns, rows, total=True)
 
 
-def conventions_table(result: dict[str, Any], sparsity: float | None) -> Table:
+def conventions_table(result: dict[str, Any], sparsity: Sparsity | None) -> Table:
     """The same model as different sources count it."""
     rows = [{**row, "meaning": MEANINGS[row["name"]]} for row in result["conventions"]]
     if sparsity is not None:
-        meaning = f"left when {100 * sparsity:.3g} % of the layers' matrices are zero"
+        meaning = f"left when {sparsity.shown()} of the layers' matrices are zero"
         rows.append({"name": "nonzero", "n_params": result["n_nonzero_params"], "meaning": meaning})
     return Table("Conventions", [Column("name", "name"), Column("n_params", "parameters", "int"), Column("meaning", "meaning")], rows)
 

@@ -34,8 +34,8 @@ def lines_of(on: Deployment, load: Load, served: ServedLoad, money: Money) -> li
 
 def rate_lines(on: Deployment) -> list[Line]:
     """What the engine gets of the device's rates."""
-    engine, narrow = on.engine, on.product_flops_per_s != on.wide_flops_per_s * on.engine.product
-    peak = on.device.peak_flops_per_s("fp8") if narrow else on.wide_flops_per_s
+    engine, narrow = on.engine, on.narrow_format
+    peak = on.device.peak_flops_per_s(narrow) if narrow else on.wide_flops_per_s
     share = engine.narrow_product if narrow else engine.product
     said: dict[str, Any] = {"sources": engine.sources, "standing": "fitted"}
     known: dict[str, Any] = {"standing": "published"}
