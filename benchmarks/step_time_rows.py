@@ -42,7 +42,7 @@ GENERATION_PRIOR = {
 }
 DEVICE_PRIOR = {"latency_s": (0.5e-3, 1.0), "peak_share": (0.9, 0.05)}  # the EFA cluster; the part with a limit of 500 W
 STACK_SD = {
-    "fusion": 0.25, "launch_s": 0.4, "accumulation_bytes": 0.4, "logit_bytes": 0.3, "fixed_s": 1.0, "dp_hidden": 0.4, "sharded_hidden": 0.4,
+    "fusion": 0.25, "launch_s": 0.4, "accumulation_bytes": 0.4, "logit_bytes": 0.3, "fixed_s": 2.0, "dp_hidden": 0.4, "sharded_hidden": 0.4,
     "gather_hidden": 0.25, "tp_hidden": 0.3, "hop_s": 1.0, "gather_network": 0.5,
 }  # fmt: skip
 STACK_PRIOR = {  # what the rows of a family can tell; its other shares are assumed, from its kind and year
@@ -71,7 +71,7 @@ class Measured(NamedTuple):
 
 
 class Table(NamedTuple):
-    """The healthy rows of a file."""
+    """Measured rows of a file."""
 
     rows: list[dict[str, str]]
     step_s: Any
@@ -79,10 +79,10 @@ class Table(NamedTuple):
     groups: list[Measured]
 
 
-def read(path: Path) -> Table:
-    """The healthy rows, in groups that are priced in one pass."""
+def read(path: Path, *, healthy: bool = True) -> Table:
+    """The healthy rows, or all that ran, in groups that are priced in one pass."""
     with path.open(newline="", encoding="utf-8") as lines:
-        rows = [row for row in csv.DictReader(lines) if row["healthy"] == "1" and row["step_s"]]
+        rows = [row for row in csv.DictReader(lines) if float(row["step_s"] or 0) > 0 and (row["healthy"] == "1" or not healthy)]
     kinds: dict[tuple[Any, ...], list[tuple[int, dict[str, Any]]]] = defaultdict(list)
     for place, row in enumerate(rows):
         values = values_of(row)

@@ -396,6 +396,7 @@ class StackTime(Part):
     sharded_hidden: NotNegative | None = None
     tp_hidden: NotNegative | None = None
     expert_launches: NotNegative | None = None
+    pipeline_launches: NotNegative | None = None
     pace: Positive = 1.0
     fitted: dict[str, Any] | None = None
 

@@ -131,3 +131,11 @@ def test_a_torus_of_arrays_is_that_of_numbers():
     for place, size in enumerate(sizes.tolist()):
         alone = group(size, 1, CUBE.device)
         assert (together[0][place], together[1][place]) == pytest.approx((all_reduce(1e9, alone, CUBE), dispatch(1e9, 2, alone, CUBE)))
+
+
+def test_latency_grows_faster_than_a_tree_and_slower_than_a_ring():
+    """Over 64 nodes: more than the log2(64) = 6 steps of a tree over one for two nodes, fewer than the 63 of a ring."""
+    network = Network(NODE, SHARES._replace(latency_outside_s=10e-6))
+    two, many = (all_reduce(0, group(8 * nodes, 1, NODE), network) for nodes in (2, 64))
+
+    assert 6 < many / two < 63

@@ -131,12 +131,42 @@ def test_more_of_what_communicates_is_never_faster_per_device():
     assert across.tp_s > inside.tp_s
 
 
+def test_tiles_overlap_collectives_inside_a_node_only():
+    """Tile-wise overlap writes into the memory of peers on the fast links; over two nodes it hides nothing."""
+    for tp, hides in ((8, True), (16, False)):
+        layout = Layout(tp=tp, dp=64 // tp, sequence_parallel=True)
+        plain, tiled = (priced(llama(), layout, how=Passes(tile_overlap=overlap)).tp_s for overlap in (False, True))
+
+        assert (tiled < plain) is hides
+
+
+def test_nanotron_launches_slowly_under_tensor_parallelism_where_a_pipeline_spans_nodes():
+    """Measured layers of 1.3 to 80B models take 21 to 29 ms with tp 8 and 14 to 20 ms with tp 4, whatever the model; not inside a node."""
+    on = kernels("h100-sxm-efa", "nanotron")
+    for tp, low, high in ((4, 12e-3, 20e-3), (8, 20e-3, 29e-3)):
+        for n_layers, d_model in ((16, 2048), (32, 4096)):
+            layout = Layout(tp=tp, pp=4, sequence_parallel=True)
+            time = priced(gpt(n_layers, d_model, 32), layout, on=on, batch=64, seq_len=4096)
+
+            assert low < time.step_s / (64 + 3) / (n_layers / 4) < high
+
+    inside = priced(gpt(16, 2048, 32), Layout(tp=2, pp=4, sequence_parallel=True), on=on, batch=64, seq_len=4096)
+    assert inside.step_s / (64 + 3) / 4 < 8e-3
+
+
+def test_other_stacks_launch_the_same_inside_and_between_nodes():
+    """A pipeline that spans nodes costs Megatron no host time."""
+    inside, outside = (priced(llama(), Layout(tp=4, pp=2, dp=dp, sequence_parallel=True), batch=32 * dp) for dp in (1, 8))
+
+    assert outside.launch_s == pytest.approx(inside.launch_s, rel=1e-9)
+
+
 def test_tokens_that_pile_up_on_one_expert_slow_the_step_in_proportion():
-    """The busiest device's experts take F times as long; what is not of experts stays."""
+    """The busiest device's experts take F times as long; what is not of experts stays (host time hides behind slow experts)."""
     layout = Layout(tp=2, pp=2, dp=16, ep=8, zero_stage=1, sequence_parallel=True)
     one, two, three = (priced(mixture(), layout, imbalance=factor, seq_len=4096).step_s for factor in (1.0, 2.0, 3.0))
 
-    assert three - two == pytest.approx(two - one, rel=0.02)
+    assert three - two == pytest.approx(two - one, rel=0.03)
     assert one < two < 2 * one
 
 

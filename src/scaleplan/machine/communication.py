@@ -7,11 +7,12 @@ from typing import Any, NamedTuple, TypeAlias
 from scaleplan.machine.device import Device, Torus
 from scaleplan.machine.efficiency import HardwareShares
 from scaleplan.model.arch import Size
-from scaleplan.numeric import ceil_div, exp, floor_div, is_number, log, log2, maximum, minimum, where
+from scaleplan.numeric import ceil_div, exp, floor_div, is_number, log, maximum, minimum, where
 
 Seconds: TypeAlias = Any  # a float, or a numpy array of floats
 Bytes: TypeAlias = Any  # a number of bytes that need not be whole
 ROUNDING = 1e-9  # of logarithms
+NODES_POWER = 0.75  # of the nodes in the latency of a collective
 
 
 class Network(NamedTuple):
@@ -133,11 +134,11 @@ def fabric(ranks: Group, network: Network) -> Any:
 
 
 def latency(ranks: Group, network: Network) -> Seconds:
-    """Of an all-reduce: it grows with the logarithm of the nodes."""
+    """Of an all-reduce: it grows with the nodes, faster than the logarithm of a tree and slower than the count of a ring."""
     far = network.shares.latency_outside_s if network.device.latency_s is None else network.device.latency_s
     torus, near = network.device.torus, network.shares.latency_inside_s
     near = near if torus is None else maximum(near, hops_s(ranks, torus))
-    return where(ranks.nodes > 1, far * (1 + log2(ranks.nodes) / 2), near)
+    return where(ranks.nodes > 1, far * ranks.nodes**NODES_POWER, near)
 
 
 def gather(size_bytes: Bytes, ranks: Group, network: Network) -> Seconds:

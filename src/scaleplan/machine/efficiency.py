@@ -23,7 +23,7 @@ class HardwareShares(NamedTuple):
     score_bytes     memory traffic for each stored score, forward
     flash1, flash2, flash3  share of the 16-bit peak in FlashAttention 1, 2 and 3 (or cuDNN), the causal half counted
     link, network   share of the rates inside and between nodes
-    latency_inside_s, latency_outside_s  of an all-reduce inside a node, and between two nodes
+    latency_inside_s, latency_outside_s  of an all-reduce inside a node, and between nodes (times nodes ** 0.75)
     fabric_decay    exponent with which the rate between nodes falls with their number
     ring_imbalance  attention lost in rings of context parallelism, as a share
     tile_hidden     share of tensor parallel collectives that tile-wise overlap hides
@@ -67,6 +67,7 @@ class StackShares(NamedTuple):
     gather_network      share of the node's network rate that ZeRO 3 gets; None: as other collectives
     balanced            layers are spread over stages so that the head counts as some of them; else it comes on top of the last stage
     expert_launches     kernel launches of a layer of experts beyond those of a dense one
+    pipeline_launches   launches that each further tensor parallel rank adds to a layer's forward pass where a pipeline spans nodes
     pace                measured over predicted seconds, of a stack that a measured step corrected
     """
 
@@ -86,6 +87,7 @@ class StackShares(NamedTuple):
     gather_network: float | None = None
     balanced: bool = True
     expert_launches: float = 300
+    pipeline_launches: float = 0
     pace: float = 1.0
 
 

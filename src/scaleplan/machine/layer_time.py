@@ -132,8 +132,9 @@ def tensor_parallel_s(layer: Layer, ranks: Ranks, on: Kernels, how: Passes) -> S
     many = sum(1 for w in layer.weights if w.matmul and w.row_split and w.group not in ("experts_routed", "experts_shared"))
     many += any(w.row_split and w.group == "experts_shared" for w in layer.weights)
     passes = 2 - on.shares.stack.tp_hidden + (RUN_AGAIN[how.recompute] > 0)
-    seen = where(how.tile_overlap, 1 - on.shares.hardware.tile_hidden, 1.0)
-    once = all_reduce(WIDTH * ranks.tokens * layer.d_model, group(tp, 1, on.device), network_of(on))
+    peers = group(tp, 1, on.device)
+    seen = where(how.tile_overlap & (peers.nodes == 1), 1 - on.shares.hardware.tile_hidden, 1.0)
+    once = all_reduce(WIDTH * ranks.tokens * layer.d_model, peers, network_of(on))
     return many * passes * seen * once
 
 

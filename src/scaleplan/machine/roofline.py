@@ -282,12 +282,26 @@ def cast_outputs(product: Product, ranks: Ranks, *, gated: bool) -> Any:
 
 def forward(layer: Layer, ranks: Ranks, on: Kernels) -> Work:
     """A layer's forward pass."""
-    launches = where(ranks.layout.tp > 1, LAUNCHES_UNDER_TP, LAUNCHES)
-    if any(is_routed(w) for w in layer.weights):
-        launches = launches + on.shares.stack.expert_launches
     return Work(
         product_s=total(forward_product_s(product, ranks, on) for product in products(layer)),
         attention_s=attention_s(layer, ranks, on),
         memory_s=memory_s(layer, ranks, on),
-        launches=launches,
+        launches=launches(layer, ranks.layout, on),
     )
+
+
+def launches(layer: Layer, layout: Layout, on: Kernels) -> Any:
+    """Kernel launches of a forward pass: those of a layer, of collectives under tensor parallelism, of routed experts.
+
+        14, under tensor parallelism 18, + expert_launches + (tp - 1) pipeline_launches where a pipeline spans nodes
+
+    A stack whose stages hand over tensors by blocking calls cannot launch ahead: each collective then waits for the hosts of all its ranks.
+    """
+    stack = on.shares.stack
+    found = where(layout.tp > 1, LAUNCHES_UNDER_TP, LAUNCHES)
+    if any(is_routed(w) for w in layer.weights):
+        found = found + stack.expert_launches
+    if stack.pipeline_launches:
+        spans = (layout.pp > 1) & (layout.n_devices > on.device.n_linked)
+        found = found + where(spans, (layout.tp - 1) * stack.pipeline_launches, 0)
+    return found
