@@ -40,6 +40,9 @@ def test_providers_are_cheapest_first_and_dated():
     assert {row.provider for row in rows} == set(market.votes)
     hours = run_cost(RUN).device_hours
     assert all(row.usd == pytest.approx(hours * row.usd_per_device_hour) and row.date and row.sources for row in rows)
+    newest = max(offer["date"] for offer in library.rows("prices"))
+    old = {row.provider for row in rows if row.date[:7] < f"{int(newest[:4]) - 1}{newest[4:7]}"}
+    assert old and {row.provider for row in rows if row.is_old} == old
 
 
 def zone_provider(rows, region):
@@ -59,6 +62,7 @@ def test_regions_are_cleanest_first():
     assert usd == {region: price_quote(H100, provider=zone_provider(rows, region), region=region).usd_per_device_hour for region in usd}
     cheapest = cheapest_first(rows)
     assert cheapest[0].usd == min(row.usd for row in rows if row.usd is not None)
+    assert cheapest[0].kgco2e == min(row.kgco2e for row in rows if row.usd == cheapest[0].usd)
 
 
 def test_a_device_that_no_cloud_rents_has_no_price_anywhere():

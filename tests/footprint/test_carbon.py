@@ -62,7 +62,7 @@ def test_the_implied_grid_gives_the_carbon_back():
     assert implied_kgco2e_per_kwh(run_kgco2e(5e8, grids), 5e8) == pytest.approx(grids)
 
 
-BY_CODE = {"FR": "FRA", "us": "USA", "VA": "US-VA", "gb": "GBR"}
+BY_CODE = {"FR": "FRA", "us": "USA", "VA": "US-VA", "gb": "GBR", "UK": "GBR"}
 BY_KEY = {"us-east4": "us-east4", "FRA": "FRA", "fra": "FRA", "US-VA": "US-VA", "SE3": "SE3", "EastUS": "eastus", "world": "WORLD"}
 BY_NAME = {"france": "FRA", "Virginia": "US-VA", "United States": "USA", "sichuan": "CN-SC", "World average": "WORLD"}
 

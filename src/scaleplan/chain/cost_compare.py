@@ -41,13 +41,14 @@ class OnDevice(NamedTuple):
 
 
 class FromProvider(NamedTuple):
-    """A run at one provider's price, with the date of that price."""
+    """A run at one provider's price, with the date of that price, and whether it is over a year old."""
 
     provider: str
     usd_per_device_hour: float
     date: str
     sources: tuple[str, ...]
     usd: float | None
+    is_old: bool
 
 
 class InRegion(NamedTuple):
@@ -108,7 +109,7 @@ def from_providers(inputs: CostInputs, device: library.Preset, term: Term = "on_
         own = quote(offers, name, term=term, provider=provider)
         assert own is not None, "a provider that votes has a price"
         cost = run_cost(inputs._replace(usd_per_device_hour=price_input(own)))
-        rows.append(FromProvider(provider, own.usd_per_device_hour, own.newest, own.sources, cost.usd))
+        rows.append(FromProvider(provider, own.usd_per_device_hour, own.newest, own.sources, cost.usd, own.is_old))
     return sorted(rows, key=lambda row: row.usd_per_device_hour)
 
 
@@ -139,5 +140,5 @@ def in_regions(inputs: CostInputs, device: library.Preset, defaults: Defaults, t
 
 
 def cheapest_first(rows: Iterable[InRegion]) -> list[InRegion]:
-    """Regions by dollars, those without a price last."""
-    return sorted(rows, key=lambda row: (row.usd is None, row.usd or 0.0, row.region))
+    """Regions by dollars, those of one price by CO2e, those without a price last."""
+    return sorted(rows, key=lambda row: (row.usd is None, row.usd or 0.0, row.kgco2e or 0.0, row.region))

@@ -315,7 +315,9 @@ def cautions(given: Given, found: Costing, defaults: Defaults) -> list[Caution]:
 
 def old_price(quote: Quote) -> Caution:
     """The newest price is over a year old."""
-    message = f"the newest {quote.term.replace('_', ' ')} price of {quote.device} is of {quote.newest}; give {field('usd_per_device_hour')}"
+    whose = f" by {next(iter(quote.votes))}" if len(quote.votes) == 1 else ""
+    of = f"{quote.term.replace('_', ' ')} price of {quote.device}{whose}"
+    message = f"the newest {of} is of {quote.newest}, over a year old; give {field('usd_per_device_hour')}"
     return Caution("old-price", message, {"newest": quote.newest, "usd_per_device_hour": quote.usd_per_device_hour})
 
 

@@ -60,8 +60,13 @@ def find_zone(zones: Sequence[Zone], name: str) -> Zone:
     return found[0]
 
 
+RESERVED = {"uk": "gb"}
+"""Two-letter codes that ISO 3166 reserves for a country of another code."""
+
+
 def coded(zones: Sequence[Zone], asked: str) -> list[Zone]:
     """The country and the US state that a two-letter code stands for."""
+    asked = RESERVED.get(asked, asked)
     if len(asked) != 2:
         return []
     return [zone for zone in zones if zone.get("iso2", "").lower() == asked or zone["zone"].lower() == f"us-{asked}"]

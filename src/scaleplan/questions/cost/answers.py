@@ -27,7 +27,7 @@ def answer_of(
     said: Mapping[str, Any] = {},
     first: Mapping[str, Any] = {},
     before: Sequence[Line] = (),
-    compared: Table | None = None,
+    compared: Sequence[Table] = (),
     warnings: Sequence[Caution] = (),
 ) -> Answer:
     """The answer of one case.
@@ -51,13 +51,11 @@ def answer_of(
         "total": None if total is None else total_views().result_of(total),
         "calendar": calendar_result(when),
         "rates": {one.key.removeprefix("rates."): one.value for one in rates},
-        "side_by_side": None if compared is None else list(compared.rows),
+        "side_by_side": list(compared[0].rows) if compared else None,
     }
     shown = [one for one in lines if one.key not in ONLY_DETAIL]
     of_run = [*before, *devices_line(inputs, asked), *shown, *of_total, *from_start]
-    tables = [quantities("", of_run, [*notes, *said_of_start]), scope_table(cost)]
-    if compared is not None:
-        tables.append(compared)
+    tables = [quantities("", of_run, [*notes, *said_of_start]), scope_table(cost), *compared]
     said = {**fields_of(asked), **region_of(asked, costing), **said}
     return Answer("cost", said, result, tables, [*before, *lines, *of_total, *from_start, *rates], warnings=warnings)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from scaleplan import library
 from scaleplan.answer import Column, Table
-from scaleplan.chain.cost_compare import OnDevice, from_providers, in_regions, on_devices
+from scaleplan.chain.cost_compare import OnDevice, cheapest_first, from_providers, in_regions, on_devices
 from scaleplan.chain.cost_inputs import Defaults
 from scaleplan.chain.run_cost import CostInputs
 from scaleplan.wording import fields
@@ -15,18 +15,18 @@ MONEY = Column("usd", "cost", "usd")
 ENERGY = (Column("energy_wh", "energy", "Wh"), Column("kgco2e", "CO2e", "kgCO2e"))
 
 
-def compared(asked: Any, inputs: CostInputs, device: library.Preset, defaults: Defaults) -> Table | None:
-    """The table that was asked for; None where none was."""
+def compared(asked: Any, inputs: CostInputs, device: library.Preset, defaults: Defaults) -> list[Table]:
+    """The table that was asked for, and for regions that of the cheapest; none where none was."""
     if asked.side_by_side is None:
-        return None
+        return []
     term = asked.price_term or "on_demand"
     if asked.side_by_side == "providers":
-        table = of_providers(inputs, device, term)
+        tables = [of_providers(inputs, device, term)]
     elif asked.side_by_side == "regions":
-        table = of_regions(inputs, device, defaults, term)
+        tables = of_regions(inputs, device, defaults, term)
     else:
-        table = of_devices(inputs, defaults, term)
-    return table._replace(notes=[*table.notes, *own_notes(asked)])
+        tables = [of_devices(inputs, defaults, term)]
+    return [tables[0]._replace(notes=[*tables[0].notes, *own_notes(asked)]), *tables[1:]]
 
 
 OWN = {
@@ -86,19 +86,19 @@ def of_providers(inputs: CostInputs, device: library.Preset, term: Any) -> Table
         Column("date", "date"),
         Column("sources", "source"),
     ]
-    return Table(f"The same run at each provider's price of {device.name}, {term.replace('_', ' ')}", columns, rows)
+    old = [row["provider"] for row in rows if row["is_old"]]
+    notes = [f"Over a year old: the prices of {', '.join(old)}."] if old else []
+    return Table(f"The same run at each provider's price of {device.name}, {term.replace('_', ' ')}", columns, rows, notes)
 
 
-def of_regions(inputs: CostInputs, device: library.Preset, defaults: Defaults, term: Any) -> Table:
-    """The run in each cloud region, cleanest first; the note names the cheapest."""
+SHOWN_CHEAPEST = 5
+"""Regions in the table of the cheapest."""
+
+
+def of_regions(inputs: CostInputs, device: library.Preset, defaults: Defaults, term: Any) -> list[Table]:
+    """The run in each cloud region, cleanest first, and in the cheapest of them."""
     found = in_regions(inputs, device, defaults, term)
-    priced = [one for one in found if one.usd is not None]
-    cheapest = min(priced, key=lambda one: (one.usd, one.kgco2e)) if priced else None
-    notes = (
-        []
-        if cheapest is None
-        else [f"Cheapest: {cheapest.region} of {cheapest.provider}; cleanest: {found[0].region} of {found[0].provider}."]
-    )
+    cheapest = [one for one in cheapest_first(found) if one.usd is not None][:SHOWN_CHEAPEST]
     columns = [
         Column("region", "region"),
         Column("name", "place"),
@@ -108,4 +108,6 @@ def of_regions(inputs: CostInputs, device: library.Preset, defaults: Defaults, t
         Column("pue", "PUE"),
         Column("kgco2e_per_kwh", "kg/kWh"),
     ]
-    return Table("The same run in each cloud region", columns, [one._asdict() for one in found], notes)
+    every = Table("The same run in each cloud region, cleanest first", columns, [one._asdict() for one in found])
+    title = "The cheapest of them; of one price the cleanest first"
+    return [every, *([Table(title, columns, [one._asdict() for one in cheapest])] if cheapest else [])]

@@ -35,6 +35,6 @@ def explain(asked: DeviceHours, solved: Costed) -> Answer:
     """The answer for the device-hours."""
     device, found, cost = solved
     notes = assumptions(asked._asdict(), found, device)
-    table = compared(asked, found.inputs, device, library.defaults())
+    tables = compared(asked, found.inputs, device, library.defaults())
     warnings = cautions(asked._asdict(), found, library.defaults())
-    return answer_of(asked, found, cost, notes, compared=table, warnings=warnings)
+    return answer_of(asked, found, cost, notes, compared=tables, warnings=warnings)

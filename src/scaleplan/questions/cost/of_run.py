@@ -105,10 +105,10 @@ def sparse_cautions(asked: Run, work: Work, device: str) -> list[Caution]:
     return [Caution("estimate", message)]
 
 
-def side_by_side(asked: Run, inputs: CostInputs, device: library.Preset, defaults: Defaults) -> Table | None:
+def side_by_side(asked: Run, inputs: CostInputs, device: library.Preset, defaults: Defaults) -> list[Table]:
     """The same run elsewhere, where that is asked for."""
     if asked.side_by_side is None:
-        return None
+        return []
     from scaleplan.questions.cost.compared import compared
 
     return compared(asked, inputs, device, defaults)
