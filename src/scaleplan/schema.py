@@ -79,6 +79,7 @@ class Internode(Part):
     """The share of the network that one device has, one direction."""
 
     bytes_per_s_per_device: Positive
+    spine_share: Annotated[float, Field(ge=0, le=1)] | None = None
     example: Text | None = None
 
 

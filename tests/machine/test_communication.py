@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scaleplan.machine.communication import Network, all_reduce, dispatch, gather, group, rate
+from scaleplan.machine.communication import Network, all_reduce, dispatch, gather, group, hop, rate
 from scaleplan.machine.device import Device, Torus
 from scaleplan.machine.efficiency import HardwareShares
 
@@ -19,9 +19,9 @@ NETWORK = Network(NODE, SHARES)
 
 def test_tensor_parallel_ranks_are_neighbours_and_data_parallel_ranks_lie_apart():
     """Eight neighbours are one node; 16 ranks that are 4 apart have two members in each of eight nodes."""
-    assert group(8, 1, NODE) == (8, 8, 1)
-    assert group(16, 4, NODE) == (16, 2, 8)
-    assert group(16, 8, NODE) == (16, 1, 16)
+    assert group(8, 1, NODE)[:3] == (8, 8, 1)
+    assert group(16, 4, NODE)[:3] == (16, 2, 8)
+    assert group(16, 8, NODE)[:3] == (16, 1, 16)
 
 
 def test_a_ring_moves_each_byte_once_but_its_own_share():
@@ -139,3 +139,28 @@ def test_latency_grows_faster_than_a_tree_and_slower_than_a_ring():
     two, many = (all_reduce(0, group(8 * nodes, 1, NODE), network) for nodes in (2, 64))
 
     assert 6 < many / two < 63
+
+
+RAILS = Network(NODE._replace(spine_share=0.0), SHARES)
+
+
+def test_a_rail_joins_devices_of_one_place():
+    """Ranks 1, 2, 4, 8, 16 apart meet their likes on every node, place by place; ranks 3, 6 or 12 apart do not."""
+    for stride in (1, 2, 3, 4, 6, 8, 12, 16):
+        places = [(rank * stride) % 8 for rank in range(64)]
+        nodes = [rank * stride // 8 for rank in range(64)]
+        by_node = {node: sorted(p for p, n in zip(places, nodes, strict=True) if n == node) for node in nodes[:-8]}
+        alike = len({tuple(found) for found in by_node.values()}) == 1
+        assert group(64, stride, RAILS.device).crosses == (not alike), stride
+
+
+def test_traffic_between_rails_goes_over_the_links_of_a_node_or_the_spine():
+    """Without a spine each byte takes a link and then a rail: 1 / (1 / 50 + 1 / 400) GB/s; a spine with all the rate takes nothing away."""
+    crossing = group(4, 12, RAILS.device)
+    half, whole = (Network(NODE._replace(spine_share=share), SHARES) for share in (0.95, 1.0))
+
+    assert rate(crossing, RAILS) == pytest.approx(1 / (1 / 50e9 + 1 / 400e9))
+    assert rate(crossing, half) == pytest.approx(0.95 * 50e9)
+    assert rate(crossing, whole) == rate(group(4, 12, NODE), NETWORK) == 50e9
+    assert rate(group(16, 8, RAILS.device), RAILS) == 50e9
+    assert hop(50e9, 8, 4, RAILS) == pytest.approx(1.0) and hop(50e9, 12, 4, RAILS) == pytest.approx(1.125)

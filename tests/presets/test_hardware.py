@@ -19,7 +19,7 @@ TABLES = {
     "measured_flops_per_s": {"bf16", "fp8"},
     "memory": {"capacity_bytes", "bandwidth_bytes_per_s", "kind"},
     "intranode": {"link", "bytes_per_s_per_device", "n_devices_per_node", "n_devices_scaleup", "torus_axes", "torus_ring", "hop_s"},
-    "internode": {"bytes_per_s_per_device", "example"},
+    "internode": {"bytes_per_s_per_device", "spine_share", "example"},
     "sparse": {"factor", "pattern"},
     "processors": {"n_per_device"},
     "sustained": {"peak_share"},

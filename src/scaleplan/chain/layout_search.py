@@ -11,6 +11,7 @@ from scaleplan.chain.memory import USUAL_OPTIMIZER, USUAL_PRECISION, USUAL_STACK
 from scaleplan.chain.step_time import device_named, efficiency_of, kernels_of
 from scaleplan.errors import UsageError, clipped
 from scaleplan.machine.candidates import LEAST_FIRST, Space
+from scaleplan.machine.communication import group
 from scaleplan.machine.device import Device
 from scaleplan.machine.held import Formats
 from scaleplan.machine.layer_time import Passes
@@ -184,9 +185,19 @@ class Explained(NamedTuple):
     standing: str
 
 
-def standing_of(schedule: str, offload: str = "none") -> str:
-    """Whether measured steps ran a schedule, with nothing on the host."""
-    return "estimate" if schedule in MEASURED_SCHEDULES and offload == "none" else "formula only"
+def standing_of(schedule: str, offload: str = "none", *, crosses_rails: bool = False) -> str:
+    """Whether measured steps ran a schedule, with nothing on the host and no traffic between rails."""
+    return "estimate" if schedule in MEASURED_SCHEDULES and offload == "none" and not crosses_rails else "formula only"
+
+
+def crosses_rails(layout: Layout, device: Device) -> bool:
+    """Whether collectives or pipeline transfers of one layout leave the rail of their device."""
+    if device.spine_share is None:
+        return False
+    inner = layout.tp * layout.replicas
+    groups = ((layout.cp, layout.tp), (layout.shards, layout.tp), (layout.ep, layout.expert_tp))
+    transfers = layout.pp > 1 and inner * layout.pp > device.n_linked and inner % device.n_linked > 0
+    return bool(transfers or any(group(size, stride, device).crosses for size, stride in groups))
 
 
 def step_of(
@@ -213,7 +224,8 @@ def explain_layout(
     """One layout by part, whether it fits or not."""
     run, layout, step = step_of(asked, layout, micro, recompute, schedule, offload)
     row = explained(run, layout, step)
-    return Explained(row, None if best is None else row.step_s - best.step_s, standing_of(schedule, offload))
+    crosses = crosses_rails(layout, run.machine.kernels.device)
+    return Explained(row, None if best is None else row.step_s - best.step_s, standing_of(schedule, offload, crosses_rails=crosses))
 
 
 def schedule_rows(
@@ -223,8 +235,8 @@ def schedule_rows(
     found = []
     for schedule in schedules:
         alone = layout if schedule == "interleaved" else layout._replace(n_virtual_stages=1)
-        row = explain_layout(asked, alone, micro, recompute, schedule, offload=offload).row
-        found.append(ScheduleRow(schedule, row.step_s, row.parts["bubble"], row.peak_bytes, standing_of(schedule, offload)))
+        told = explain_layout(asked, alone, micro, recompute, schedule, offload=offload)
+        found.append(ScheduleRow(schedule, told.row.step_s, told.row.parts["bubble"], told.row.peak_bytes, told.standing))
     return found
 
 

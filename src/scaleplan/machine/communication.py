@@ -38,23 +38,42 @@ class Group(NamedTuple):
     size     how many
     members  of them in one node
     nodes    that they lie on
+    crosses  neighbours on different nodes have different places in them: what they send leaves its rail
     """
 
     size: Size
     members: Size
     nodes: Size
+    crosses: Any = False
 
 
 def group(size: Size, stride: Size, device: Device) -> Group:
     """A group whose ranks are `stride` devices apart (tensor parallel ranks 1, context tp, data tp cp, pipeline tp cp dp)."""
     members = minimum(size, maximum(1, floor_div(device.n_linked, stride)))
-    return Group(size, members, ceil_div(size, members))
+    nodes = ceil_div(size, members)
+    if device.spine_share is None:
+        return Group(size, members, nodes)
+    return Group(size, members, nodes, (nodes > 1) & (stride % device.n_linked > 0) & (device.n_linked % stride > 0))
+
+
+def over_rails(rate: Any, crosses: Any, network: Network) -> Any:
+    """A network rate where rails join devices of one place: what crosses them has the spine, or the links inside a node and then a rail.
+
+        max(spine share x rate, rate x link / (rate + link))
+
+    Source: wang2023-rails (rail-only networks: traffic between rails is forwarded inside a node).
+    """
+    share, link = network.device.spine_share, network.link_bytes_per_s
+    if share is None:
+        return rate
+    return where(crosses, maximum(share * rate, rate * link / (rate + link)), rate)
 
 
 def rate(ranks: Group, network: Network) -> Any:
     """Bytes a second of a ring through a group: links inside a node; between nodes the network rates of all members of a node together."""
     inside = network.link_bytes_per_s * axes_share(ranks.members, network.device.torus)
-    across = minimum(network.own_bytes_per_s * ranks.members * fabric(ranks, network), inside)
+    own = network.own_bytes_per_s * ranks.members * fabric(ranks, network)
+    across = minimum(over_rails(own, ranks.crosses, network), inside)
     return where(ranks.nodes > 1, across, inside)
 
 
@@ -174,4 +193,5 @@ def dispatch(token_bytes: Bytes, copies: Size, ranks: Group, network: Network) -
 def hop(size_bytes: Bytes, stride: Size, size: Size, network: Network) -> Seconds:
     """One transfer to the next pipeline stage, between nodes as soon as any two neighbours are."""
     across, link = stride * size > network.device.n_linked, network.link_bytes_per_s * axes_share(2, network.device.torus)
-    return size_bytes / where(across, minimum(network.own_bytes_per_s, link), link)
+    own = over_rails(network.own_bytes_per_s, stride % network.device.n_linked != 0, network)
+    return size_bytes / where(across, minimum(own, link), link)

@@ -43,6 +43,8 @@ class Device(NamedTuple):
     fabric_nodes, fabric_bytes_per_s  all-reduce rates measured on a cluster, by number of nodes
     latency_s       of a collective on that cluster; None: as on others
     host_link       to the host, for what is kept in its memory; None: not known
+    spine_share     of the network rate that is left between devices of different places in their nodes, where rails join those of the same
+                    place; None: the network knows no places
     torus           how the fast links join devices; None: any two at the full rate
     """
 
@@ -62,6 +64,7 @@ class Device(NamedTuple):
     fabric_nodes: tuple[int, ...] = ()
     fabric_bytes_per_s: tuple[float, ...] = ()
     latency_s: float | None = None
+    spine_share: float | None = None
     torus: Torus | None = None
     host_link: HostLink | None = None
 
@@ -102,6 +105,7 @@ def device_of(name: str, data: Mapping[str, Any]) -> Device:
         fabric_nodes=tuple(fabric.get("n_nodes", ())),
         fabric_bytes_per_s=tuple(map(float, fabric.get("all_reduce_bytes_per_s", ()))),
         latency_s=fabric.get("latency_s"),
+        spine_share=network.get("spine_share"),
         torus=torus_of(links),
         host_link=host_link_of(data.get("host_link", {})),
     )

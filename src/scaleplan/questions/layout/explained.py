@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from scaleplan.answer import Answer, Caution, Column, Line, Table, line
-from scaleplan.chain.layout_search import Asked, ScheduleRow, explain_layout
+from scaleplan.chain.layout_search import MEASURED_SCHEDULES, Asked, ScheduleRow, explain_layout
 from scaleplan.chain.layout_search import Explained as Found
 from scaleplan.chain.memory import layout_on
 from scaleplan.machine.layout import Layout
@@ -180,9 +180,11 @@ def heaviest_note(solved: Solved) -> list[str]:
 
 
 def cautions_of(solved: Solved) -> list[Caution]:
-    """A schedule that no measured step ran."""
+    """A schedule that no measured step ran, states on the host, traffic between rails."""
     if solved.told.standing == "estimate":
         return []
     offload = solved.told.row.offload
-    what = f"the step under {solved.schedule}" if offload == "none" else f"the step with {field('offload')} {offload}"
+    what = f"the step with {field('offload')} {offload}" if offload != "none" else f"the step under {solved.schedule}"
+    if offload == "none" and solved.schedule in MEASURED_SCHEDULES:
+        what = "the step with traffic between rails"
     return [Caution("estimate", f"{what} follows from a formula alone; not validated against measurements")]
