@@ -258,3 +258,28 @@ def test_formulas_of_every_direction_give_their_values(run, asked):
     for line in run("optimal", *asked, "-v", "--json").document["lines"]:
         if line["formula"]:
             assert evaluate(line["formula"], line["inputs"]) == pytest.approx(line["value"], rel=1e-9), line["key"]
+
+
+def test_a_law_that_cannot_answer_leaves_the_others(run, ask):
+    """Asked for two laws by name, the one below whose E the loss lies is named with the reason, and the other answers."""
+    asked = ("optimal", "--loss", "1.0", "--law", "kaplan2020", "--law", "besiroglu2024")
+    outcome = run(*asked)
+    assert outcome.code == 0
+    assert "besiroglu2024: no budget reaches a loss of 1 nats: it stays above 1.8172" in outcome.stderr
+    assert [row["law"] for row in ask(*asked)["laws"]] == ["kaplan2020"]
+
+
+def test_where_no_law_answers_each_says_why(run):
+    """A loss below what every law can reach is refused with the floor of each, and the way out is a larger loss."""
+    outcome = run("optimal", "--loss", "0.1")
+    assert outcome.code == 2
+    for reason in ("kaplan2020: answers with 8.18e+29 parameters", "above 1.69337", "above 1.8172"):
+        assert reason in outcome.stderr
+    assert "a larger --loss" in outcome.stderr
+
+
+def test_a_run_worse_than_guessing_is_refused(run):
+    """Ten FLOP buy no parameter by most laws, and by the other a loss above that of guessing among 32,000 tokens."""
+    outcome = run("optimal", "--compute", "10", "--law", "hoffmann2022-3")
+    assert outcome.code == 2
+    assert "worse than guessing a token, 10.37 nats" in outcome.stderr

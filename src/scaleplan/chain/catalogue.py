@@ -20,6 +20,7 @@ from scaleplan.wording import field, question
 EVERY = "all"
 INDEX = "law_index.toml"
 ABSENT = "absent_laws.toml"
+MOST_REASONS = 6  # in one error
 
 
 class Index(NamedTuple):
@@ -181,7 +182,7 @@ T = TypeVar("T")
 def ask_each(names: Sequence[str], required: set[str], answer: Callable[[Law], T]) -> tuple[list[T], dict[str, ScaleplanError]]:
     """What each law answers, and by name why others have none.
 
-    required  laws that were asked for by name: they must answer; if none of the others does either, the first reason is raised
+    required  laws that were asked for by name: where none of them answers, their reasons are raised; without any, those of all
     """
     answers: list[T] = []
     unanswered: dict[str, ScaleplanError] = {}
@@ -189,9 +190,26 @@ def ask_each(names: Sequence[str], required: set[str], answer: Callable[[Law], T
         try:
             answers.append(answer(law))
         except (NotSupported, InputError) as error:
-            if law.name in required:
-                raise with_hint(error) from None
             unanswered[law.name] = error
-    if not answers:
-        raise next((error for error in unanswered.values() if isinstance(error, InputError)), next(iter(unanswered.values())))
+    if not answers or (required and required <= set(unanswered)):
+        raise unanswerable({law: error for law, error in unanswered.items() if law in required or not required})
     return answers, unanswered
+
+
+def unanswerable(unanswered: Mapping[str, ScaleplanError]) -> ScaleplanError:
+    """One error for laws of which none answers: that of the one, or each reason with its laws, what cannot be before what is unknown."""
+    errors = sorted(unanswered.values(), key=lambda error: not isinstance(error, InputError))
+    reasons = reasons_of(unanswered)
+    if len(reasons) == 1:
+        return with_hint(errors[0])
+    told = "; ".join(f"{', '.join(laws)}: {reason}" for reason, laws in list(reasons.items())[:MOST_REASONS])
+    told += f"; and {len(reasons) - MOST_REASONS} reasons more" if len(reasons) > MOST_REASONS else ""
+    return InputError(f"no law answers: {told}", hint=with_hint(errors[0]).hint)
+
+
+def reasons_of(unanswered: Mapping[str, ScaleplanError]) -> dict[str, list[str]]:
+    """Why laws have no answer: reason -> the laws that it is true of."""
+    reasons: dict[str, list[str]] = {}
+    for law, error in unanswered.items():
+        reasons.setdefault(error.message.replace(f"`{law}` ", "").replace(f" under `{law}`", ""), []).append(law)
+    return reasons

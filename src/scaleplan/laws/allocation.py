@@ -92,7 +92,7 @@ def allocate(law: Law, question: Question) -> Run:
     check_guessing(law, question.loss_nats)
     check_serving(question)
     run = unchecked(law, question)
-    check_run(law, run)
+    check_run(law, run, question)
     return run
 
 
@@ -115,12 +115,16 @@ def check_serving(question: Question) -> None:
             )
 
 
-def check_run(law: Law, run: Run) -> None:
-    """Refuse a run that cannot be: less than one parameter or token, or more than any could have."""
+def check_run(law: Law, run: Run, question: Question) -> None:
+    """Refuse a run that cannot be: less than one parameter or token, more than any could have, or no better than guessing."""
+    hint = f"a larger {field('loss')}" if question.loss_nats is not None else "change the budget"
     for value, what in ((run.n_params, "parameters"), (run.n_tokens, "tokens")):
         if is_number(value) and not 1 <= value <= LARGEST_RUN:
             size = "fewer than one" if value < 1 else f"more than {LARGEST_RUN:.0e}"
-            raise InputError(f"`{law.name}` answers with {value:.3g} {what}, {size}", hint="change the budget")
+            raise InputError(f"`{law.name}` answers with {value:.3g} {what}, {size}", hint=hint)
+    if is_number(run.loss_nats, law.guessing_nats) and run.loss_nats > law.guessing_nats:
+        worse = f"worse than guessing a token, {law.guessing_nats:.2f} nats"
+        raise InputError(f"`{law.name}` answers with a loss of {run.loss_nats:.4g} nats, {worse}", hint="a larger budget")
 
 
 def unchecked(law: Law, question: Question) -> Run:

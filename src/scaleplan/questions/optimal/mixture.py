@@ -14,7 +14,7 @@ from scaleplan.laws.forms import Additive
 from scaleplan.laws.mixture import Mixture, TwoTerms
 from scaleplan.questions.about_laws import LABELS, UNITS, cautions_of, extrapolation
 from scaleplan.questions.optimal.budget import inputs_of, question_of
-from scaleplan.questions.optimal.warnings import silences, stock
+from scaleplan.questions.optimal.warnings import silences, stock, unanswered_by_name
 
 if TYPE_CHECKING:
     from scaleplan.questions.optimal import OfMixture
@@ -48,7 +48,7 @@ def explain(asked: OfMixture, solved: Solved) -> Answer:
         {"laws": rows, "recommended": None, "routed": []},
         [table_of(rows, question)],
         [line for advice in advices for line in lines_of(advice, mixture, question)],
-        warnings=list(warnings_of(advices)),
+        warnings=[*warnings_of(advices), *unanswered_by_name(asked.law, solved.unanswered)],
         notes=[*remarks(advices, mixture), *silences(solved.unanswered)],
     )
     if not solved.routed or asked.n_params is None:

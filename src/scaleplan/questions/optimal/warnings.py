@@ -28,6 +28,7 @@ def warnings_of(asked: OfDense, solved: Solved) -> Iterator[Caution]:
     yield from stock([(advice.law.name, advice.run.n_tokens) for advice in advices])
     yield from foreign_tokenizers(advice.law for advice in advices if advice.critical_batch is not None)
     yield from cautions_of(advice.law for advice in advices)
+    yield from unanswered_by_name(asked.law, solved.unanswered)
     if asked.precision:
         yield precision(asked.precision)
 
@@ -86,7 +87,11 @@ def remarks_of(asked: OfDense, solved: Solved) -> list[str]:
 
 def silences(unanswered: Mapping[str, ScaleplanError]) -> list[str]:
     """Laws without an answer, by reason."""
-    reasons: dict[str, list[str]] = {}
-    for law, error in unanswered.items():
-        reasons.setdefault(error.message.replace(f"`{law}` ", "").replace(f" under `{law}`", ""), []).append(law)
-    return [f"Skipped {', '.join(laws)}: {reason}." for reason, laws in reasons.items()]
+    return [f"Skipped {', '.join(laws)}: {reason}." for reason, laws in catalogue.reasons_of(unanswered).items()]
+
+
+def unanswered_by_name(names: Sequence[str], unanswered: Mapping[str, ScaleplanError]) -> Iterator[Caution]:
+    """Laws that were asked for by name and have no answer, where others have one."""
+    named = catalogue.asked_by_name(names)
+    for reason, laws in catalogue.reasons_of({law: error for law, error in unanswered.items() if law in named}).items():
+        yield from (Caution("no-answer", f"{law}: {reason}", {"law": law}) for law in laws)
