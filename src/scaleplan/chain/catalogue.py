@@ -204,7 +204,7 @@ def unanswerable(unanswered: Mapping[str, ScaleplanError]) -> ScaleplanError:
         return with_hint(errors[0])
     told = "; ".join(f"{', '.join(laws)}: {reason}" for reason, laws in list(reasons.items())[:MOST_REASONS])
     told += f"; and {len(reasons) - MOST_REASONS} reasons more" if len(reasons) > MOST_REASONS else ""
-    return InputError(f"no law answers: {told}", hint=with_hint(errors[0]).hint)
+    return InputError(f"no law answers: {told}", hint=with_hint(errors[0]).way_out)
 
 
 def reasons_of(unanswered: Mapping[str, ScaleplanError]) -> dict[str, list[str]]:
