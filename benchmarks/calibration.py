@@ -248,7 +248,8 @@ def peaks() -> None:
 
 def main() -> None:
     if sys.argv[1:] == ["peaks"]:
-        return peaks()
+        peaks()
+        return
     if len(sys.argv) != 3 or sys.argv[1] not in ("score", "spreads"):
         sys.exit(__doc__)
     table = read(Path(sys.argv[2]))
