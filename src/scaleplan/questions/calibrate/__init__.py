@@ -47,7 +47,7 @@ QUESTION = Question(
     examples=(
         "scaleplan calibrate plan.toml --step-s 12.5s --peak-bytes 61GiB",
         "scaleplan calibrate plan.toml --measured log.csv -o stack.toml",
-        "scaleplan calibrate plan.toml --measured run.log --measured-at layout=tp8 --measured-at batch_size_tokens=65536",
+        "scaleplan calibrate plan.toml --measured run.log --measured-at layout=tp8 --start 2027-01-04",
     ),
     more="The plan names a layout. -o writes a stack for `[hardware] stack`, with which a measured layout takes its measured time.",
     charts=True,
