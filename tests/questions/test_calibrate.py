@@ -201,19 +201,19 @@ def test_a_log_in_another_encoding_is_read(tmp_path, encoding):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("step,step_s\n1,30\n2,fast\n", "log.csv:3: `fast`"),
-        ("step,step_s\n1,30\n2,\n", "log.csv:3: "),
-        ("step,step_s\n1,-3\n", "log.csv:2: `-3`"),
-        ("step,step_s\n1,nan\n", "log.csv:2: `nan`"),
-        ("step,step_s,peak_bytes\n1,30,much\n", "log.csv:2: `much`"),
-        ("step,step_s\n\n1,30\n2,fast\n", "log.csv:4: `fast`"),
+        ("step,step_s\n1,30\n2,fast\n", "line 3: `fast`"),
+        ("step,step_s\n1,30\n2,\n", "line 3: "),
+        ("step,step_s\n1,-3\n", "line 2: `-3`"),
+        ("step,step_s\n1,nan\n", "line 2: `nan`"),
+        ("step,step_s,peak_bytes\n1,30,much\n", "line 2: `much`"),
+        ("step,step_s\n\n1,30\n2,fast\n", "line 4: `fast`"),
         ("a,b\n1,2\n", "step_s"),
         ("", "empty"),
         ("\n \n", "empty"),
         ("step,step_s\n", "no step time"),
-        ('{"step_s": 3}\n{"step_s": \n', "log.csv:2: "),
-        ("{}\n[1]\n", "log.csv:2: "),
-        (MEGATRON.replace("30500.5", "oops"), "log.csv:4: `oops`"),
+        ('{"step_s": 3}\n{"step_s": \n', "line 2: "),
+        ("{}\n[1]\n", "line 2: "),
+        (MEGATRON.replace("30500.5", "oops"), "line 4: `oops`"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_its_line(text, says):

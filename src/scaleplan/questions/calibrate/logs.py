@@ -197,7 +197,7 @@ def csv_rows(lines: Iterable[tuple[int, str]], separator: str, name: str) -> Ite
         for row in csv.DictReader(texts(), delimiter=separator):
             yield numbers[0], {heading_of(key): value for key, value in row.items() if isinstance(key, str)}
     except csv.Error as error:
-        raise InputError(str(error), file=name, line=numbers[0]) from None
+        raise InputError(f"line {numbers[0]}: {error}", file=name) from None
 
 
 def json_rows(lines: Iterable[tuple[int, str]], name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -208,9 +208,9 @@ def json_rows(lines: Iterable[tuple[int, str]], name: str) -> Iterator[tuple[int
         try:
             row = json.loads(line)  # others write NaN for what was not logged
         except (ValueError, RecursionError):
-            raise InputError(f"`{clipped(line.strip())}` is not JSON", file=name, line=number) from None
+            raise InputError(f"line {number}: `{clipped(line.strip())}` is not JSON", file=name) from None
         if not isinstance(row, dict):
-            raise InputError(f"`{clipped(line.strip())}` is not an object", file=name, line=number)
+            raise InputError(f"line {number}: `{clipped(line.strip())}` is not an object", file=name)
         yield number, row
 
 
@@ -254,5 +254,5 @@ def number_of(cell: Any, name: str, line: int) -> float:
     except (TypeError, ValueError):
         value = math.nan
     if not (value > 0 and math.isfinite(value)):
-        raise InputError(f"`{clipped(cell)}` is not a number above zero", file=name, line=line)
+        raise InputError(f"line {line}: `{clipped(cell)}` is not a number above zero", file=name)
     return value
