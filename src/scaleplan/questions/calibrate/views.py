@@ -218,6 +218,6 @@ def notes_of(measured: Sequence[Measurement], step: LayoutStep) -> list[str]:
 
 
 NARROWED = (
-    "A measured layout takes its measured seconds. Others of its stack: mean error 5.0 % after one row, over rows of 13 published tables; "
+    "A measured layout takes its measured seconds. Others of its stack: mean error 4.8 % after one row, over 13 published tables; "
     "their 80 % intervals narrow by what the rows told."
 )
