@@ -5,7 +5,7 @@
 
 Cases are those of benchmarks/fuzz_cases.py; number and seed give a case, so that each can be shown and run again. They run in one
 process, with a folder of their own for files; one in 500 is run as a program too and must say the same. Wrong is: "a bug in scaleplan"
-or a traceback, another exit code than the contract's, a refusal without `error:`, more than 5 s of the processor or 20 s of the clock, a
+or a traceback, another exit code than the contract's, a refusal without `error:`, more than 5 s of the processor, a
 number that is not finite, a size below zero, a control character, a tag that a name brought into a page, a draft left behind, and more
 than 1 GiB of memory. Exits 1 where there is one.
 """
@@ -37,8 +37,8 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.fuzz_cases import Case, Maker, Seeds, seeds_of
 
-LIMIT_S = 5.0  # of the processor
-LIMIT_WALL_S = 20.0
+LIMIT_S = 5.0  # of the processor, however much else runs
+LIMIT_WALL_S = 60.0  # of the clock, after which a case is tried again alone
 LIMIT_BYTES = 2**30
 SAMPLED = 500  # one of so many cases is run as a program too
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -171,7 +171,7 @@ def as_program(case: Case) -> Outcome:
 
 def complaint(case: Case, outcome: Outcome) -> str | None:
     """What is wrong with an outcome."""
-    if outcome.code is None or outcome.wall_s > LIMIT_WALL_S:
+    if outcome.code is None:
         return f"no answer in {LIMIT_S:g} s"
     said = [line for line in outcome.stderr.splitlines() if "a bug in scaleplan" in line or "Traceback" in line]
     if said:
@@ -323,7 +323,7 @@ def watched(cases: int, seed: int, configs: Path | None, first: int) -> Iterator
         worker.start()
         give.close()
         try:
-            while take.poll(3 * LIMIT_WALL_S):
+            while take.poll(LIMIT_WALL_S):
                 number, said, peak = take.recv()
                 yield number, said or ("more than 1 GiB" if peak > LIMIT_BYTES else None)
                 number += 1
