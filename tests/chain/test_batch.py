@@ -52,7 +52,8 @@ def test_without_a_batch_that_of_the_law_counts(law: str, basis: str, batch: flo
 
     assert found.batch_basis == basis
     assert found.batch_tokens == pytest.approx(batch or found.curve.critical_batch)
-    assert batch or found.curve.min_tokens == pytest.approx(1e10)
+    assert found.curve.min_tokens == pytest.approx(2e10 / (1 + found.batch_tokens / found.curve.critical_batch))  # mccandlish2018
+    assert found.curve.min_tokens == pytest.approx(1e10) or basis == "stated"
 
 
 @pytest.mark.parametrize("loss", [2.0, 2.5, 3.3])

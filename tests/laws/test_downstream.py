@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import tomllib
+
 import pytest
 
+from scaleplan import library
 from scaleplan.chain.tasks import ask_task, laws_of_task, load_task_law, task_laws
 from scaleplan.errors import NotSupported, UnknownName
 from scaleplan.laws.downstream import forecast, without_input_embedding
@@ -21,6 +25,20 @@ def test_the_ladder_s_forecasts_are_those_of_the_article(name):
         found = forecast(law, n, d)
         assert found.accuracy == pytest.approx(expected, abs=0.002)
         assert found.p10 - 0.002 <= measured <= found.p90 + 0.002
+
+
+@pytest.mark.parametrize("name", [law.name for law in task_laws()])
+def test_an_interval_is_as_wide_as_its_largest_miss_and_the_noise(name):
+    """The largest miss on held-out runs, at least the floor of the file, and 1.2816 standard deviations of noise, in quadrature."""
+    law = load_task_law(name)
+    data = tomllib.loads((library.built_in() / "tasks" / f"{name}.toml").read_text(encoding="utf-8"))
+    checked, spread = data.get("checked", {}), data["spread"]
+    misses = [abs(a - b) for a, b in zip(checked.get("forecast", ()), checked.get("measured", ()), strict=True)]
+    half = math.hypot(max([spread["least_half_width"], *misses]), 1.2815515655 * spread["noise_sd"])
+    found = forecast(law, data["range"]["n_params_max"], data["range"]["n_tokens_max"])
+
+    assert found.accuracy - half > 0
+    assert (found.accuracy - found.p10, found.p90) == pytest.approx((half, min(1.0, found.accuracy + half)), rel=1e-9)
 
 
 @pytest.mark.parametrize(

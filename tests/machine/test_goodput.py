@@ -111,3 +111,23 @@ def test_a_failure_loses_half_of_what_lies_between_two_checkpoints():
     assert lost.lost_work == pytest.approx(360 / 3600)
     assert lost.restarts == pytest.approx(90 / 3600)
     assert lost.checkpoints == pytest.approx(120 / 600)
+
+
+def test_goodput_by_hand():
+    """A failure each 10,000 s loses (900 + 100) / 2 + 500 s; 100 s of writing and 18 s of evaluation for 900 of progress; 10 % warm-up."""
+    lost = losses(10_000.0, 900.0, 100.0, 500.0, evaluation_fraction=0.02)
+
+    assert goodput(lost, warm_up_fraction=0.1) == pytest.approx(0.9 * (1 - 0.1) / (1 + 100 / 900 + 0.02), rel=1e-12)
+
+
+def test_a_run_that_loses_every_second_never_advances():
+    """Exactly as much time lost as there is: 0 is no share that a run could go on with."""
+    with pytest.raises(InputError, match="never advances"):
+        goodput(losses(1000.0, 500.0, 100.0, 700.0))
+    assert np.isnan(goodput(losses(np.array([1000.0]), 500.0, 100.0, 700.0))[0])
+
+
+def test_the_best_interval_is_at_most_the_time_between_failures():
+    """sqrt(2 x 50 x 400) = 200 s; a checkpoint that takes longer than half of that time is written once for each failure."""
+    assert best_checkpoint_interval_s(50.0, 400.0) == pytest.approx(200.0)
+    assert best_checkpoint_interval_s(600.0, 400.0) == 400.0

@@ -300,12 +300,13 @@ def test_accumulation_without_a_pipeline_keeps_one_micro_batch():
 
 @pytest.mark.parametrize(("n_layers", "kept", "at_work"), [(36, 2.0, 70.0), (96, 1.0, 34.0), (7, 5.0, 6.0), (1, 1.0, 9.0), (300, 3.0, 3.0)])
 def test_the_best_group_of_recomputed_layers(n_layers: int, kept: float, at_work: float):
-    """Within the rounding of k and of the groups of the least of n kept / k + k at_work, 2 sqrt(n kept at_work) (chen2016)."""
+    """No other is less, and within the rounding of k and of the groups it is 2 sqrt(n kept at_work) (chen2016)."""
 
     def size(k: int) -> float:
         return -(-n_layers // k) * kept + k * at_work
 
     found = best_recompute_every(n_layers, kept, at_work)
+    assert size(found) == min(size(k) for k in range(1, n_layers + 1))
     assert size(found) <= 2 * (n_layers * kept * at_work) ** 0.5 + kept + at_work
 
 

@@ -7,7 +7,17 @@ import pytest
 
 from scaleplan import library
 from scaleplan.errors import InputError, NotSupported
-from scaleplan.machine.run_time import device_hours, fewest_devices, flops_to_do, whole_run_mfu
+from scaleplan.machine.run_time import (
+    device_hours,
+    fewest_devices,
+    flops_to_do,
+    likely_hardware_rate,
+    mfu_of_hfu,
+    model_flops_utilisation,
+    peak_of,
+    share_between,
+    whole_run_mfu,
+)
 
 USUAL = library.defaults()["whole_run_mfu"]
 
@@ -59,3 +69,42 @@ def test_full_recomputation_repeats_the_forward_pass():
     assert flops_to_do(6e20, "model", "full") == 6e20
     with pytest.raises(NotSupported, match="selective"):
         flops_to_do(6e20, "hardware", "selective")
+
+
+def test_hours_of_a_device_by_hand():
+    """3.6e21 FLOP at 1e15 a second are 1,000 hours, 1,250 where a fifth of the time is lost."""
+    assert device_hours(3.6e21, 1e15) == pytest.approx(1000)
+    assert device_hours(3.6e21, 1e15, 0.8) == pytest.approx(1250)
+
+
+def test_utilisation_is_what_the_hours_did_of_the_peak():
+    """3.6e21 FLOP in 1,000 hours at a peak of 2.5e15 are 40 %."""
+    assert model_flops_utilisation(3.6e21, 1000, 2.5e15) == pytest.approx(0.4)
+
+
+def test_a_rate_of_hardware_flop_is_a_third_above_that_of_model_flop():
+    """Full recomputation runs 4 passes for 3 (narayanan2021): GPT-3 at 44 % of hardware FLOP is 33 % of model FLOP."""
+    assert mfu_of_hfu(0.44) == pytest.approx(0.33)
+    assert flops_to_do(3e21, "model", "full") == 3e21
+    assert flops_to_do(3e21, "hardware", "full") == pytest.approx(4e21)
+    assert flops_to_do(3e21, "hardware", "none") == pytest.approx(3e21)
+
+
+@pytest.mark.parametrize(
+    ("mfu", "recompute", "likelier"), [(0.5, "full", True), (0.36, "full", False), (0.5, "none", False), (0.375, "full", False)]
+)
+def test_a_model_rate_that_needs_an_unheard_of_hardware_rate(mfu: float, recompute: str, likelier: bool):
+    """Of published runs 90 % are below 50 %: 0.5 with full recomputation would be 0.67, 0.36 is 0.48, 0.375 is just 0.5."""
+    assert likely_hardware_rate(mfu, recompute, 0.5) == likelier
+
+
+def test_the_peak_is_that_of_the_first_precision_there_is():
+    assert peak_of({"bf16": 2.0, "fp16": 1.0}, "x") == ("bf16", 2.0)
+    assert peak_of({"fp32": 3.0, "fp16": 1.0}, "x") == ("fp16", 1.0)
+    with pytest.raises(InputError, match="no bf16 or fp16 rate"):
+        peak_of({"fp32": 3.0}, "x")
+
+
+def test_between_two_sizes_in_proportion_to_the_logarithm():
+    """Half way from 1e8 to 1e12 is 1e10; outside it is the nearer end."""
+    assert [share_between((1e8, 1e12), size) for size in (1e6, 1e8, 1e9, 1e10, 1e12, 1e14)] == pytest.approx([0, 0, 0.25, 0.5, 1, 1])

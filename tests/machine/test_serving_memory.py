@@ -10,7 +10,7 @@ from scaleplan.machine.activations import Batch
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.recipe import cache_precision
 from scaleplan.machine.serving_formats import serving_format
-from scaleplan.machine.serving_memory import Serving, serving_memory
+from scaleplan.machine.serving_memory import Serving, ServingMemory, cache_pool, serving_memory
 from scaleplan.model.bill import bill_of
 from scaleplan.model.shape import arch_of_shape
 
@@ -82,3 +82,81 @@ def test_weights_are_the_parameters_in_their_type(name: str, bits: int):
     bill = bill_of(arch_of_shape(LLAMA_70B))
     found = serving_memory(bill, Layout(), Serving(Batch(1, 1), weights, cache_precision(None, weights)))
     assert found.weights_bytes == bill.n_params() * bits // 8
+
+
+# ------------------------------------------------------------------------------------------- by hand, every size another
+
+SMALL = {"n_layers": 6, "d_model": 40, "n_heads": 4, "n_kv_heads": 2, "d_head": 10, "d_ff": 84, "n_vocab": 101, "gated": True}
+SMALL |= {"norm": "rms", "tied": False}
+
+
+def held(words: dict[str, Any], layout: Layout, b: int, s: int, weights: str = "bf16", *, context: int = 0, **more: Any) -> ServingMemory:
+    """What a device holds."""
+    stored = serving_format(weights)
+    served = Serving(Batch(b, s), stored, cache_precision(None, stored), **more)
+    return serving_memory(bill_of(arch_of_shape(words)), layout, served, context)
+
+
+@pytest.mark.parametrize(("weights", "width"), [("bf16", 2), ("fp32", 4), ("fp8", 2), ("int8", 2)])
+@pytest.mark.parametrize(("b", "s", "tokens"), [(3, 50, 150), (3, 5000, 8192), (1, 8192, 8192), (2, 4097, 8192)])
+def test_the_workspace_of_a_pass_by_hand(weights, width, b, s, tokens):
+    """Residual stream in and out, 40 numbers each, gate and up, 84 each, for at most 8,192 tokens; logits of 101 words in 32 bits."""
+    assert held(SMALL, Layout(), b, s, weights).workspace_bytes == tokens * (2 * 40 + 2 * 84) * width + 4 * b * 101
+
+
+def test_a_pass_may_read_fewer_tokens_at_once():
+    """Chunks of 512 tokens in the place of 8,192."""
+    assert held(SMALL, Layout(), 3, 5000, prefill_tokens=512).workspace_bytes == 512 * 248 * 2 + 4 * 3 * 101
+
+
+def test_tensor_parallelism_divides_the_inside_of_a_pass_and_the_words():
+    """On 4 ranks 168 / 4 = 42 numbers and 26 words, the stream whole."""
+    assert held(SMALL, Layout(tp=4), 3, 50).workspace_bytes == 150 * (80 + 42) * 2 + 4 * 3 * 26
+
+
+def test_the_widest_product_of_experts_counts_those_that_a_token_passes():
+    """Two of eight experts of 50: 100 numbers, gate and up."""
+    words = {name: value for name, value in SMALL.items() if name != "d_ff"} | {"n_experts": 8, "n_experts_per_token": 2, "d_ff_expert": 50}
+
+    assert held(words, Layout(), 1, 10).workspace_bytes == 10 * (80 + 2 * 100) * 2 + 4 * 101
+
+
+def test_stages_share_layers_and_their_caches():
+    """Six layers of 2 heads of 10, K and V in 16 bits, are 480 bytes a token, on two stages half; blocks of weights likewise."""
+    whole, half = (held(SMALL, Layout(pp=pp), 3, 50) for pp in (1, 2))
+    block = 40 * 40 + 2 * 40 * 20 + 40 * 40 + 3 * 40 * 84 + 2 * 40
+
+    assert (whole.kv_cache_bytes_per_token, whole.kv_cache_bytes) == (480, 480 * 150)
+    assert (half.kv_cache_bytes_per_token, half.kv_cache_bytes) == (240, 240 * 150)
+    assert whole.weights_bytes == 2 * (6 * block + 2 * 101 * 40 + 40)
+    assert whole.weights_bytes - half.weights_bytes == 2 * 3 * block
+
+
+def test_the_total_is_the_sum_of_weights_cache_workspace_and_context():
+    found = held(SMALL, Layout(), 3, 50, context=1000)
+
+    assert found.total_bytes == found.weights_bytes + 480 * 150 + found.workspace_bytes + 1000
+
+
+def test_the_pool_of_an_engine_by_hand():
+    """kwon2023: 90 % of 1,000,000 bytes less 400,000, 30,000 and 20,000 is 450,000: 58 blocks of 16 tokens of 480 bytes."""
+    memory = ServingMemory(400_000, 480, 480 * 7, 30_000, 20_000)
+    pool = cache_pool(memory, 1_000_000)
+
+    assert (pool.pool_bytes, pool.block_bytes, pool.n_blocks, pool.n_tokens) == (450_000, 7680, 58, 58 * 16)
+
+
+def test_a_pool_of_another_share_and_block():
+    """85.5 % of 1,000,000 bytes, in blocks of 32 tokens."""
+    pool = cache_pool(ServingMemory(400_000, 480, 0, 30_000, 20_000), 1_000_000, 0.855, 32)
+
+    assert (pool.pool_bytes, pool.block_bytes, pool.n_blocks, pool.n_tokens) == (405_000, 15_360, 26, 26 * 32)
+
+
+def test_a_pool_without_room_or_without_a_cache_has_no_blocks():
+    """Weights that fill the device leave nothing, and a state space pays nothing a token."""
+    full = cache_pool(ServingMemory(950_000, 480, 0, 30_000, 20_000), 1_000_000)
+    state = cache_pool(ServingMemory(400_000, 0, 0, 30_000, 20_000), 1_000_000)
+
+    assert (full.pool_bytes, full.n_blocks) == (0, 0)
+    assert (state.pool_bytes, state.n_blocks, state.n_tokens) == (450_000, 0, 0)
