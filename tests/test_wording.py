@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from scaleplan.errors import InputError, clipped
-from scaleplan.wording import field, flag, keyword, question, spelled, wrapped
+import pytest
+
+from scaleplan.errors import InputError, clipped, near_names
+from scaleplan.wording import field, fields, flag, keyword, question, spelled, wrapped
 
 
 def test_a_field_is_spelled_by_who_asked():
@@ -34,3 +36,17 @@ def test_what_is_to_be_copied_is_not_broken():
     assert wrapped(text, 40) == ["List them with", "`scaleplan presets hardware`, or give", "one."]
     assert wrapped(text, 20) == ["List them with", "`scaleplan presets", "hardware`, or give", "one."]
     assert wrapped(text, None) == [text]
+
+
+def test_several_fields_are_listed():
+    """`a, b and c`; with a comma, a plain list."""
+    assert spelled(fields("usd"), keyword) == "usd"
+    assert spelled(fields("usd", "pue"), keyword) == "usd and pue"
+    assert spelled(fields("usd", "pue", "mfu", joined=" or "), keyword) == "usd, pue or mfu"
+    assert spelled(fields("usd", "pue", "mfu", joined=", "), keyword) == "usd, pue, mfu"
+
+
+@pytest.mark.parametrize(("typed", "near"), [("llama3", "llama-3-8b"), ("llama31", "llama-3.1-8b"), ("mixtral", "mixtral-8x7b")])
+def test_a_family_comes_before_what_is_spelled_alike(typed, near):
+    """`llama3` is Llama 3 and not `llama-33b`: the smallest of the family is named."""
+    assert near_names(typed, ["llama-33b", "llama-3-70b", "llama-3-8b", "llama-3.1-8b", "mistral-7b", "mixtral-8x7b"])[0] == near

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
 from typing import Any
 
 from scaleplan.wording import keyword, spelled, visible
@@ -125,10 +126,17 @@ def near_names(name: str, known: Sequence[str], count: int = 3) -> list[str]:
     from difflib import get_close_matches
 
     name = name[:80].lower()
-    parts = set(parts_of(name))
-    whole = [k for k in known if len(parts) > 1 and parts <= set(parts_of(k.lower()))]
-    found = list(dict.fromkeys([*get_close_matches(name, known, count, 0.9), *whole])) or get_close_matches(name, known, count, 0.6)
+    parts = parts_of(name)
+    whole = [k for k in known if len(parts) > 1 and set(parts) <= set(parts_of(k.lower()))]
+    family = sorted((k for k in known if "".join(parts) in beginnings(k)), key=len)
+    found = list(dict.fromkeys([*get_close_matches(name, known, count, 0.9), *whole, *family]))
+    found = found or get_close_matches(name, known, count, 0.6)
     return found[:count] or [k for k in known if name and (k.startswith(name) or name.startswith(k))][:count]
+
+
+def beginnings(name: str) -> list[str]:
+    """The first words of a name, written together: `llama-2-70b` begins with llama, llama2 and llama270b."""
+    return list(accumulate(parts_of(name.lower())))
 
 
 def parts_of(name: str) -> list[str]:

@@ -25,8 +25,9 @@ def field(name: str) -> str:
 
 
 def fields(*names: str, joined: str = " and ") -> str:
-    """The marks of several fields in a row."""
-    return joined.join(map(field, names))
+    """The marks of several fields in a row: `a, b and c`."""
+    marks = [field(name) for name in names]
+    return joined.join([", ".join(marks[:-1]), marks[-1]]) if len(marks) > 1 else "".join(marks)
 
 
 def question(command: str, *subject: str, **given: str | bool) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 import scaleplan as sp
-from scaleplan.wording import field
 
 TUNED = {"method": "fine-tuning", "tokens": "1B", "n_devices": "8"}
 ASKED = {
@@ -26,7 +25,7 @@ def price_of(answer):
 def test_the_price_is_that_of_cost(given):
     """One device-hour costs the same in every answer, and the sentence that says whose price it is is the same."""
     answers = {name: ask(hardware="h100-sxm", **given) for name, ask in ASKED.items()}
-    said = {name: [note for note in notes_of(answer) if field(PRICE) in note] for name, answer in answers.items()}
+    said = {name: [note for note in notes_of(answer) if PRICE in note] for name, answer in answers.items()}
 
     assert len({price_of(answer) for answer in answers.values()}) == 1
     assert all(notes == said["cost"] for notes in said.values())

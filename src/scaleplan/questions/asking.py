@@ -305,7 +305,8 @@ def missing(shape: Shape, lacking: Iterable[str], present: Mapping[str, Any]) ->
         return UsageError("no model", hint=f"give the name of a preset ({presets} lists them), a config.json, or a shape: {least}")
     decided = next((deciding_name(one) for one in shape.decided_by if decides(one, present)), None)
     because = f", which {field(decided)} asks for," if decided else ""
-    return UsageError(f"{shape.about}{because} needs {fields(*lacking)}", hint=f"add {fields(*lacking)}")
+    about = f": {field_named(lacking[0]).explained(field)}" if len(lacking) == 1 else ""
+    return UsageError(f"{shape.about}{because} needs {fields(*lacking)}", hint=f"add {fields(*lacking)}{about}")
 
 
 Watch = Callable[[str, Iterable[Any], Sequence[int]], Iterator[Any]]
