@@ -80,6 +80,11 @@ def remarks_of(asked: OfDense, solved: Solved) -> list[str]:
         for advice in solved.advices
         if not advice.law.in_nats and advice.run.loss_nats is not None
     ]
+    said += [
+        f"{advice.law.name}: loss after one pass at B_crit; trained on these tokens until it stops improving, L(N, D) = {advice.dataset_loss:.4f}."
+        for advice in solved.advices
+        if advice.loss_kind == "one-pass" and advice.dataset_loss is not None
+    ]
     if asked.n_kind:
         said.append("N is converted by N_total = N + 47491 N^(1/3) (pearce2024), an estimate.")
     return said + silences(solved.unanswered)
