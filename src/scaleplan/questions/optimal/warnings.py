@@ -81,7 +81,7 @@ def remarks_of(asked: OfDense, solved: Solved) -> list[str]:
         if not advice.law.in_nats and advice.run.loss_nats is not None
     ]
     said += [
-        f"{advice.law.name}: loss after one pass at B_crit; trained on these tokens until it stops improving, L(N, D) = {advice.dataset_loss:.4f}."
+        f"{advice.law.name}: loss of one pass at B_crit; of these tokens until it stops improving, L(N, D) = {advice.dataset_loss:.4f}."
         for advice in solved.advices
         if advice.loss_kind == "one-pass" and advice.dataset_loss is not None
     ]
