@@ -563,3 +563,13 @@ usd = 1000
     assert of_plan["usd"] == pytest.approx(of_cost["usd"] + 1000)
     assert of_plan["intervals"]["usd"]["p90"] == pytest.approx(of_cost["intervals"]["usd"]["p90"] + 1000)
     assert of_plan["kgco2e"] == pytest.approx(of_cost["kgco2e"])
+
+
+def test_mfu_and_hfu_stand_beside_each_other(run):
+    """OPT-175B's 147 TFLOP/s are 47.1 % HFU (zhang2022-opt) and, without the recomputed forward pass, 35.4 % MFU of the exact count."""
+    asked = ("cost", "opt-175b", "--tokens", "300B", "--hardware", "a100-sxm-80gb", "--recompute", "full")
+    hardware = run(*asked, "--flops-per-s-per-device", "147T", "--flops-kind", "hardware")
+    assert "MFU 35.4 % of the exact count, HFU 47.1 %" in hardware.stdout
+    rates = run(*asked, "--mfu", "0.354", "--json").result["rates"]
+    assert rates["hfu"] == pytest.approx(0.471, rel=2e-3)
+    assert "HFU" not in run(*asked[:6], "--mfu", "0.35").stdout  # nothing is said of recomputation

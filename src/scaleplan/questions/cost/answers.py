@@ -9,7 +9,7 @@ from scaleplan.answer import Answer, Caution, Column, Line, Table, intervals, qu
 from scaleplan.chain.cost_given import Costing, calendar_of, total_of
 from scaleplan.chain.run_cost import CostInputs, RunCost
 from scaleplan.questions.asking import plain
-from scaleplan.questions.cost.lines import LABELS, cost_lines, rate_lines
+from scaleplan.questions.cost.lines import LABELS, converted_rate, cost_lines, rate_lines, rate_note
 
 if TYPE_CHECKING:
     from scaleplan.chain.grid_profile import Calendar
@@ -39,6 +39,7 @@ def answer_of(
     inputs = costing.inputs
     lines, when = cost_lines(inputs, cost), calendar_of(asked._asdict(), inputs, cost)
     rates = rate_lines(inputs, lines, getattr(asked, "flops_per_s_per_device", None))
+    rates += converted_rate(rates, first)
     from_start, said_of_start = start_views(asked, when, inputs, cost)
     total = total_of(asked._asdict(), inputs, cost)
     of_total = [] if total is None else total_views().lines_of(total, inputs, cost)
@@ -55,7 +56,8 @@ def answer_of(
     }
     shown = [one for one in lines if one.key not in ONLY_DETAIL]
     of_run = [*before, *devices_line(inputs, asked), *shown, *of_total, *from_start]
-    tables = [quantities("", of_run, [*notes, *said_of_start]), scope_table(cost), *compared]
+    rate = rate_note(rates, str(first.get("flops_convention")))
+    tables = [quantities("", of_run, [*([rate] if rate else []), *notes, *said_of_start]), scope_table(cost), *compared]
     said = {**fields_of(asked), **region_of(asked, costing), **said}
     return Answer("cost", said, result, tables, [*before, *lines, *of_total, *from_start, *rates], warnings=warnings)
 

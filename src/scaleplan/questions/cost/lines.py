@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from scaleplan.answer import Interval, Line, unique
@@ -113,6 +113,32 @@ def of_flops_per_s(one: Line, inputs: CostInputs, flops_per_s: Any) -> Line:
     named = {"flops_per_s_per_device": flops_per_s, "peak_flops_per_s": inputs.peak_flops_per_s.value}
     formula = "flops_per_s_per_device / peak_flops_per_s"
     return one._replace(formula=formula, inputs=named, standing="estimate", sources=inputs.peak_flops_per_s.sources)
+
+
+def converted_rate(rates: Sequence[Line], first: Mapping[str, Any]) -> list[Line]:
+    """The HFU of an MFU, or the MFU of an HFU, where it is known what is recomputed; none else."""
+    training, hardware = first.get("training_flops"), first.get("hardware_flops")
+    if training is None or hardware is None:
+        return []
+    found = next(((one, one.key.removeprefix("rates.")) for one in rates if one.key in ("rates.mfu", "rates.hfu")), None)
+    if found is None:
+        return []
+    one, kind = found
+    other, (above, below) = ("hfu", (hardware, training)) if kind == "mfu" else ("mfu", (training, hardware))
+    names = ("hardware_flops", "training_flops") if kind == "mfu" else ("training_flops", "hardware_flops")
+    formula, inputs = f"{kind} * {names[0]} / {names[1]}", {kind: one.value, names[0]: above, names[1]: below}
+    label, unit = RATES[other]
+    ends = None if one.interval is None else one.interval.scaled(above / below)
+    standing = "estimate" if one.standing == "given" else one.standing
+    return [Line(f"rates.{other}", label, one.value * above / below, unit, formula, inputs, ("narayanan2021",), standing, ends)]
+
+
+def rate_note(rates: Sequence[Line], convention: str) -> str:
+    """MFU and HFU of a run in words; empty where only one is known."""
+    shares = {one.key: one.value for one in rates if one.key in ("rates.mfu", "rates.hfu")}
+    if len(shares) < 2:
+        return ""
+    return f"Rate: MFU {100 * shares['rates.mfu']:.3g} % of the {convention} count, HFU {100 * shares['rates.hfu']:.3g} % with what is recomputed."
 
 
 def interval_of_input(given: Input) -> Interval | None:

@@ -146,10 +146,11 @@ def cautions(one: Forecast) -> Iterator[Caution]:
 
 def notes_of(asked: OfTask, solved: Solved) -> Iterator[str]:
     """What N counts, where N and D come from, what the interval holds, and who is silent."""
-    laws = {one.law.n_kind: one for one in solved.forecasts}
-    yield from (
-        f"N counts {KINDS_OF_N.get(kind, kind)}; data and prompts are those of {one.law.family} models." for kind, one in laws.items()
-    )
+    families: dict[str, list[str]] = {}
+    for one in solved.forecasts:
+        families.setdefault(one.law.n_kind, []).append(one.law.family)
+    for kind, names in families.items():
+        yield f"N counts {KINDS_OF_N.get(kind, kind)}; data and prompts are those of {', '.join(dict.fromkeys(names))} models."
     if asked.compute is not None:
         size, data = solved.forecasts[0].n_params, solved.forecasts[0].n_tokens
         yield f"N = {show_count(size)} and D = {show_count(data)}: what {catalogue.recommended()} makes of {field('compute')}."
