@@ -138,7 +138,8 @@ def rate_note(rates: Sequence[Line], convention: str) -> str:
     shares = {one.key: one.value for one in rates if one.key in ("rates.mfu", "rates.hfu")}
     if len(shares) < 2:
         return ""
-    return f"Rate: MFU {100 * shares['rates.mfu']:.3g} % of the {convention} count, HFU {100 * shares['rates.hfu']:.3g} % with what is recomputed."
+    mfu, hfu = (f"{100 * shares[f'rates.{name}']:.3g} %" for name in ("mfu", "hfu"))
+    return f"Rate: MFU {mfu} of the {convention} count, HFU {hfu} with what is recomputed."
 
 
 def interval_of_input(given: Input) -> Interval | None:
