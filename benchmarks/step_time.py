@@ -206,7 +206,6 @@ def score(path: Path) -> int:
     bars.most("source left out: mean over sources of the median error", medians_and_mean(table, gone, all_rows)[0], 8)
     intervals(table, every, x, at, bars)
     against_constant_mfu(table, at, bars)
-    after_one_row(table, at, bars)
     return bars.missed
 
 
@@ -259,18 +258,6 @@ def mfu_of(row: dict[str, str], seconds: float) -> float:
     layer = h * (a + 2 * kv) * d + a * d * h + (2 + int(row["gated"])) * h * ff
     peak = PEAKS[row["gpu"]] * (2 if row["dtype"] == "fp8" else 1)
     return float(int(row["gbs"]) * s * (6 * (n * layer + v * h) + 12 * n * s * a * d) / seconds / int(row["n"]) / peak)
-
-
-def after_one_row(table: Table, at: Any, bars: Bars) -> None:
-    """Each row of a stack in turn corrects it: the median, over those rows, of the mean error of the stack's others."""
-    stacks = np.array([row["stack"] for row in table.rows])
-    found = {}
-    for stack in dict.fromkeys(stacks):
-        mine = at[stacks == stack]
-        if len(mine) > 2:
-            found[stack] = 100 * statistics.median(float(np.abs(np.expm1(np.delete(mine, k) - mine[k])).mean()) for k in range(len(mine)))
-    print("one row corrects a stack: " + ", ".join(f"{stack} {error:.1f} %" for stack, error in found.items()))
-    bars.most("one row corrects a stack: mean over stacks", statistics.mean(found.values()), 6)
 
 
 def main() -> None:

@@ -12,6 +12,8 @@ import numpy as np
 from scaleplan.chain.layout_pricing import Group, group_of
 from scaleplan.chain.memory import stack_named
 from scaleplan.chain.step_time import device_named, efficiencies, time_table
+from scaleplan.machine.device import Device
+from scaleplan.machine.efficiency import HardwareShares, StackShares
 from scaleplan.machine.step_time import StepTime, step_time
 
 COLUMNS = {
@@ -89,17 +91,16 @@ def read(path: Path, *, healthy: bool = True) -> Table:
         kinds[tuple(values[name] for name in ("stack", "hardware", "attention", "precision", "recompute", "gated", "tied"))].append(
             (place, values)
         )
-    groups = [
-        Measured(
-            [place for place, _ in some],
-            group_of([v for _, v in some], stack_named(kind[0])),
-            kind[4],
-            FAMILIES[kind[0]],
-            kind[0] == "titan-eager",
-        )
-        for kind, some in kinds.items()
-    ]
+    groups = [measured_of([place for place, _ in some], [v for _, v in some]) for some in kinds.values()]
     return Table(rows, np.array([float(row["step_s"]) for row in rows]), np.array([row["source"] for row in rows]), groups)
+
+
+def measured_of(places: list[int], values: list[dict[str, Any]]) -> Measured:
+    """Rows of one kind, priced together."""
+    one = values[0]
+    return Measured(
+        places, group_of(values, stack_named(one["stack"])), one["recompute"], FAMILIES[one["stack"]], one["stack"] == "titan-eager"
+    )
 
 
 def values_of(row: dict[str, str]) -> dict[str, Any]:
@@ -158,8 +159,20 @@ def touches(constant: Constant, one: Measured) -> bool:
     return constant.kind == "all" or device.name == {"latency_s": "h100-sxm-efa", "peak_share": "h100-sxm-96gb"}[constant.name]
 
 
-def priced(one: Measured, every: list[Constant], x: Any) -> StepTime:
-    """A group's steps with other constants."""
+class Shares(NamedTuple):
+    """What prices a group with other constants than those of the presets.
+
+    rate  of the device's products over that of the presets
+    """
+
+    hardware: HardwareShares
+    stack: StackShares
+    device: Device
+    rate: float
+
+
+def shares_of(one: Measured, every: list[Constant], x: Any) -> Shares:
+    """The shares of a group with other constants."""
     kernels = one.group.kernels
     value = {(c.kind, c.owner, c.name): float(np.exp(v)) for c, v in zip(every, x, strict=True)}
     own = {
@@ -173,18 +186,29 @@ def priced(one: Measured, every: list[Constant], x: Any) -> StepTime:
         shares["fusion"] *= EAGER_TRAFFIC
     hardware = kernels.shares.hardware._replace(**{k: v for k, v in shares.items() if k in kernels.shares.hardware._fields})
     stack_of = kernels.shares.stack._replace(**{k: v for k, v in shares.items() if k in kernels.shares.stack._fields})
-    device, factor = kernels.device, 1.0
+    device, rate = kernels.device, 1.0
     if device.latency_s is not None:
         device = device._replace(latency_s=value["device", "", "latency_s"])
     if device.name == "h100-sxm-96gb":
-        factor = min(1.0, value["device", "", "peak_share"]) / device.sustained_share
+        rate = min(1.0, value["device", "", "peak_share"]) / device.sustained_share
+    return Shares(hardware, stack_of, device, rate)
+
+
+def priced_with(one: Measured, shares: Shares) -> StepTime:
+    """A group's steps with given shares."""
+    kernels = one.group.kernels
     on = kernels._replace(
-        device=device,
-        shares=kernels.shares._replace(hardware=hardware, stack=stack_of),
-        product_flops_per_s=kernels.product_flops_per_s * factor,
-        attention_flops_per_s=kernels.attention_flops_per_s * factor,
+        device=shares.device,
+        shares=kernels.shares._replace(hardware=shares.hardware, stack=shares.stack),
+        product_flops_per_s=kernels.product_flops_per_s * shares.rate,
+        attention_flops_per_s=kernels.attention_flops_per_s * shares.rate,
     )
     return step_time(one.group.bill, one.group.layout, one.group.step(one.recompute), on)
+
+
+def priced(one: Measured, every: list[Constant], x: Any) -> StepTime:
+    """A group's steps with other constants."""
+    return priced_with(one, shares_of(one, every, x))
 
 
 def logs(table: Table, every: list[Constant], x: Any, out: Any = None, only: Constant | None = None) -> Any:
@@ -227,14 +251,18 @@ def solve(table: Table, every: list[Constant], used: Any, x: Any, n_outer: int =
     return x
 
 
+def without_each(table: Table, every: list[Constant], used: Any, x: Any) -> dict[str, Any]:
+    """For each source the constants fitted on the others, from the derivatives at the common fit."""
+    slope = jacobian(table, every, x, logs(table, every, x))
+    return {
+        source: solve(table, every, used & (table.sources != source), x, n_outer=8, fixed=slope) for source in dict.fromkeys(table.sources)
+    }
+
+
 def left_out(table: Table, every: list[Constant], used: Any, x: Any) -> Any:
-    """log(predicted / measured) of each source with constants fitted on the others, from the derivatives at the common fit."""
-    at = logs(table, every, x)
-    slope = jacobian(table, every, x, at)
-    found = at.copy()
-    for source in dict.fromkeys(table.sources):
-        others = used & (table.sources != source)
-        mine = solve(table, every, others, x, n_outer=8, fixed=slope)
+    """log(predicted / measured) of each source with constants fitted on the others."""
+    found = np.empty(len(table.rows))
+    for source, mine in without_each(table, every, used, x).items():
         found[table.sources == source] = logs(table, every, mine)[table.sources == source]
     return found
 

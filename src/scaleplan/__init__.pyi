@@ -668,7 +668,9 @@ def calibrate(
     step_s: int | float | str | None = None,
     peak_bytes: int | float | str | None = None,
     measured: str | PathLike[str] | None = None,
+    measured_at: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
     set: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
+    start: str | PathLike[str] | None = None,
 ) -> Answer:
     """How far was reality off, and what does the run take with that?"""
 

@@ -7,6 +7,7 @@ they are read.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
@@ -343,6 +344,39 @@ def read_bytes(path: Path | str) -> bytes:
     if not data.strip():
         raise InputError("is empty", file=name)
     return data
+
+
+LONGEST_LINE = 1 << 16  # characters; what is longer is cut, so that a file without line breaks does not fill the memory
+
+
+def read_lines(path: Path | str) -> Iterator[str]:
+    """The lines of a text file of any size, one at a time; bytes that are not text are replaced."""
+    if isinstance(path, Text):
+        yield from str(path).splitlines()
+        return
+    with opened(path) as file:
+        start = file.peek(2)[:2]
+        encoding = "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        text = io.TextIOWrapper(file, encoding, errors="replace")
+        while line := text.readline(LONGEST_LINE):
+            yield line.rstrip("\n")
+
+
+def opened(path: Path | str) -> io.BufferedReader:
+    """A file, or standard input for `-`, to be read in pieces; InputError says what is wrong with it."""
+    if str(path) == "-":
+        if sys.stdin is None:
+            raise InputError("standard input is closed", hint="give the name of a file, or pipe something in")
+        return io.BufferedReader(sys.stdin.buffer)  # type: ignore[arg-type]  # a reader of a reader, so that closing it is its own
+    try:
+        return Path(path).open("rb")
+    except FileNotFoundError:
+        raise InputError(f"no file `{clipped(path, 200)}`", hint=files_near(Path(path))) from None
+    except IsADirectoryError:
+        raise InputError(f"`{clipped(path, 200)}` is a folder, not a file") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise InputError(f"cannot read `{clipped(path, 200)}`: {reason}") from None
 
 
 def files_near(path: Path) -> str | None:

@@ -374,6 +374,7 @@ class StackMemory(Part):
     fp8_inputs: bool = False
     hybrid_sharding: bool = False
     peak_factor: Positive = 1.0
+    peaks: list[Annotated[list[Positive], Field(min_length=2, max_length=2)]] = []
     fitted: dict[str, Any] | None = None
 
 
@@ -398,7 +399,12 @@ class StackTime(Part):
     tp_hidden: NotNegative | None = None
     expert_launches: NotNegative | None = None
     pipeline_launches: NotNegative | None = None
+    product_pace: Positive = 1.0
+    memory_pace: Positive = 1.0
+    communication_pace: Positive = 1.0
     pace: Positive = 1.0
+    shapes: list[Annotated[list[Positive], Field(min_length=4, max_length=4)]] = []
+    steps: list[Annotated[list[Positive], Field(min_length=2, max_length=2)]] = []
     fitted: dict[str, Any] | None = None
 
 
@@ -421,14 +427,16 @@ class StackServing(Part):
 
 
 class StackCalibration(Part):
-    """The measurement that corrected a stack, beside what was planned with the stack behind it."""
+    """The measurements that corrected a stack, beside what was planned with the stack behind it."""
 
     stack: Text
-    layout: Text
-    step_s: Positive
-    planned_step_s: Positive
-    peak_bytes: Positive | None = None
-    planned_peak_bytes: Positive | None = None
+    hardware: Text
+    layout: list[Text]
+    step_s: list[Positive]
+    planned_step_s: list[Positive]
+    peak_bytes: list[Positive] = []
+    planned_peak_bytes: list[Positive] = []
+    covariance: list[list[float]]
 
 
 class Stack(Part):

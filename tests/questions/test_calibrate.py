@@ -61,7 +61,7 @@ def test_the_plan_with_the_corrected_stack_has_what_was_measured(run, plan, tmp_
 
 
 def test_what_was_learnt_narrows_the_interval(run, plan, tmp_path):
-    """Step and wall time of another layout are surer with a corrected stack than without; the peak loses its bias and no width."""
+    """Step and wall time of another layout are surer with a corrected stack than without, those of the measured one surest."""
     step, peak = numbers(plan)
     stack = tmp_path / "stack.toml"
     run("calibrate", plan, "--step-s", repr(step * 1.2), "--peak-bytes", str(round(peak * 1.1)), "-o", stack)
@@ -70,8 +70,11 @@ def test_what_was_learnt_narrows_the_interval(run, plan, tmp_path):
 
     for path in ("step.step_s", "run.wall_s"):
         assert after[path]["p90"] / after[path]["p10"] < before[path]["p90"] / before[path]["p10"]
-    held = after["memory.peak_bytes"]
-    assert held["p10"] * held["p90"] == pytest.approx(held["value"] ** 2, rel=1e-6)
+    own, planned = scaleplan.plan(plan, stack=str(stack)), scaleplan.plan(plan)
+    for path in ("step.step_s", "memory.peak_bytes"):
+        widths = [one[path]["p90"] / one[path]["p10"] for one in (own, after, planned)]
+        assert widths[0] < widths[1]
+        assert widths[0] < 1.1 < widths[2]
 
 
 def test_the_forecast_is_the_plan_redone(plan):
@@ -91,20 +94,55 @@ MEGATRON = """
  [2024-01-02 03:05:05] iteration        2/     500 | consumed samples:         3072 | elapsed time per iteration (ms): 30500.5 |
  [2024-01-02 03:06:05] iteration        3/     500 | consumed samples:         4608 | elapsed time per iteration (ms): 30500.5 |
 """
+MEGATRON_2020 = """
+training ...
+ iteration        5/  120000 | elapsed time per iteration (ms): 99000.1 | learning rate: 0.000E+00 | loss scale: 268435456.0 |
+after 5 iterations memory (MB) | allocated: 10250.56 | max allocated: 12606.06 | reserved: 17482.0 | max reserved: 17482.0
+time (ms) | forward: 11716.18 | backward: 4770.37 | optimizer: 0.06 | batch generator: 2.61
+ iteration       10/  120000 | elapsed time per iteration (ms): 30500.0 | learning rate: 0.000E+00 | loss scale: 8388608.0 |
+ iteration       15/  120000 | elapsed time per iteration (ms): 30500.0 | learning rate: 0.000E+00 | lm loss: nan | grad norm: nan |
+"""
+BIGSCIENCE = """
+[default7]: iteration    12695/  115311 | consumed samples:      9841584 | elapsed time per iteration (s): 30.50 | lm loss: 2.46 |
+[default7]: iteration    12696/  115311 | consumed samples:      9843632 | elapsed time per iteration (s): 30.50 | lm loss: 2.47 |
+"""
+NEMO = """
+[NeMo W 2025-08-19 14:27:47 rerun_state_machine:239] RerunStateMachine initialized in mode RerunMode.DISABLED
+Training epoch 0, iteration 0/99 | lr: 9.8e-08 | peak_memory_usage: 1000 | train_step_timing in s: 95.2
+Training epoch 0, iteration 1/99 | lr: 1.9e-07 | peak_memory_usage: 1100 | train_step_timing in s: 30.5
+Training epoch 0, iteration 2/99 | lr: 2.9e-07 | peak_memory_usage: 1100 | train_step_timing in s: 30.5 | consumed_samples: 8
+[NeMo I 2025-03-04 02:58:29 perf_metrics_utils:56] train_step_timing in s: [95.2, 30.5, 30.5]
+"""
 TITAN = """
 [rank0]:[titan] \x1b[31mstep:  1  \x1b[32mloss: 12.2  \x1b[33mmemory: 40.00GiB(50.0%)  \x1b[34mtps: 20\x1b[39m
 [rank0]:[titan] 2025-01-01 00:00:30 - root - INFO - step: 10  loss:  9.1  memory: 43.50GiB(54.9%)  tps: 1,024  mfu: 40%
 [rank0]:[titan] 2025-01-01 00:01:00 - root - INFO - step: 20  loss:  8.1  memory: 43.50GiB(54.9%)  tps: 1,024  mfu: 40%
 """
+TITAN_2024 = """
+2024-06-01 00:00:30,100 - root - INFO - step:  1  loss: 12.2  memory: 40.00GiB(50.0%)  wps: 20  mfu: 1.0%
+2024-06-01 00:00:31,100 - root - INFO - step: 10  loss:  9.1  memory: 43.50GiB(54.9%)  wps: 1,024  mfu: 40%
+2024-06-01 00:00:32,100 - root - INFO - step: 20  loss:  nan  memory: 43.50GiB(54.9%)  wps: 1,024  mfu: 40%
+"""
+TITAN_2026 = """
+[titan] 2026-02-24 19:46:17,508 - root - INFO - step:  4  loss:  7.6  grad_norm: 2.6  memory: 43.50GiB(37.51%)  tps: 1,024  tflops: 314.71
+"""
 LOGS = {
     "csv": ("step,step_s,peak_bytes\n1,90,1000\n2,30.5,1100\n3,30.5,1100\n", 30.5, 1100),
+    "semicolons": ("step;step_s;peak_bytes\r\n1;90;1000\r\n2;30.5;1100\r\n3;30.5;1100\r\n", 30.5, 1100),
     "jsonl": ('{"step": 1, "step_s": 90}\n\n{"step": 2, "step_s": 30.5}\n{"step": 3, "step_s": 30.5}\n', 30.5, None),
     "wandb": (
         '"Step","big-run - time_metrics/end_to_end(s)","big-run - time_metrics/end_to_end(s)__MIN","big-run - memory/max_reserved(GiB)"\n'
         '1,90,90,""\n2,"","",41\n3,30.5,30.5,43\n4,30.5,30.5,43\n', 30.5, 43 * 2**30),
+    "wandb-json": ('{"_step": 1, "iteration-time": 30.5, "lm loss": NaN}\n{"_step": 2, "iteration-time": NaN}\n', 30.5, None),
+    "pandas": (",perf/step_time,memory/max_reserved(GiB)\n0,30.5,nan\n1,NaN,43\n", 30.5, 43 * 2**30),
     "milliseconds": ("step_time_ms\n30500\n30500\n90000\n", 30.5, None),
     "megatron": (MEGATRON, 30.5005, 46000 * 2**20),
+    "megatron-2020": (MEGATRON_2020, 30.5, 17482 * 2**20),
+    "megatron-deepspeed": (BIGSCIENCE, 30.5, None),
+    "nemo": (NEMO, 30.5, 1100),
     "torchtitan": (TITAN, 8192 / 1024, 43.5 * 2**30),
+    "torchtitan-2024": (TITAN_2024, 8192 / 1024, 43.5 * 2**30),
+    "torchtitan-2026": (TITAN_2026, 8192 / 1024, 43.5 * 2**30),
 }  # fmt: skip
 
 
@@ -112,32 +150,122 @@ LOGS = {
 def test_a_log_says_its_medians(kind):
     """Seconds and bytes as each program writes them, whatever the first step took: Megatron-LM's MB are 2^20 bytes, tps is of a device."""
     text, step_s, peak = LOGS[kind]
-    found = measured_of(text, "log", 8192)
+    (found,) = measured_of(text.splitlines(), "log", 8192)
 
     assert found.step_s == pytest.approx(step_s)
     assert found.peak_bytes == (peak if peak is None else pytest.approx(peak))
 
 
+def test_rows_that_ran_with_other_settings_are_kept_apart():
+    """Columns that are plan keys, by name or dotted; others, such as tokens consumed so far, are none."""
+    text = "step_s,layout,micro_batch_size_seqs,tokens\n2,tp8,1,100\n3,tp8,2,200\n2.2,tp8,1,300\n"
+    found = measured_of(text.splitlines(), "log", None)
+
+    assert [(row.settings, row.n_rows) for row in found] == [
+        (("hardware.layout=tp8", "training.micro_batch_size_seqs=1"), 2),
+        (("hardware.layout=tp8", "training.micro_batch_size_seqs=2"), 1),
+    ]
+    assert found[0].step_s == pytest.approx(2.1)
+
+
+def test_a_log_of_any_length_is_read_in_little_memory(tmp_path):
+    """A million lines, a few megabytes at most; the median is that of all rows within their spread."""
+    import tracemalloc
+
+    path = tmp_path / "long.log"
+    with path.open("w") as file:
+        for step in range(1_000_000):
+            file.write(f" iteration {step:8d}/ 9000000 | elapsed time per iteration (ms): {1000 + step % 11}.0 |\n")
+    tracemalloc.start()
+    (found,) = measured_of(library.read_lines(path), "long.log", None)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert most < 8 * 2**20
+    assert found.n_rows == 1_000_000
+    assert found.step_s == pytest.approx(1.005, abs=0.001)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_log_in_another_encoding_is_read(tmp_path, encoding):
+    """A byte-order mark says which; a line without an end is cut."""
+    path = tmp_path / "log.csv"
+    path.write_bytes("step,step_s\n1,30.5\n".encode(encoding))
+
+    assert measured_of(library.read_lines(path), "log", None)[0].step_s == 30.5
+    path.write_bytes(b"\xff" * 3_000_000)
+    with pytest.raises(ScaleplanError, match="no step time"):
+        measured_of(library.read_lines(path), "log", None)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("step,step_s\n1,30\n2,fast\n", "log.csv:3: `fast`"),
-        ("step,step_s\n1,30\n2,\n", "log.csv:3: "),
-        ("step,step_s\n1,-3\n", "log.csv:2: `-3`"),
-        ("step,step_s\n1,nan\n", "log.csv:2: `nan`"),
-        ("step,step_s,peak_bytes\n1,30,much\n", "log.csv:2: `much`"),
+        ("step,step_s\n1,30\n2,fast\n", "line 3: `fast`"),
+        ("step,step_s\n1,30\n2,\n", "line 3: "),
+        ("step,step_s\n1,-3\n", "line 2: `-3`"),
+        ("step,step_s\n1,nan\n", "line 2: `nan`"),
+        ("step,step_s,peak_bytes\n1,30,much\n", "line 2: `much`"),
+        ("step,step_s\n\n1,30\n2,fast\n", "line 4: `fast`"),
         ("a,b\n1,2\n", "step_s"),
-        ("", "step_s"),
-        ('{"step_s": 3}\n{"step_s": \n', "log.csv:2: "),
-        ("{}\n[1]\n", "log.csv:2: "),
-        (MEGATRON.replace("30500.5", "oops"), "log.csv:4: `oops`"),
+        ("", "empty"),
+        ("\n \n", "empty"),
+        ("step,step_s\n", "no step time"),
+        ('{"step_s": 3}\n{"step_s": \n', "line 2: "),
+        ("{}\n[1]\n", "line 2: "),
+        (MEGATRON.replace("30500.5", "oops"), "line 4: `oops`"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_its_line(text, says):
     """No row is passed over in silence."""
     with pytest.raises(ScaleplanError) as refused:
-        measured_of(text, "log.csv", 8192)
+        measured_of(text.splitlines(), "log.csv", 8192)
     assert says in str(refused.value)
+
+
+def test_a_small_run_corrects_the_plan_of_a_large_one(plan):
+    """Eight devices and twelve layers of the same width: the large plan follows, less than the small one, and is surer."""
+    at = ["layout=tp8,sp", "batch_size_tokens=65536", "n_layers=12"]
+    first = scaleplan.calibrate(plan, step_s=9.0, measured_at=at)
+    slower = scaleplan.calibrate(plan, step_s=1.25 * first["planned.step_s"], measured_at=at)
+    before = scaleplan.plan(plan)["run.wall_s"]
+    after = slower["forecast.wall_s"]
+
+    assert 1.05 < after["value"] / before["value"] < 1.25
+    assert after["p90"] / after["p10"] < before["p90"] / before["p10"]
+    assert any("was not measured" in note for note in slower.notes)
+
+
+def test_several_layouts_in_one_log(plan, tmp_path):
+    """Each is reproduced by the corrected stack, also in a table of layouts; the terms of each add up to its difference."""
+    path, stack = tmp_path / "rows.csv", tmp_path / "stack.toml"
+    layouts = ("tp8,pp8,dp16,sp,zero1", "tp4,pp16,dp16,sp,zero1", "tp8,pp4,dp32,sp,zero1")
+    took = [factor * numbers(plan, layout=layout)[0] for layout, factor in zip(layouts, (1.2, 1.1, 1.3), strict=True)]
+    path.write_text("layout;step_s\n" + "".join(f"{layout};{step!r}\n" for layout, step in zip(layouts, took, strict=True)))
+    answer = scaleplan.calibrate(plan, measured=str(path))
+    stack.write_text(answer.files[".toml"][".toml"])
+
+    assert [numbers(plan, layout=layout, stack=str(stack))[0] for layout in layouts] == pytest.approx(took, rel=1e-9)
+    for row in answer["rows"]:
+        assert sum(term["residual_s"] for term in row["residual"]) == pytest.approx(
+            row["measured"]["step_s"] - row["planned"]["step_s"], rel=1e-9
+        )
+    assert answer["ratio.step_s"] == pytest.approx(1.2, rel=1e-9)
+
+
+def test_the_loss_along_the_run_is_that_of_shorter_runs(plan):
+    """Each moment is the loss of a plan with so many tokens; its days are its share of the wall time; the end has a date."""
+    answer = scaleplan.calibrate(plan, step_s=33, start="2027-01-04")
+    forecast = answer["forecast"]
+    for point in (forecast["loss_curve"][0], forecast["loss_curve"][-1]):
+        shorter = scaleplan.plan(plan, tokens=point["n_tokens"])["law.loss_nats"]
+        assert point["loss_nats"]["value"] == pytest.approx(shorter["value"], rel=1e-9)
+        assert point["loss_nats"]["p90"] == pytest.approx(shorter["p90"], rel=1e-9)
+        assert point["wall_s"] / forecast["wall_s"]["value"] == pytest.approx(point["n_tokens"] / 300e9, rel=1e-9)
+    assert forecast["loss_curve"][-1]["n_tokens"] == forecast["finish_tokens"]["value"] == 300e9
+    assert forecast["finish"]["p10"] < forecast["finish"]["value"] < forecast["finish"]["p90"]
+    assert forecast["finish"]["value"].startswith("2027-02-2")
+    assert answer.drawn_charts()[0].series[0].low is not None
 
 
 @pytest.mark.parametrize(
@@ -150,6 +278,8 @@ def test_what_cannot_be_read_is_refused_with_its_line(text, says):
         (("--step-s", "10"), "device's peak"),  # faster than the arithmetic of the devices
         (("--step-s", "30", "--peak-bytes", "1GiB"), "peak"),
         (("--step-s", "30", "--measured", "x.csv"), "contradict"),
+        (("--step-s", "30", "--measured-at", "tokens=3"), "tokens=3"),
+        (("--step-s", "30", "--measured-at", "layout=tp5"), "layout=tp5"),
         (("--measured", "no-such-log.csv"), "no-such-log.csv"),
         (("--step-s", "30", "--set", "hardware.layout=tp8,pp8,dp8"), "512"),
     ],

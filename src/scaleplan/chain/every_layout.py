@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from scaleplan.chain.layout_search import Asked, run_of
-from scaleplan.chain.memory import Wishes, errors_of, format_missing, training_setup
+from scaleplan.chain.memory import Wishes, format_missing, peak_errors_of, training_setup
 from scaleplan.machine.candidates import LEAST_FIRST, LEGAL, Candidates, How, Space, enumerate_layouts
 from scaleplan.machine.inverse import best_of, divisors
 from scaleplan.machine.layout import Layout, fixed_sizes, rules
@@ -119,7 +119,7 @@ def timed_run(space: Space, bill: Bill, wishes: Wishes, room: Room, hardware: st
         kernels=run.machine.kernels._replace(device=device),
         formats=step.formats,
         passes=lambda _: step.how,
-        errors=errors_of(step.stack.name),
+        errors=peak_errors_of(step.stack),
         usable_share=room.usable_share,
     )
     return run._replace(space=space, machine=machine)

@@ -210,6 +210,8 @@ class RepetitionAnswer(NamedTuple):
 
     worth_saturating   by the law: U + U R* (1 - exp(-R / R*))
     worth_geometric    each pass worth a share 1 / (1 + R*) less than the one before, which the law approximates
+    data_term_difference  B / D'^beta of the series over that of the law, less 1
+    most_worth         of endless passes
     """
 
     law: Law
@@ -217,6 +219,8 @@ class RepetitionAnswer(NamedTuple):
     lost_per_pass: float
     worth_saturating: float
     worth_geometric: float
+    data_term_difference: float
+    most_worth: float
 
 
 def repetition_answer(passes: float, law: Law | None = None) -> RepetitionAnswer:
@@ -229,8 +233,9 @@ def repetition_answer(passes: float, law: Law | None = None) -> RepetitionAnswer
     law = law or catalogue.load_law(catalogue.first_knowing("repetition"))
     if not isinstance(law.loss, Repeating):
         raise catalogue.with_hint(TopicUnknown(f"`{law.name}` says nothing of repeated data", "repetition"))
-    lost = 1 / (1 + law.loss.r_d_star)
-    return RepetitionAnswer(law, passes, lost, saturated(passes, 1.0, law.loss.r_d_star), geometric(passes, lost))
+    lost = law.loss.lost_per_pass
+    worth, series = saturated(passes, 1.0, law.loss.r_d_star), geometric(passes, lost)
+    return RepetitionAnswer(law, passes, lost, worth, series, law.loss.data_term_ratio(series, worth) - 1, law.loss.most_worth)
 
 
 class WithoutEmbeddingsAnswer(NamedTuple):

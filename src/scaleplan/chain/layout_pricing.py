@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from scaleplan.answer import Interval
-from scaleplan.chain.memory import USUAL_OPTIMIZER, Wishes, pass_of, stack_named
-from scaleplan.chain.memory import errors_of as errors_of_peaks
+from scaleplan.chain.memory import USUAL_OPTIMIZER, Wishes, pass_of, peak_errors_of, stack_named
 from scaleplan.chain.step_time import device_named, efficiency_of, kernels_of
 from scaleplan.errors import ScaleplanError
 from scaleplan.machine.activations import Batch
@@ -150,7 +149,7 @@ def group_of(rows: Sequence[Row], stack: Stack) -> Group:
 def group_of_columns(one: Row, columns: Mapping[str, Any], stack: Stack) -> Group:
     """Rows of one kind, and what their words name."""
     device = device_named(one["hardware"])
-    kernels = kernels_of(device, efficiency_of(device, stack.name), one["precision"], one["attention"])
+    kernels = kernels_of(device, efficiency_of(device, one["stack"]), one["precision"], one["attention"])
     bill = bill_of(arch_of_columns(columns, one))
     return Group(bill, layout_of_columns(columns), columns, stack, kernels, one)
 
@@ -174,7 +173,7 @@ def least_recompute(group: Group) -> list[str]:
     import numpy as np
 
     usable = USABLE_SHARE * group.kernels.device.capacity_bytes
-    errors, n = errors_of_peaks(group.stack.name), len(group.columns["tp"])
+    errors, n = peak_errors_of(group.stack), len(group.columns["tp"])
     found = np.full(n, LEAST_FIRST[-1], dtype=object)
     for recompute in reversed(LEAST_FIRST[:-1]):
         peaks = np.broadcast_to(peak_bytes(group.bill, group.layout, group.training(recompute)), n)
@@ -190,7 +189,7 @@ def with_recompute(group: Group, recompute: str) -> Priced:
     peaks = np.broadcast_to(peak_bytes(group.bill, group.layout, group.training(recompute)), n)
     found, mfu = times(group, recompute)
     verdicts = fits(peaks, group.kernels.device.capacity_bytes)
-    low, _, high = peak_interval(peaks, group.layout, errors_of_peaks(group.stack.name))
+    low, _, high = peak_interval(peaks, group.layout, peak_errors_of(group.stack))
     whole_bytes = [np.asarray(column).astype(np.int64) for column in (peaks, low, high)]
     known = (found.p50, found.p10, found.p90, mfu, *whole_bytes, verdicts)
     return Priced(*[*(np.broadcast_to(column, n) for column in known), np.full(n, "", dtype=object)])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any, NamedTuple
 
-from scaleplan.chain.memory import USUAL_OPTIMIZER, USUAL_PRECISION, USUAL_STACK, Wishes, errors_of, pass_of, stack_named
+from scaleplan.chain.memory import USUAL_OPTIMIZER, USUAL_PRECISION, USUAL_STACK, Wishes, pass_of, peak_errors_of, stack_named
 from scaleplan.chain.step_time import device_named, efficiency_of, kernels_of
 from scaleplan.errors import UsageError, clipped
 from scaleplan.machine.candidates import LEAST_FIRST, Space
@@ -69,7 +69,7 @@ def run_of(asked: Asked) -> Run:
         stack=stack,
         formats=Formats(stack.precision(asked.precision), optimizer_named(asked.optimizer)),
         passes=passes_of(asked, attention),
-        errors=errors_of(stack.name),
+        errors=peak_errors_of(stack),
     )
     groups = shard_groups(device, asked.n_devices) if stack.hybrid_sharding else ()
     space = Space(

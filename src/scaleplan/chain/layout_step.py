@@ -12,12 +12,16 @@ from scaleplan.chain.run_cost import Input
 from scaleplan.chain.spread import Spread
 from scaleplan.chain.step_time import device_named, efficiency_of, kernels_of
 from scaleplan.errors import InputError, UsageError
+from scaleplan.machine.device import Device
+from scaleplan.machine.efficiency import Efficiency
 from scaleplan.machine.layer_time import Passes
 from scaleplan.machine.layout import Layout
+from scaleplan.machine.memory import counted_peak
 from scaleplan.machine.offload import Offload
 from scaleplan.machine.peak_interval import peak_interval, verdict
+from scaleplan.machine.roofline import Kernels
 from scaleplan.machine.schedules import Schedule
-from scaleplan.machine.step_time import Step, step_time, utilisation
+from scaleplan.machine.step_time import Step, StepTime, step_time, utilisation
 from scaleplan.machine.uncertainty import interval
 from scaleplan.model.items import Bill
 from scaleplan.numeric import ceil_div, is_number
@@ -37,11 +41,31 @@ ONLY_MEMORY = ("recompute_every", "frozen_format")
 """Fields that change a step's seconds in a way that step time does not count."""
 
 
+class StepPricing(NamedTuple):
+    """What a step is priced from, so that it can be priced again with other efficiencies."""
+
+    bill: Bill
+    layout: Layout
+    step: Step
+    device: Device
+    precision: str
+    attention: str
+
+    def time(self, shares: Efficiency) -> StepTime:
+        """The step with these efficiencies."""
+        return step_time(self.bill, self.layout, self.step, self.kernels(shares))
+
+    def kernels(self, shares: Efficiency) -> Kernels:
+        """What runs its products."""
+        return kernels_of(self.device, shares, self.precision, self.attention)
+
+
 class LayoutStep(NamedTuple):
     """One step under a layout.
 
     parts                    seconds by name; they add up to the step
     global_batch_size_seqs   sequences of the step; `micro_batch_size_seqs` of what a pipeline takes at once
+    counted_peak_bytes       before measured peaks corrected it
     """
 
     layout: Layout
@@ -56,6 +80,8 @@ class LayoutStep(NamedTuple):
     parts: Mapping[str, float]
     global_batch_size_seqs: int
     seq_len: int
+    pricing: StepPricing
+    counted_peak_bytes: int
     micro_batch_size_seqs: int = 1
     recompute: str = "none"
 
@@ -111,20 +137,21 @@ def layout_step(given: Given, bill: Bill, layout: Layout, seq_len: int, batch_to
     layout = setup.layout
     device = device_named(given["hardware"])
     attention = given.get("attention") or setup.run.stack.attention
-    kernels = kernels_of(device, efficiency_of(device, stack), given.get("precision") or USUAL_PRECISION, attention)
     passes = Passes(given.get("recompute") or "none")
     schedule: Schedule = given.get("pipeline_schedule") or "1f1b"
     imbalance = given.get("expert_imbalance") or 1.0
     offload: Offload = given.get("offload") or "none"
     step = Step(setup.run.batch.n_seqs, seq_len, setup.run.n_micro_batches, passes, schedule, imbalance, offload)
-    time = step_time(bill, layout, step, kernels)
+    pricing = StepPricing(bill, layout, step, device, given.get("precision") or USUAL_PRECISION, attention)
+    shares = efficiency_of(device, stack)
+    time, kernels = pricing.time(shares), pricing.kernels(shares)
     used = utilisation(bill, step, layout, kernels, time.step_s)
-    held = peak_interval(setup.peak_bytes(), layout, peak_errors_of(stack))
+    held = peak_interval(setup.peak_bytes(), layout, peak_errors_of(setup.run.stack))
     tokens = setup.global_batch_size_seqs * seq_len
     return LayoutStep(
         layout=layout,
         stack=stack,
-        step_s=Interval(*map(float, interval(time, kernels.shares.spreads))),
+        step_s=Interval(*map(float, interval(time, shares.spreads))),
         mfu=float(used.mfu),
         hfu=float(used.hfu),
         tokens_per_s_per_device=tokens / float(time.step_s) / layout.n_devices,
@@ -134,6 +161,8 @@ def layout_step(given: Given, bill: Bill, layout: Layout, seq_len: int, batch_to
         parts={name: float(seconds) for name, seconds in time.parts().items()},
         global_batch_size_seqs=setup.global_batch_size_seqs,
         seq_len=seq_len,
+        pricing=pricing,
+        counted_peak_bytes=int(counted_peak(bill, layout, setup.run)),
         micro_batch_size_seqs=setup.run.batch.n_seqs,
         recompute=passes.recompute,
     )

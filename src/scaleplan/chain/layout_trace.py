@@ -10,7 +10,7 @@ from scaleplan.machine.activations import Batch
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.memory import Stage, Training, stages
 from scaleplan.machine.pipeline import spread
-from scaleplan.machine.roofline import Ranks
+from scaleplan.machine.roofline import Kernels, Ranks
 from scaleplan.machine.schedules import PassTimes, Schedule
 from scaleplan.machine.step_time import Step, StepTime, Sums, stage_pass, step_time, sums_of
 from scaleplan.machine.timeline import Seconds, Timeline, chrome_trace, even, of_stages, run_schedule
@@ -29,15 +29,21 @@ def trace_of(asked: Asked, layout: Layout, micro: int, recompute: str, schedule:
     kernels = run.machine.kernels
     time = step_time(run.bill, layout, step, kernels)
     sums = sums_of(run.bill, Ranks(listed, micro, asked.seq_len, step.imbalance), kernels, step.how)
-    ran = timeline_of(run, listed, step, sums, hop_seconds(time, layout, step))
+    pace = float(time.step_s / step_time(run.bill, layout, step, uncorrected(kernels)).step_s)
+    ran = timeline_of(listed, step, sums, pace, hop_seconds(time, layout, step))
     held = held_by(run, listed, step)
     found = chrome_trace(ran, *held)
     return {**found, "traceEvents": [*found["traceEvents"], *after(ran, time, layout.pp)]}
 
 
-def timeline_of(run: Run, layout: Layout, step: Step, sums: Sums, hop_s: float) -> Timeline:
-    """Every pass of every rank."""
-    pace = run.machine.kernels.shares.stack.pace
+def uncorrected(kernels: Kernels) -> Kernels:
+    """Kernels without what measured steps told of a whole step."""
+    stack = kernels.shares.stack._replace(pace=1.0, shapes=(), steps=())
+    return kernels._replace(shares=kernels.shares._replace(stack=stack))
+
+
+def timeline_of(layout: Layout, step: Step, sums: Sums, pace: float, hop_s: float) -> Timeline:
+    """Every pass of every rank; `pace` is what a measured stack's passes take over what they were priced at."""
     passes = [stage_pass(seconds * pace, sums) for seconds in seconds_of(layout, sums)]
     seconds: Seconds = of_stages(passes)
     if step.schedule in BOTH_WAYS:

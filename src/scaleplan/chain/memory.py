@@ -68,7 +68,7 @@ class Setup(NamedTuple):
 
     def peak_interval(self) -> Interval:
         """The same with its 80 % interval, from errors on measured peaks of the stack."""
-        return peak_interval(self.peak_bytes(), self.layout, errors_of(self.run.stack.name))
+        return peak_interval(self.peak_bytes(), self.layout, peak_errors_of(self.run.stack))
 
 
 def errors_of(stack: str) -> PeakErrors:
@@ -76,12 +76,12 @@ def errors_of(stack: str) -> PeakErrors:
     return peak_errors(library.peak_errors(), stack)
 
 
-def peak_errors_of(stack: str) -> PeakErrors:
-    """The same of a stack by name or path; of one that a measured peak corrected those of the stack behind it, without their bias."""
-    preset = library.load("stacks", stack)
-    corrected = preset.data.get("calibration")
-    errors = errors_of(str(corrected["stack"]) if corrected else preset.name)
-    return without_bias(errors) if corrected and "peak_bytes" in corrected else errors
+def peak_errors_of(stack: Stack) -> PeakErrors:
+    """The same of a stack; of one that measured peaks corrected those of the stack behind it, without their bias."""
+    errors = errors_of(stack.base or stack.name)
+    if not stack.is_corrected:
+        return errors
+    return without_bias(errors)._replace(measured=tuple(counted * own for counted, own in stack.peaks))
 
 
 def stack_named(name: str) -> Stack:

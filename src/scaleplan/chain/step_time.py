@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from scaleplan import library
 from scaleplan.errors import InputError, clipped
+from scaleplan.machine.correction import TermSpread
 from scaleplan.machine.device import Device, device_of
-from scaleplan.machine.efficiency import Efficiency, Spreads, StackShares, hardware_shares, spreads_of, stack_shares
+from scaleplan.machine.efficiency import (
+    Efficiency,
+    Learnt,
+    Spreads,
+    StackShares,
+    hardware_shares,
+    paced,
+    spreads_of,
+    stack_shares,
+)
 from scaleplan.machine.roofline import Kernels
 
 NUMBER_FORMATS = {
@@ -48,20 +59,31 @@ def time_table(name: str, before: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def spreads(stack: str) -> Spreads:
-    """How far predictions are off: for a stack that steps were measured of, for one that a measured step corrected, and for any other."""
-    table = efficiencies()
-    known = "known" if stack in table["measured_stacks"] else "unknown"
-    return spreads_of(table["spread"]["calibrated" if is_calibrated(stack) else known])
+    """How far predictions are off: for a stack that steps were measured of and for any other; what a user's own steps told narrows it."""
+    table, told = efficiencies(), library.load("stacks", stack).data.get("calibration", {})
+    known = "known" if told.get("stack", stack) in table["measured_stacks"] else "unknown"
+    return spreads_of(table["spread"][known])._replace(learnt=learnt_of(told))
 
 
-def is_calibrated(stack: str) -> bool:
-    """Whether a measured step corrected the stack."""
-    return "calibration" in library.load("stacks", stack).data
+def learnt_of(told: Mapping[str, Any]) -> Learnt | None:
+    """What the measured steps of a stack's file told; None where there are none."""
+    if "covariance" not in told:
+        return None
+    spread = term_spread()
+    covariance = tuple(tuple(map(float, row)) for row in told["covariance"])
+    return Learnt(tuple(each * each for each in spread.terms), spread.shape**2, spread.scatter**2, covariance)
+
+
+def term_spread() -> TermSpread:
+    """How far the terms of a step are off on measurements that they were not fitted on."""
+    table = efficiencies()["calibration"]
+    return TermSpread(*(float(table[name]) for name in TermSpread._fields))
 
 
 def efficiency_of(device: Device, stack: str) -> Efficiency:
     """Everything that is not counted, for a device and a stack."""
-    return Efficiency(hardware_shares(efficiencies(), device), stack_time(stack), spreads(stack))
+    shares = stack_time(stack)
+    return Efficiency(paced(hardware_shares(efficiencies(), device), shares), shares, spreads(stack))
 
 
 def number_format(precision: str) -> str:
@@ -73,5 +95,7 @@ def kernels_of(device: Device, shares: Efficiency, precision: str, attention: st
     """What runs the products; refused where the device lacks the number format."""
     number = number_format(precision)
     wide = number if number in ("fp32", "tf32") else "bf16"
+    if device.latency_s is not None:
+        device = device._replace(latency_s=device.latency_s * shares.stack.communication_pace)
     peak, wide_peak = (device.sustained_share * device.peak_flops_per_s(each) for each in (number, wide))
     return Kernels(device, shares, peak, wide_peak, OPERAND_BYTES[number], attention)

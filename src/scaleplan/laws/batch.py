@@ -49,6 +49,15 @@ class Tradeoff(NamedTuple):
         return training_flops(n_params, self.tokens(batch_tokens))
 
 
+def doubling_speedup(critical_batches: Any) -> Any:
+    """Speed of a run whose batch and devices are doubled over that before, at B / B_crit: steps fall as 1 + B_crit / B.
+
+    >>> doubling_speedup(1.0)
+    1.3333333333333333
+    """
+    return (1 + 1 / critical_batches) / (1 + 0.5 / critical_batches)
+
+
 def from_run(n_tokens: Any, batch_tokens: Any, critical_batch: Any) -> Tradeoff:
     """The trade-off through a run of so many tokens at some batch: E_min = E / (1 + B / B_crit), S_min = E_min / B_crit."""
     min_tokens = n_tokens / (1 + batch_tokens / critical_batch)

@@ -19,6 +19,20 @@ class Repeating(NamedTuple):
     r_d_star: Any
     r_n_star: Any
 
+    @property
+    def most_worth(self) -> Any:
+        """What endless passes over one unit of data are worth: 1 + R*."""
+        return 1 + self.r_d_star
+
+    @property
+    def lost_per_pass(self) -> Any:
+        """The share that a pass loses to the one before, in the geometric series that the law approximates: 1 / (1 + R*)."""
+        return 1 / (1 + self.r_d_star)
+
+    def data_term_ratio(self, worth: Any, other: Any) -> Any:
+        """B / D'^beta at one worth of data over that at another."""
+        return (other / worth) ** self.fresh.beta
+
     def on(self, unique_tokens: Any) -> Repeated:
         """The law where no more than so many different tokens exist."""
         return Repeated(self.fresh, self.r_d_star, self.r_n_star, unique_tokens)

@@ -68,7 +68,11 @@ class StackShares(NamedTuple):
     balanced            layers are spread over stages so that the head counts as some of them; else it comes on top of the last stage
     expert_launches     kernel launches of a layer of experts beyond those of a dense one
     pipeline_launches   launches that each further tensor parallel rank adds to a layer's forward pass where a pipeline spans nodes
-    pace                measured over predicted seconds, of a stack that a measured step corrected
+    product_pace, memory_pace, communication_pace, pace
+                        measured over predicted seconds of products and attention, of memory traffic, of collectives, and of a whole
+                        step, of a stack that measured steps corrected
+    shapes              d_model, tensor parallel ranks, tokens of a micro-batch, and measured over predicted seconds of layouts with them
+    steps               predicted seconds of a step that was measured, and measured over predicted
     """
 
     fusion: float
@@ -88,7 +92,12 @@ class StackShares(NamedTuple):
     balanced: bool = True
     expert_launches: float = 300
     pipeline_launches: float = 0
+    product_pace: float = 1.0
+    memory_pace: float = 1.0
+    communication_pace: float = 1.0
     pace: float = 1.0
+    shapes: tuple[tuple[float, ...], ...] = ()
+    steps: tuple[tuple[float, ...], ...] = ()
 
 
 class Spread(NamedTuple):
@@ -108,11 +117,27 @@ class Spread(NamedTuple):
     nodes: float = 0.0
 
 
+class Learnt(NamedTuple):
+    """What measured steps told of a stack: variances of logarithms of seconds, before and after.
+
+    prior       of each term (`correction.TERMS`)
+    shape       of layouts that share their products
+    scatter     of a layout by itself
+    covariance  of the terms and then of each of the stack's `shapes`, after the measurement
+    """
+
+    prior: tuple[float, ...]
+    shape: float
+    scatter: float
+    covariance: tuple[tuple[float, ...], ...]
+
+
 class Spreads(NamedTuple):
-    """Below and above the prediction."""
+    """Below and above the prediction; `learnt` narrows both."""
 
     down: Spread
     up: Spread
+    learnt: Learnt | None = None
 
 
 class Efficiency(NamedTuple):
@@ -144,12 +169,29 @@ def hardware_shares(table: Mapping[str, Any], device: Device) -> HardwareShares:
 
 def stack_shares(time: Mapping[str, Any]) -> StackShares:
     """Shares of a stack from the table `time` of its preset."""
-    return StackShares(**known(time, StackShares._fields, "time"))
+    lists = {name: tuple(map(tuple, time[name])) for name in ("shapes", "steps") if name in time}
+    return StackShares(**known({**time, **lists}, StackShares._fields, "time"))
+
+
+def paced(hardware: HardwareShares, stack: StackShares) -> HardwareShares:
+    """The shares of hardware under a stack that measured steps corrected: rates over the pace of their term, latencies times it."""
+    product, memory, communication = stack.product_pace, stack.memory_pace, stack.communication_pace
+    if product == memory == communication == 1.0:
+        return hardware
+    return hardware._replace(
+        **{name: getattr(hardware, name) / product for name in ("product", "scores", "flash1", "flash2", "flash3")},
+        memory=hardware.memory / memory,
+        link=hardware.link / communication,
+        network=hardware.network / communication,
+        latency_inside_s=hardware.latency_inside_s * communication,
+        latency_outside_s=hardware.latency_outside_s * communication,
+    )
 
 
 def spreads_of(table: Mapping[str, Any]) -> Spreads:
     """Half-widths from a table with `down` and `up`."""
-    return Spreads(*(Spread(**known(table[side], Spread._fields, f"spread.{side}")) for side in ("down", "up")))
+    down, up = (Spread(**known(table[side], Spread._fields, f"spread.{side}")) for side in ("down", "up"))
+    return Spreads(down, up)
 
 
 def known(table: Mapping[str, Any], fields: tuple[str, ...], where: str) -> dict[str, Any]:

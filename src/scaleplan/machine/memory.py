@@ -5,7 +5,7 @@ Everything is a sum over the bill, divided by the layout. The formulas take one 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from scaleplan.machine.activations import Batch, Split, kept_bytes, layer_bytes, outside_bytes
@@ -90,6 +90,10 @@ class Stage(NamedTuple):
         """The phase of the worst moment, the first one where several are alike (one layout only)."""
         return max(self.phases, key=lambda phase: phase.total_bytes)
 
+    def times(self, factor: Any) -> Stage:
+        """The stage with as many times its bytes."""
+        return self._replace(phases=tuple(corrected(phase, factor) for phase in self.phases))
+
 
 # ------------------------------------------------------------------------------------------------------------------ stages
 
@@ -165,7 +169,22 @@ def stages(bill: Bill, layout: Layout, run: Training) -> list[Stage]:
     """The phases of a step on each stage that can be the fullest."""
     units = units_of(bill, layout, run)
     found = [(place, stage_parts(bill, layout, run, units, place)) for place in places(bill, layout, run.stack.placement)]
-    return [Stage(place.name, phases_of(parts, run), parts) for place, parts in found]
+    made = [Stage(place.name, phases_of(parts, run), parts) for place, parts in found]
+    factor = run.stack.factor_of(most(made)) if run.stack.is_corrected else 1.0
+    return made if is_number(factor) and factor == 1.0 else [stage.times(factor) for stage in made]
+
+
+def most(made: Sequence[Stage]) -> Size:
+    """The worst moment of the fullest stage."""
+    peak: Any = 0
+    for stage in made:
+        peak = maximum(peak, stage.peak_bytes)
+    return peak
+
+
+def counted_peak(bill: Bill, layout: Layout, run: Training) -> Size:
+    """The peak as it is counted, before measured peaks correct it."""
+    return peak_bytes(bill, layout, run._replace(stack=run.stack._replace(peak_factor=1.0, peaks=())))
 
 
 def peak_bytes(bill: Bill, layout: Layout, run: Training) -> Size:
@@ -286,13 +305,11 @@ def phases_of(parts: StageParts, run: Training) -> tuple[Phase, ...]:
         ("backward", backward, added(parts.passing, parts.unreduced)),
     )
     phases = [Phase(name, *parts.state, kept, added(parts.still, with_fragments(run, kept, other))) for name, kept, other in moments]
-    return tuple(corrected(phase, run.stack.peak_factor) for phase in (*phases, Phase("optimizer", *parts.state, 0, parts.still)))
+    return (*phases, Phase("optimizer", *parts.state, 0, parts.still))
 
 
-def corrected(phase: Phase, factor: float) -> Phase:
+def corrected(phase: Phase, factor: Any) -> Phase:
     """A moment with (factor - 1) total more or fewer bytes, as a measured peak had: in no tensor by name, else in activations."""
-    if factor == 1.0:
-        return phase
     more = (factor - 1) * phase.total_bytes
     other = phase.other_bytes + (round(more) if is_number(more) else more.round().astype("int64"))
     left = maximum(other, 0)

@@ -24,13 +24,15 @@ Factors: TypeAlias = tuple[float, float]  # of the predicted peak: the 10 and th
 class PeakErrors(NamedTuple):
     """Factors of one stack: those of each kind of layout that was measured often enough, and those of the rest.
 
-    n_runs  measured peaks that they come from
+    n_runs    measured peaks that they come from
+    measured  predicted bytes of layouts whose own peak was measured
     """
 
     by_kind: Mapping[str, Factors]
     rest: Factors
     n_runs: int
     sources: tuple[str, ...] = ()
+    measured: tuple[float, ...] = ()
 
 
 def peak_errors(table: Mapping[str, Any], stack: str) -> PeakErrors:
@@ -67,7 +69,14 @@ def peak_interval(peak_bytes: Any, layout: Layout, errors: PeakErrors) -> Interv
         if kind in errors.by_kind:
             low = where(number == index, errors.by_kind[kind][0], low)
             high = where(number == index, errors.by_kind[kind][1], high)
+    for own in errors.measured:
+        same = abs(peak_bytes - own) <= ROUNDED_BYTES
+        low, high = where(same, 1 / REPEATS, low), where(same, REPEATS, high)
     return Interval(floor(peak_bytes * low), peak_bytes, floor(peak_bytes * high))
+
+
+REPEATS = 1.03  # of two runs of one layout: what the allocator holds differs by a few percent
+ROUNDED_BYTES = 4
 
 
 def verdict(interval: Interval, capacity_bytes: Any, usable_share: Any = USABLE_SHARE) -> Any:

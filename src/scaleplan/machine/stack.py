@@ -9,6 +9,7 @@ from scaleplan.errors import UnknownName
 from scaleplan.machine.layout import Placement
 from scaleplan.machine.recipe import USUAL_RECIPE, Narrow, Precision, precision_named
 from scaleplan.model.passes import Keeping
+from scaleplan.numeric import where
 
 
 class Stack(NamedTuple):
@@ -30,7 +31,9 @@ class Stack(NamedTuple):
     waiting_bytes    bytes for each token of a micro-batch and unit of width, in whole tensors that wait for tensor parallel collectives:
                      without a pipeline nothing stops the host from queueing layers ahead of the device
     hybrid_sharding  ZeRO 3 can divide weights inside a group of ranks and copy them across groups
-    peak_factor      measured over counted bytes, of a stack that a measured peak corrected
+    peak_factor      measured over counted bytes, of a stack that measured peaks corrected
+    peaks            counted bytes of a layout whose peak was measured, and measured over counted
+    base             the stack that was corrected; empty of one that was not
     """
 
     name: str
@@ -50,7 +53,21 @@ class Stack(NamedTuple):
     fp8_inputs: bool = False
     hybrid_sharding: bool = False
     peak_factor: float = 1.0
+    peaks: tuple[tuple[float, ...], ...] = ()
+    base: str = ""
     sources: tuple[str, ...] = ()
+
+    @property
+    def is_corrected(self) -> bool:
+        """Whether measured peaks corrected it."""
+        return self.peak_factor != 1.0 or bool(self.peaks)
+
+    def factor_of(self, counted_bytes: Any) -> Any:
+        """Bytes over those counted: of a layout whose peak was measured its own, else that of the stack."""
+        factor: Any = self.peak_factor
+        for counted, own in self.peaks:
+            factor = where(counted_bytes == counted, own, factor)
+        return factor
 
     def precision(self, name: str) -> Precision:
         """A precision by name, with the bytes that this stack keeps in it."""
@@ -62,10 +79,12 @@ def stack_of(name: str, data: Mapping[str, Any], sources: tuple[str, ...] = ()) 
     memory = dict(data.get("memory", {}))
     kept = fields_of(memory.pop("keeping", {}), Keeping._fields, "memory.keeping")
     known = fields_of(memory, Stack._fields, "memory")
+    known |= {"peaks": tuple(map(tuple, known["peaks"]))} if "peaks" in known else {}
     if kept.get("norm_stats_bytes") == "residual":
         kept["norm_stats_bytes"] = None
     if known.get("bytes_per_logit") == "counted":
         known["bytes_per_logit"] = None
+    known["base"] = str(data.get("calibration", {}).get("stack", ""))
     return Stack(name=name, keeping=Keeping(**kept), sources=sources, **known)
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from scaleplan.machine.communication import Network, Seconds, all_reduce, gather, group, hop
+from scaleplan.machine.correction import ProductShape, known_of
+from scaleplan.machine.efficiency import StackShares
 from scaleplan.machine.layer_time import LayerTime, Passes, head_time, head_weights, layer_time, local_params, network_of
 from scaleplan.machine.layout import SHARDS_GRADIENTS, SHARDS_WEIGHTS, Layout
 from scaleplan.machine.offload import Offload, host_link_of, streamed_s, update_on_host_s
@@ -53,6 +55,8 @@ class StepTime(NamedTuple):
     fixed_s      what depends on nothing
     u_host       share of the host in a forward pass
     u_nodes      log2 of the nodes, over 10
+    same_shapes  of a stack that measured steps corrected: for each of its shapes, whether it is that of this layout
+    same_step    whether this step was measured
     """
 
     matmul_s: Seconds
@@ -69,6 +73,8 @@ class StepTime(NamedTuple):
     fixed_s: Seconds
     u_host: Any = 0.0
     u_nodes: Any = 0.0
+    same_shapes: tuple[Any, ...] = ()
+    same_step: Any = 0.0
 
     @property
     def step_s(self) -> Seconds:
@@ -79,9 +85,9 @@ class StepTime(NamedTuple):
         """Communication that is not hidden."""
         return self.tp_s + self.cp_s + self.ep_s + self.p2p_s + self.dp_s
 
-    def times(self, factor: float) -> StepTime:
+    def times(self, factor: Any) -> StepTime:
         """Every part by a factor; what is uncertain stays."""
-        return self if factor == 1.0 else StepTime._make([*(factor * value for value in self[: len(PARTS)]), self.u_host, self.u_nodes])
+        return StepTime._make([*(factor * value for value in self[: len(PARTS)]), *self[len(PARTS) :]])
 
     def parts(self) -> dict[str, Seconds]:
         """By name; they add up to the step."""
@@ -292,7 +298,15 @@ def assembled(sums: Sums, ranks: Ranks, step: Step, on: Kernels, d_model: Size) 
         u_host=sums.layers.u_host,
         u_nodes=log2(maximum(1, layout.n_devices / on.device.n_linked)) / 10,
     )
-    return time.times(stack.pace)
+    return corrected(time if stack.pace == 1.0 else time.times(stack.pace), ProductShape(d_model, layout.tp, ranks.tokens), stack)
+
+
+def corrected(time: StepTime, shape: ProductShape, stack: StackShares) -> StepTime:
+    """A step with what measured steps told of its shape, and of itself."""
+    if not stack.steps:
+        return time
+    known = known_of(stack, time.step_s, shape)
+    return time.times(known.factor)._replace(same_shapes=known.shapes, same_step=known.step)
 
 
 def stage_pass(pace_s: Seconds, sums: Sums) -> PassTimes:

@@ -266,6 +266,7 @@ ROWS = (
     word("engine", "Where the points are computed: here, or on a Dask cluster.", "local", "dask"),
     Field("scheduler", "Address of the scheduler of a Dask cluster: tcp://host:8786.", metavar="ADDRESS"),
     Field("measured", "Log of a run: step_s and peak_bytes (CSV, JSON lines), a W&B export, Megatron-LM or torchtitan output.", metavar="LOG"),
+    several("measured_at", "What the measured steps ran with, where not as the plan: layout=tp8, batch_size_tokens=65536; may be repeated.", "KEY=VALUE"),
     amount("peak_bytes", "Measured memory of the fullest device: 61GiB; a bare number is bytes.", "BYTES", "units:bytes_or_bare"),
     # Fits.
     several("column", "The column that holds a quantity: n_params=params_m.", "NAME=HEADING"),

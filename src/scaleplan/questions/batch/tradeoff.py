@@ -9,6 +9,7 @@ from scaleplan.answer import Answer, Caution, Column, Line, Table, quantities
 from scaleplan.chain import catalogue
 from scaleplan.chain.batch import BatchAnswer, BatchQuestion, batch_answer, steps_law
 from scaleplan.chain.hyperparameters import RunPoint, run_point
+from scaleplan.laws.batch import doubling_speedup
 from scaleplan.laws.schedule import Schedule, growing_batch
 from scaleplan.questions.about_laws import cautions_of, extrapolation, foreign_tokenizers, percentiles
 from scaleplan.questions.batch.advice import Advice, advice_lines, advice_of, advice_result, advice_table
@@ -143,7 +144,7 @@ def row_of(batch_tokens: Any, found: BatchAnswer, step_s: float | None) -> dict[
     }
     if step_s is None:
         return row
-    return row | {"wall_s": row["steps"] * step_s, "doubling_speedup": (1 + 1 / ratio) / (1 + 0.5 / ratio)}
+    return row | {"wall_s": row["steps"] * step_s, "doubling_speedup": doubling_speedup(ratio)}
 
 
 def tradeoff_table(rows: Sequence[Mapping[str, Any]]) -> Table:

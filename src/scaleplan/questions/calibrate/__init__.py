@@ -1,4 +1,4 @@
-"""What a measured step says of a plan: a corrected stack, and the plan redone with it."""
+"""What measured steps say of a plan: a corrected stack, and the plan redone with it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from scaleplan.wording import field
 
 
 class OfMeasurement(NamedTuple):
-    """A plan with a layout, and what its steps took."""
+    """A plan with a layout, and what its steps took, or those of another layout on the same devices and stack."""
 
     plan_file: str | None = None
     set: tuple[str, ...] = ()
     step_s: float | None = None
     peak_bytes: int | None = None
     measured: str | None = None
+    measured_at: tuple[str, ...] = ()
+    start: str | None = None
 
     def check(self) -> None:
         """There is a plan and a measurement; raises UsageError."""
@@ -31,7 +33,7 @@ QUESTION = Question(
     name="calibrate",
     asks=asks("calibrate"),
     subject=("plan_file",),
-    headings={"Measured": ("step_s", "peak_bytes", "measured"), "Plan": ("set",)},
+    headings={"Measured": ("step_s", "peak_bytes", "measured", "measured_at"), "Plan": ("set", "start")},
     shapes=(
         Shape(
             "calibrated",
@@ -45,6 +47,8 @@ QUESTION = Question(
     examples=(
         "scaleplan calibrate plan.toml --step-s 12.5s --peak-bytes 61GiB",
         "scaleplan calibrate plan.toml --measured log.csv -o stack.toml",
+        "scaleplan calibrate plan.toml --measured run.log --measured-at layout=tp8 --start 2027-01-04",
     ),
-    more="The plan names a layout. -o stack.toml writes a stack for `[hardware] stack`, with which the plan has the measured step.",
+    more="The plan names a layout. -o writes a stack for `[hardware] stack`, with which a measured layout takes its measured time.",
+    charts=True,
 )

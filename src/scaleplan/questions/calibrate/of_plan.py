@@ -1,18 +1,22 @@
-"""A plan against what was measured: the ratio, the corrected stack, and the plan redone with it."""
+"""A plan against what was measured: the corrected stack, what the measured steps say was off, and the plan redone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan import library
-from scaleplan.answer import Answer, Column, Interval, Line, Table, line
-from scaleplan.chain.calibration import as_stack, corrected_stack, stack_text
+from scaleplan.answer import Answer
+from scaleplan.chain.calibration import Corrected, Measurement, as_stack, corrected_stack, stack_text
+from scaleplan.chain.grid_profile import finish_of
 from scaleplan.chain.layout_step import LayoutStep
-from scaleplan.errors import UsageError
+from scaleplan.chain.loss_curve import LossPoint, loss_curve
+from scaleplan.errors import ScaleplanError, UsageError
 from scaleplan.questions.calibrate.logs import Measured, measured_of
+from scaleplan.questions.calibrate.settings import MODEL, settings_at, shape_words, with_devices
+from scaleplan.questions.calibrate.views import FORECAST, chart, lines_of, notes_of, number_of_curve, tables_of
 from scaleplan.questions.plan import OfPlan
-from scaleplan.questions.plan.case import case_of
+from scaleplan.questions.plan.case import Case, case_of
 from scaleplan.questions.plan.whole import Solved as SolvedPlan
 from scaleplan.questions.plan.whole import links, solved
 from scaleplan.wording import field
@@ -22,145 +26,170 @@ if TYPE_CHECKING:
 
 
 class Solved(NamedTuple):
-    """The plan before and after, and the tables of the corrected stack."""
+    """The plan before and after, what was measured of which layout, and the corrected stack."""
 
-    measured: Measured
+    rows: list[Measured]
+    measurements: list[Measurement]
     before: SolvedPlan
     after: SolvedPlan
-    stack: dict[str, Any]
+    corrected: Corrected
+    curve: list[LossPoint]
 
 
 def solve(asked: OfMeasurement) -> Solved:
     """The plan, corrected by what was measured."""
-    case = case_of(OfPlan(plan_file=asked.plan_file, set=asked.set))
+    plan = library.Text.named(library.read_text(str(asked.plan_file)), str(asked.plan_file))
+    case = case_with(asked, plan, ())
+    before = solved(case, case.given)
+    step_of(before)
+    at = settings_at(asked.measured_at)
+    rows = measured_rows(asked, step_of(planned(asked, plan, at)))
+    measurements = [Measurement(step_of(planned(asked, plan, (*at, *row.settings))), row.step_s, row.peak_bytes) for row in rows]
+    corrected = corrected_stack(measurements)
+    after = solved(case, {**case.given, "stack": as_stack(corrected.tables)})
+    return Solved(rows, measurements, before, after, corrected, loss_curve(after.walk))
+
+
+def case_with(asked: OfMeasurement, plan: library.Text, settings: Sequence[str]) -> Case:
+    """The plan with what the measured steps ran with."""
+    words = shape_words(settings)
+    plain = [text for text in settings if not text.startswith(MODEL)]
+    case = case_of(OfPlan(plan_file=plan, set=(*asked.set, *with_devices(plain))))
     if case.searched:
         raise UsageError(
             "a plan that chooses among values has no one step to compare", hint=f"fix them: {field('set')} hardware.n_devices=64"
         )
-    before = solved(case, case.given)
-    step = before.walk.step
-    if step is None:
+    given = case.given if asked.start is None else {**case.given, "start": asked.start}
+    return case._replace(given={**given, "model": given["model"].but(**words)} if words else given)
+
+
+def planned(asked: OfMeasurement, plan: library.Text, settings: Sequence[str]) -> SolvedPlan:
+    """The plan of a measured step; a fault says of which."""
+    try:
+        case = case_with(asked, plan, settings)
+        return solved(case, case.given)
+    except ScaleplanError as error:
+        for one in getattr(error, "errors", (error,)) if settings else ():
+            one.message = f"{', '.join(settings)}: {one.message}"
+        raise
+
+
+def step_of(plan: SolvedPlan) -> LayoutStep:
+    """The step of a plan's layout."""
+    if plan.walk.step is None:
         raise UsageError("the plan has no layout, so no step time", hint='add [hardware] layout = "tp8,pp8,dp16"')
-    measured = measurement(asked, step)
-    stack = corrected_stack(step, measured.step_s, measured.peak_bytes)
-    return Solved(measured, before, solved(case, {**case.given, "stack": as_stack(stack)}), stack)
+    return plan.walk.step
 
 
-def measurement(asked: OfMeasurement, step: LayoutStep) -> Measured:
+def measured_rows(asked: OfMeasurement, step: LayoutStep) -> list[Measured]:
     """What was measured: given, or the medians of a log."""
     if asked.measured is None:
         assert asked.step_s is not None, "checked by the request"
-        return Measured(asked.step_s, asked.peak_bytes, 1)
-    text = library.read_text(asked.measured)
-    return measured_of(text, "standard input" if asked.measured == "-" else str(asked.measured), step.batch_tokens / step.layout.n_devices)
+        return [Measured(asked.step_s, asked.peak_bytes, 1)]
+    name = "standard input" if asked.measured == "-" else str(asked.measured)
+    return measured_of(library.read_lines(asked.measured), name, step.batch_tokens / step.layout.n_devices)
 
 
-FORECAST = {
-    "wall_s": ("run", "wall_s"),
-    "device_hours": ("run", "device_hours"),
-    "usd": ("money", "usd"),
-    "wh": ("energy", "wh"),
-    "kgco2e": ("carbon", "kgco2e"),
-}
-SHOWN = {
-    "wall_s": ("wall time", "s"),
-    "device_hours": ("device-hours", "h"),
-    "usd": ("cost", "usd"),
-    "wh": ("energy", "Wh"),
-    "kgco2e": ("CO2e", "kgCO2e"),
-}
-"""Quantity -> label and unit for people."""
+# ------------------------------------------------------------------------------------------------------------------ the answer
 
 
 def explain(asked: OfMeasurement, solved: Solved) -> Answer:
-    """Measured, planned and their ratio; the run before and after."""
-    step, found = solved.before.walk.step, solved.measured
-    assert step is not None, "found when it was solved"
-    planned = {"step_s": step.step_s.p50, "peak_bytes": int(step.peak_bytes.p50)}
-    slower = found.step_s / step.step_s.p50
-    ratio = {
-        "step_s": slower,
-        "peak_bytes": None if found.peak_bytes is None else found.peak_bytes / step.peak_bytes.p50,
-    }
+    """Measured, planned and their ratio; what was off; the run before and after."""
+    step = step_of(solved.before)
     before, after = links(solved.before), links(solved.after)
-    forecast = {key: after[group][name] for key, (group, name) in FORECAST.items()}
-    parts = [{"term": name, "planned_s": seconds, "corrected_s": slower * seconds} for name, seconds in step.parts.items()]
+    rows = [row_of(*each) for each in zip(solved.rows, solved.measurements, solved.corrected.residuals, strict=True)]
+    first = next((row for row, one in zip(rows, solved.measurements, strict=True) if one.planned.layout == step.layout), rows[0])
+    forecast: dict[str, Any] = {key: after[group][name] for key, (group, name) in FORECAST.items()}
+    forecast |= {"finish_tokens": after["run"]["n_tokens"], "loss_nats": after["law"]["loss_nats"]}
+    forecast["loss_curve"] = curve_rows(solved.curve, forecast["wall_s"]["value"])
+    forecast["finish"] = finish_dates(solved.after.case.given.get("start"), forecast["wall_s"])
     result = {
-        "n_rows": found.n_rows,
-        "measured": {"step_s": found.step_s, "peak_bytes": found.peak_bytes},
-        "planned": planned,
-        "ratio": ratio,
-        "parts": parts,
-        "stack": solved.stack,
+        **{key: first[key] for key in ("n_rows", "measured", "planned", "ratio", "residual")},
+        "rows": rows,
+        "efficiencies": efficiency_rows(solved.corrected, solved.measurements[0].planned.pricing.device.launch_share),
+        "parts": part_rows(step, step_of(solved.after)),
+        "stack": solved.corrected.tables,
         "forecast": forecast,
     }
     return Answer(
         "calibrate",
         inputs_of(asked, step, solved.before),
         result,
-        [step_table(result), run_table(before, forecast), Table("Parts of the step", PART_COLUMNS, parts, detail=True)],
+        tables_of(result, before),
+        charts=lambda: chart(result, solved.after.walk.law.name),
         lines=lines_of(result),
-        notes=[NARROWED, "-o stack.toml writes the corrected stack, for `[hardware] stack`."],
+        notes=notes_of(solved.measurements, step),
         more_sources=["layout-runs"],
-        files={".toml": {".toml": stack_text(solved.stack)}},
+        files={".toml": {".toml": stack_text(solved.corrected.tables)}},
     )
 
 
 def inputs_of(asked: OfMeasurement, step: LayoutStep, plan: SolvedPlan) -> dict[str, Any]:
     """What was asked."""
-    given = {"plan": plan.case.file.name, "set": list(asked.set) or None, "measured": asked.measured}
+    given = {
+        "plan": plan.case.file.name, "set": list(asked.set) or None, "measured": asked.measured,
+        "measured_at": list(asked.measured_at) or None, "start": asked.start,
+    }  # fmt: skip
     return {name: value for name, value in given.items() if value is not None} | {"layout": step.layout_text, "stack": step.stack}
 
 
-NARROWED = "Step times of other layouts with the corrected stack: 80 % within 9 %, over pairs of measured layouts of ten stacks."
-PART_COLUMNS = [Column("term", "part"), Column("planned_s", "planned", "s"), Column("corrected_s", "corrected", "s")]
+def row_of(row: Measured, one: Measurement, residual: Sequence[Any]) -> dict[str, Any]:
+    """A measured layout beside its plan, and the difference by term."""
+    step = one.planned
+    peak = None if one.peak_bytes is None else one.peak_bytes / step.peak_bytes.p50
+    return {
+        "layout": step.layout_text,
+        "settings": list(row.settings),
+        "n_rows": row.n_rows,
+        "measured": {"step_s": one.step_s, "peak_bytes": one.peak_bytes},
+        "planned": {"step_s": step.step_s.p50, "peak_bytes": int(step.peak_bytes.p50)},
+        "ratio": {"step_s": one.step_s / step.step_s.p50, "peak_bytes": peak},
+        "residual": [{"term": part.term, "residual_s": part.seconds, "told_fraction": part.told} for part in residual],
+    }
 
 
-def step_table(result: Mapping[str, Any]) -> Table:
-    """The step as measured and as planned."""
-    kinds = (("step_s", "step time", "s"), ("peak_bytes", "peak memory", "bytes"))
+RATES = ("product", "scores", "flash1", "flash2", "flash3", "memory", "link", "network")
+"""Shares of a peak: at most 1."""
+
+
+def efficiency_rows(found: Corrected, launch_share: float) -> list[dict[str, Any]]:
+    """Efficiencies before and after, those of a whole step included."""
+    before, after = found.hardware
     rows = [
-        {"quantity": label, "unit": unit, **{column: result[column][key] for column in ("measured", "planned", "ratio")}}
-        for key, label, unit in kinds
-        if result["measured"][key] is not None
+        {"efficiency": name, "unit": "fraction", "planned": getattr(before, name), "corrected": getattr(after, name), "most": 1.0}
+        for name in RATES
     ]
-    columns = [
-        Column("quantity", ""),
-        Column("measured", "measured", "own"),
-        Column("planned", "planned", "own"),
-        Column("ratio", "ratio", ""),
-    ]
-    return Table("", columns, rows)
-
-
-def run_table(before: Mapping[str, Any], forecast: Mapping[str, Any]) -> Table:
-    """The run as it was planned, and with the corrected stack."""
-    rows = [
-        {"quantity": label, "planned": before[group][name]["value"], "value": now["value"], "interval": interval_of(now), "unit": unit}
-        for (key, (group, name)), (label, unit) in zip(FORECAST.items(), SHOWN.values(), strict=True)
-        if (now := forecast[key])["value"] is not None
-    ]
-    columns = [
-        Column("quantity", ""),
-        Column("planned", "planned", "own"),
-        Column("value", "forecast", "own"),
-        Column("interval", "80 % interval", "own"),
-    ]
-    return Table("The run with the corrected stack", columns, rows)
-
-
-def interval_of(number: Mapping[str, Any]) -> Interval | None:
-    """The interval of a number that has one."""
-    return None if number["p10"] is None else Interval(number["p10"], number["p50"], number["p90"])
-
-
-def lines_of(result: Mapping[str, Any]) -> list[Line]:
-    """Each ratio with its formula."""
-    labels = {"step_s": "step time", "peak_bytes": "peak memory"}
-    return [
-        line(
-            f"ratio.{key}", f"{labels[key]}, measured over planned", ratio, "", "measured / planned",
-            measured=result["measured"][key], planned=result["planned"][key], standing="estimate",
-        )
-        for key, ratio in result["ratio"].items() if ratio is not None
+    times = (("launch_s", launch_share), ("hop_s", 1.0), ("fixed_s", 1.0))
+    rows += [
+        {
+            "efficiency": name, "unit": "s", "planned": scale * getattr(found.planned, name),
+            "corrected": scale * getattr(found.shares, name), "most": None,
+        }
+        for name, scale in times
     ]  # fmt: skip
+    rows.append({"efficiency": "pace", "unit": "", "planned": found.planned.pace, "corrected": found.shares.pace, "most": None})
+    return rows
+
+
+def part_rows(before: LayoutStep, after: LayoutStep) -> list[dict[str, Any]]:
+    """The parts of the plan's step."""
+    return [{"term": name, "planned_s": seconds, "corrected_s": after.parts[name]} for name, seconds in before.parts.items()]
+
+
+def curve_rows(curve: Sequence[LossPoint], wall_s: float | None) -> list[dict[str, Any]]:
+    """The loss along the run."""
+    return [
+        {
+            "n_tokens": point.n_tokens,
+            "wall_s": None if wall_s is None else point.share * wall_s,
+            "loss_nats": number_of_curve(point),
+        }
+        for point in curve
+    ]
+
+
+def finish_dates(start: str | None, wall_s: Mapping[str, Any]) -> dict[str, str | None] | None:
+    """When the run ends, with its interval; None where nothing says when it starts."""
+    if start is None or wall_s["value"] is None:
+        return None
+    return {key: None if wall_s[key] is None else finish_of(start, wall_s[key]) for key in ("value", "p10", "p50", "p90")}

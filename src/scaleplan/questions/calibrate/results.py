@@ -16,12 +16,62 @@ class OfStep(TypedDict):
     peak_bytes: float | None
 
 
+class Residual(TypedDict):
+    """What a term adds to the measured step beyond the planned one.
+
+    told_fraction  share of the term's variance that the measured steps removed; null where that has no meaning
+    """
+
+    term: str
+    residual_s: float
+    told_fraction: float | None
+
+
+class Row(TypedDict):
+    """A measured layout: settings are the plan keys that its rows name."""
+
+    layout: str
+    settings: list[str]
+    n_rows: int
+    measured: OfStep
+    planned: OfStep
+    ratio: OfStep
+    residual: list[Residual]
+
+
+class Efficiency(TypedDict):
+    """An efficiency before and after; `most` is the largest that it can be."""
+
+    efficiency: str
+    unit: str
+    planned: float
+    corrected: float
+    most: float | None
+
+
 class Part(TypedDict):
-    """A part of the step: seconds as planned, and as the corrected stack has them."""
+    """A part of the plan's step: seconds as planned, and as the corrected stack has them."""
 
     term: str
     planned_s: float
     corrected_s: float
+
+
+class LossPoint(TypedDict):
+    """A moment of the run."""
+
+    n_tokens: float
+    wall_s: float | None
+    loss_nats: Number
+
+
+class Finish(TypedDict):
+    """When the run ends."""
+
+    value: str | None
+    p10: str | None
+    p50: str | None
+    p90: str | None
 
 
 class Forecast(TypedDict):
@@ -32,15 +82,22 @@ class Forecast(TypedDict):
     usd: Number
     wh: Number
     kgco2e: Number
+    finish_tokens: Number
+    loss_nats: Number
+    loss_curve: list[LossPoint]
+    finish: Finish | None
 
 
 class Calibrated(TypedDict):
-    """Measured against planned; `stack` has the tables of the stack file that -o writes."""
+    """Measured against planned, of the plan's layout or the first that was measured; `stack` has the tables of the file that -o writes."""
 
     n_rows: int
     measured: OfStep
     planned: OfStep
     ratio: OfStep
+    residual: list[Residual]
+    rows: list[Row]
+    efficiencies: list[Efficiency]
     parts: list[Part]
     stack: dict[str, Any]
     forecast: Forecast

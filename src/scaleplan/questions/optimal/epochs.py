@@ -62,12 +62,12 @@ def lines_of(solved: RepetitionAnswer) -> Iterator[Line]:
         (
             "data_term_difference",
             "data term of the series over the first, less 1",
-            (solved.worth_saturating / solved.worth_geometric) ** form.fresh.beta - 1,
+            solved.data_term_difference,
             "fraction",
             "(worth / worth_geometric) ** beta - 1",
             both,
         ),
-        ("most_worth", "worth of endless passes", 1 + form.r_d_star, "passes", "1 + r_d_star", star),
+        ("most_worth", "worth of endless passes", solved.most_worth, "passes", "1 + r_d_star", star),
     )
     for key, label, value, unit, formula, inputs in made:
         yield line(key, label, value, unit, formula, sources=law.sources("loss"), standing=fitted(law), **inputs)

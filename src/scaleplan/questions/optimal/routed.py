@@ -9,6 +9,7 @@ from scaleplan.answer import Answer, Column, Line, Table, line
 from scaleplan.chain.law_answers import RoutedAnswer
 from scaleplan.laws.experts import RoutedExperts, effective_experts, expert_law_of
 from scaleplan.questions.about_laws import extrapolation, fitted
+from scaleplan.units import show_count
 
 SATURATED = "1 / (1 / (n_experts - 1 + 1 / (1 / e_start - 1 / e_max)) + 1 / e_max)"
 LOG_N, LOG_E = "log(n_active_params) / log(10)", "log(effective_experts) / log(10)"
@@ -27,7 +28,8 @@ def with_routed(n_params: float, n_experts: int, found: Sequence[RoutedAnswer], 
         Column("dense_n_params", "dense N of this loss", "params"),
         Column("useless_from_n_params", "no help from N", "params"),
     ]
-    table = Table("Routed experts at 130B tokens", columns, rows, ["no help: N above which more experts no longer lower the loss."])
+    tokens = ", ".join(dict.fromkeys(show_count(one.law.data["convention"]["fixed_n_tokens"]) for one in found))
+    table = Table(f"Routed experts at {tokens} tokens", columns, rows, ["no help: N above which more experts no longer lower the loss."])
     return answer._replace(
         result={**answer.result, "routed": rows},
         tables=[*answer.tables, table],

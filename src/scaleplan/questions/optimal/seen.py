@@ -36,7 +36,9 @@ def explain(asked: OfSizesSeen, solved: Sequence[WithoutEmbeddingsAnswer]) -> An
     ]
     low, high = (catalogue.critical_batch_law().limits[f"n_params_{side}"] for side in ("min", "max"))
     name = catalogue.critical_batch_law().name
-    notes = [f"Exponents: of fits to sizes from {low:g} to {high:g}, those of {name}. N_total = N + 47491 N^(1/3) (pearce2024)."]
+    notes = [
+        f"Exponents: of fits to sizes from {low:g} to {high:g}, those of {name}. N_total = N + {EMBEDDING_SCALE} N^(1/3) (pearce2024)."
+    ]
     lines = [made for one, row in zip(solved, rows, strict=True) for made in lines_of(one, row)]
     inputs = {"compute_flops": asked.compute, "without_embeddings": True, "law": [one.law.name for one in solved]}
     warnings = list(cautions_of(one.law for one in solved))

@@ -9,6 +9,7 @@ from scaleplan.answer import Caution
 from scaleplan.chain import catalogue
 from scaleplan.chain.optimum import Advice
 from scaleplan.errors import ScaleplanError
+from scaleplan.laws.convention import EMBEDDING_SCALE
 from scaleplan.questions.about_laws import cautions_of, extrapolation, foreign_tokenizers
 from scaleplan.units import show_count, three_digits
 from scaleplan.wording import field
@@ -86,7 +87,7 @@ def remarks_of(asked: OfDense, solved: Solved) -> list[str]:
         if advice.loss_kind == "one-pass" and advice.dataset_loss is not None
     ]
     if asked.n_kind:
-        said.append("N is converted by N_total = N + 47491 N^(1/3) (pearce2024), an estimate.")
+        said.append(f"N is converted by N_total = N + {EMBEDDING_SCALE} N^(1/3) (pearce2024), an estimate.")
     return said + silences(solved.unanswered)
 
 
