@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cases import CONFIGS, PUBLISHED
 
 from scaleplan import library
 from scaleplan.errors import ScaleplanError, UnknownName
@@ -25,7 +26,7 @@ from scaleplan.model_files import (
     write_model,
 )
 
-GPT2 = (Path(__file__).parent / "published" / "configs" / "gpt2.json").read_text(encoding="utf-8")
+GPT2 = (CONFIGS / "gpt2.json").read_text(encoding="utf-8")
 GPT2_PARAMS = 124_439_808
 TOML = """
 name = "small"
@@ -146,7 +147,7 @@ def test_a_name_that_is_none_is_refused_briefly(name: str, tmp_path: Path, monke
 
 # ----------------------------------------------------------------------------------------------------- written and read back
 
-FAMILIES = [json.loads(line) for line in (Path(__file__).parent / "published" / "families.jsonl").read_text(encoding="utf-8").splitlines()]
+FAMILIES = [json.loads(line) for line in (PUBLISHED / "families.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.mark.parametrize("row", FAMILIES, ids=lambda row: row["name"])

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import statistics
-from pathlib import Path
 
 import pytest
+from tests.cases import CONFIGS, QWEN_235B, published_rows
 
 from scaleplan.chain.memory import Wishes, training_setup
 from scaleplan.chain.post_training import USUAL_ENGINE, RlRun, RlStep, assumptions, rl_step, trainer_of
@@ -35,13 +34,8 @@ from scaleplan.model.items import Bill
 from scaleplan.model.shape import arch_of_shape
 from scaleplan.model_files import read_model
 
-PUBLISHED = Path(__file__).parents[1] / "published"
 LLAMA_8B = bill_of(read_model("llama-3.1-8b").arch)
 GB = 10**9
-QWEN_235B = {
-    "n_layers": 94, "d_model": 4096, "n_heads": 64, "n_kv_heads": 4, "d_head": 128, "n_experts": 128, "n_experts_per_token": 8,
-    "d_ff_expert": 1536, "n_vocab": 151_936, "gated": True, "norm": "rms", "tied": False, "qk_norm": "head",
-}  # fmt: skip
 
 
 # -------------------------------------------------------------------------------------------------------------- arithmetic
@@ -187,19 +181,14 @@ def test_an_asynchronous_step_takes_the_longer_of_its_halves():
 
 
 def bills() -> dict[str, Bill]:
-    found = {
-        name: bill_of(read_model(str(PUBLISHED / "configs" / f"{name}.json")).arch)
-        for name in ("qwen3-32b", "qwen3-30b-a3b", "deepseek-v3")
-    }
+    found = {name: bill_of(read_model(str(CONFIGS / f"{name}.json")).arch) for name in ("qwen3-32b", "qwen3-30b-a3b", "deepseek-v3")}
     return found | {"llama-3.1-8b": LLAMA_8B, "qwen3-235b-a22b": bill_of(arch_of_shape(QWEN_235B))}
 
 
 def published() -> list[tuple[float, RlStep, dict[str, str]]]:
     """GRPO of NeMo RL 0.4 on DGX H100. Prompts of about 132 tokens; the split of asynchronous runs is not printed: half of the devices."""
-    with (PUBLISHED / "post_training.csv").open(newline="", encoding="utf-8") as lines:
-        rows = list(csv.DictReader(lines))
     models, found = bills(), []
-    for row in rows:
+    for row in published_rows("post_training.csv"):
         apart = row["policy"] == "async"
         layout, n = Layout(tp=int(row["engine_tp"])), int(row["n_devices"])
         lengths = Lengths(132, float(row["mean_response"]), float(row["max_response"]))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from tests.cases import CONFIGS
 
-GPT2 = (Path(__file__).parents[1] / "published" / "configs" / "gpt2.json").read_bytes()
+GPT2 = (CONFIGS / "gpt2.json").read_bytes()
 KAPLAN = ("--n-layers", "36", "--d-model", "1280", "--n-heads", "20", "--n-vocab", "50257")
 
 

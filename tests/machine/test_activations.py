@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.cases import published_rows
 
 from scaleplan.machine.activations import Batch, Split, layer_bytes, outside_bytes
 from scaleplan.machine.recipe import precision_named
@@ -16,7 +15,6 @@ from scaleplan.model.items import Bill
 from scaleplan.model.passes import Keeping, Pass
 from scaleplan.model.shape import arch_of_shape
 
-PUBLISHED = Path(__file__).parents[1] / "published"
 TRANSFORMERS = Keeping(in_steps=True, norm_stats_bytes=None)
 PLAIN_TORCH = Keeping(norm_stats_bytes=None)
 PAPER = Keeping(norm_stats_bytes=0)
@@ -34,8 +32,7 @@ WORDS_OF_KIND: dict[str, dict[str, Any]] = {
 
 def measured() -> list[dict[str, str]]:
     """Saved bytes of small models."""
-    lines = (PUBLISHED / "saved_activations.csv").read_text(encoding="utf-8").splitlines()
-    return list(csv.DictReader(line for line in lines if not line.startswith("#")))
+    return published_rows("saved_activations.csv")
 
 
 def bill_of_row(row: dict[str, str]) -> Bill:

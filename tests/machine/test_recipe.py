@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
-
 import pytest
+from tests.cases import published_rows
 
 from scaleplan.errors import UnknownName
 from scaleplan.machine.held import Formats, parameters_of, state_of
@@ -16,13 +14,10 @@ from scaleplan.model.bill import bill_of
 from scaleplan.model.items import Bill
 from scaleplan.model.shape import arch_of_shape
 
-PUBLISHED = Path(__file__).parents[1] / "published"
-
 
 def measured_states() -> list[dict[str, str]]:
     """Optimizer states that were measured tensor by tensor."""
-    lines = (PUBLISHED / "optimizer_states.csv").read_text(encoding="utf-8").splitlines()
-    return list(csv.DictReader(line for line in lines if not line.startswith("#")))
+    return published_rows("optimizer_states.csv")
 
 
 def bill_of_row(row: dict[str, str]) -> Bill:

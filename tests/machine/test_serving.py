@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import statistics
-from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.cases import CONFIGS, published_rows
 
 from scaleplan import library
 from scaleplan.errors import InputError
@@ -36,7 +35,6 @@ from scaleplan.model.items import Bill
 from scaleplan.model.shape import arch_of_shape
 from scaleplan.model_files import read_model
 
-PUBLISHED = Path(__file__).parents[1] / "published"
 IDEAL = Engine("ideal", 1, 1, 1, 1, 1, 1, 0, 0)
 TRTLLM = engine_of("trtllm", library.load("stacks", "trtllm").data)
 LLAMA_70B = bill_of(read_model("llama-2-70b").arch)
@@ -239,10 +237,9 @@ def test_a_stack_that_says_nothing_of_serving_is_refused():
 @pytest.mark.parametrize(("quantity", "n_rows"), [("rate", 23), ("first", 12)])
 def test_published_rows_that_nothing_was_fitted_on(quantity: str, n_rows: int):
     """TensorRT-LLM 0.5 and 0.6.1, GPT-J 6B, LLaMA 7B and 70B on H100 in fp8 and A100 in fp16: median error at most 15 %."""
-    with (PUBLISHED / "serving.csv").open(newline="", encoding="utf-8") as lines:
-        rows = [row for row in csv.DictReader(lines) if row["use"] == "score" and row["quantity"] == quantity]
+    rows = [row for row in published_rows("serving.csv") if row["use"] == "score" and row["quantity"] == quantity]
     bills = {
-        "gpt-j-6b": bill_of(read_model(str(PUBLISHED / "configs" / "gpt-j-6b.json")).arch),
+        "gpt-j-6b": bill_of(read_model(str(CONFIGS / "gpt-j-6b.json")).arch),
         "llama-7b": bill_of(read_model("llama-7b").arch),
         "llama-2-70b": LLAMA_70B,
     }

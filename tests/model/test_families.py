@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cases import PUBLISHED
 
 from scaleplan.errors import InputError
 from scaleplan.model.bill import bill_of
@@ -19,7 +19,7 @@ from scaleplan.model.families import FAMILIES, MODULES
 from scaleplan.model.huggingface import read_config
 from scaleplan.model.params import count_params
 
-ROWS = [json.loads(line) for line in (Path(__file__).parents[1] / "published" / "families.jsonl").read_text(encoding="utf-8").splitlines()]
+ROWS = [json.loads(line) for line in (PUBLISHED / "families.jsonl").read_text(encoding="utf-8").splitlines()]
 COUNTS = ("n_params", "n_active_params", "n_non_embedding_params", "n_active_non_embedding_params", "n_embedding_params", "n_head_params")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.cases import CONFIGS
 
 from scaleplan.errors import InputError, ScaleplanError
 from scaleplan.model.bill import bill_of
@@ -17,7 +18,6 @@ from scaleplan.model.huggingface import read_config
 from scaleplan.model.params import count_params
 from scaleplan.model_files import Model, read_model
 
-CONFIGS = Path(__file__).parents[1] / "published" / "configs"
 GPT2 = 124_439_808
 TOML = "n_layers = 4\nd_model = 64\nn_heads = 4\nn_vocab = 1000\n"
 

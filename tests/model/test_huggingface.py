@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.cases import PUBLISHED, published_rows
 
 from scaleplan.errors import InputError, NotSupported, ScaleplanError
 from scaleplan.model.arch import Arch
@@ -20,13 +19,7 @@ from scaleplan.model.flops import EXACT, WINDOWED, count_flops
 from scaleplan.model.huggingface import read_config
 from scaleplan.model.params import GROUPS, count_params
 
-PUBLISHED = Path(__file__).parents[1] / "published"
 CONFIGS = {path.stem: path for path in sorted((PUBLISHED / "configs").glob("*.json"))}
-
-
-def table(name: str) -> list[dict[str, str]]:
-    with (PUBLISHED / name).open(encoding="utf-8", newline="") as lines:
-        return list(csv.DictReader(lines))
 
 
 def config(name: str) -> dict[str, Any]:
@@ -38,7 +31,7 @@ def arch(name: str) -> Arch:
     return read_config(config(name), name).arch
 
 
-@pytest.mark.parametrize("row", table("architectures.csv"), ids=lambda row: row["name"])
+@pytest.mark.parametrize("row", published_rows("architectures.csv"), ids=lambda row: row["name"])
 def test_every_component_of_a_released_model_is_exact(row: dict[str, str]):
     """Total, groups, active and non-embedding parameters are those of the instantiated model."""
     count = count_params(bill_of(arch(row["name"])))
@@ -53,7 +46,7 @@ def test_every_component_of_a_released_model_is_exact(row: dict[str, str]):
     assert count.conventions["tied_head_counted_twice"] == int(row["total_if_tied_head_counted_twice"])
 
 
-@pytest.mark.parametrize("row", table("architecture_flops.csv"), ids=lambda row: f"{row['name']}-{row['batch']}x{row['seq']}")
+@pytest.mark.parametrize("row", published_rows("architecture_flops.csv"), ids=lambda row: f"{row['name']}-{row['batch']}x{row['seq']}")
 def test_flops_of_a_released_model_are_exact(row: dict[str, str]):
     """Products with weights are exact everywhere; the whole pass wherever no scan is involved."""
     decoder = int(row["seq_dec"]) if row["seq_dec"] else None

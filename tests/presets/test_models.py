@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cases import published_rows
 
 from scaleplan import library
 from scaleplan.model.arch import Arch
@@ -15,13 +14,11 @@ from scaleplan.model.flops import count_flops
 from scaleplan.model.params import GROUPS, count_params
 from scaleplan.model_files import read_model
 
-PUBLISHED = Path(__file__).parents[1] / "published"
 NAMES = library.names("models")
 
 
 def rows_of_presets(name: str) -> list[dict[str, str]]:
-    with (PUBLISHED / name).open(encoding="utf-8", newline="") as lines:
-        return [row for row in csv.DictReader(lines) if row["name"] in NAMES]
+    return [row for row in published_rows(name) if row["name"] in NAMES]
 
 
 def arch(name: str) -> Arch:

@@ -6,29 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.cases import GPT3_PLAN
 
 import scaleplan
 from scaleplan import library
 from scaleplan.errors import ScaleplanError
 from scaleplan.questions.calibrate.logs import measured_of
 
-PLAN = """
-[model]
-preset = "gpt3-175b"
-[training]
-tokens = "300B"
-seq_len = 2048
-batch_size_tokens = 3145728
-precision = "bf16-mixed"
-recompute = "full"
-[hardware]
-device = "a100-sxm-80gb"
-n_devices = 1024
-layout = "tp8,pp8,dp16,sp,zero1"
-stack = "megatron22"
-[site]
-usd_per_device_hour = 2.0
-"""
+PLAN = GPT3_PLAN.replace(
+    "[hardware]", 'precision = "bf16-mixed"\nrecompute = "full"\n[hardware]\nlayout = "tp8,pp8,dp16,sp,zero1"\nstack = "megatron22"'
+)
 
 
 @pytest.fixture

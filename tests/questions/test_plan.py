@@ -6,30 +6,10 @@ import json
 from xml.etree import ElementTree
 
 import pytest
+from tests.cases import GPT3_PLAN as PLAN
 
 import scaleplan as sp
 from scaleplan.library import Text
-
-PLAN = """\
-title = "GPT-3 again"
-
-[model]
-preset = "gpt3-175b"
-
-[training]
-tokens = "300B"
-seq_len = 2048
-batch_size_tokens = "3145728"
-
-[hardware]
-device = "a100-sxm-80gb"
-n_devices = 1024
-
-[site]
-grid_intensity = "385g/kWh"
-pue = 1.1
-usd_per_device_hour = 2.0
-"""
 
 
 def planned(text=PLAN, **more):

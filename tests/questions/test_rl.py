@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cases import CONFIGS, QWEN_235B, published_rows
 from tests.formula import evaluate
 
 import scaleplan as sp
 from scaleplan.errors import ScaleplanError
 
-PUBLISHED = Path(__file__).parents[1] / "published"
 GRPO = {
     "hardware": "h100-sxm", "n_devices": 16, "n_prompts": 128, "n_responses": 16, "n_prompt_tokens": 132, "n_output_tokens": 1060,
     "max_output_tokens": 4096,
 }  # fmt: skip
 GIVEN = {"hardware": "h100-sxm", "n_devices": 8, "tokens": 5e8, "seq_len": 2048}
-QWEN_235B = {
-    "n_layers": 94, "d_model": 4096, "n_heads": 64, "n_kv_heads": 4, "d_head": 128, "n_experts": 128, "n_experts_per_token": 8,
-    "d_ff_expert": 1536, "n_vocab": 151_936, "gated": True, "norm": "rms", "tied": False, "qk_norm": "head",
-}  # fmt: skip
 N_8B = 8_030_261_248
 
 
@@ -32,15 +26,14 @@ def rl(**more: Any) -> dict[str, Any]:
 
 def published() -> list[Any]:
     """GRPO of NeMo RL 0.4 on DGX H100: prompts of about 132 tokens, groups of 16; asynchronous runs write on half of the devices."""
-    with (PUBLISHED / "post_training.csv").open(newline="", encoding="utf-8") as lines:
-        return [pytest.param(row, id=f"{row['model']}-{row['policy']}") for row in csv.DictReader(lines)]
+    return [pytest.param(row, id=f"{row['model']}-{row['policy']}") for row in published_rows("post_training.csv")]
 
 
 def predicted(row: dict[str, str]) -> dict[str, Any]:
     """The answer for a published run."""
     n, apart = int(row["n_devices"]), row["policy"] == "async"
     known = {"llama-3.1-8b": "llama-3.1-8b", "qwen3-235b-a22b": None}
-    model = known.get(row["model"], str(PUBLISHED / "configs" / f"{row['model']}.json"))
+    model = known.get(row["model"], str(CONFIGS / f"{row['model']}.json"))
     given = {
         "hardware": "h100-sxm", "n_devices": n, "n_prompts": int(row["n_sequences"]) // 16, "n_responses": 16, "n_prompt_tokens": 132,
         "n_output_tokens": int(row["mean_response"]), "max_output_tokens": int(row["max_response"]),

@@ -17,26 +17,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.cases import GPT3_PLAN
 
 import scaleplan
 from scaleplan.errors import ScaleplanError
 from scaleplan.questions.sweep.grid import Axis, Grid, known_fields, part_of
 
-PLAN = """
-[model]
-preset = "gpt3-175b"
-[training]
-tokens = "300B"
-seq_len = 2048
-batch_size_tokens = 3145728
-[hardware]
-device = "a100-sxm-80gb"
-n_devices = 1024
-[site]
-grid_intensity = "385g/kWh"
-pue = 1.1
-usd_per_device_hour = 2.0
-[[cost]]
+PLAN = f"""{GPT3_PLAN}[[cost]]
 name = "people"
 usd = 1000
 per = "day"
