@@ -18,7 +18,7 @@ from typing import Any
 from scaleplan import answer as answers
 from scaleplan.errors import InputError, UnknownName, UsageError, near_names
 from scaleplan.questions.asking import Question, ask
-from scaleplan.questions.fields import Field, shown_object
+from scaleplan.questions.fields import Field, explained, shown_object
 from scaleplan.questions.registry import NAMES, question_named
 from scaleplan.wording import field, keyword, spelled
 
@@ -239,6 +239,6 @@ def literal(one: Field) -> str:
 def docstring_of(question: Question) -> str:
     """What is asked, and what each keyword means."""
     lines = [question.asks, ""]
-    lines += [question.more.strip(), ""] if question.more else []
+    lines += [explained(question.more.strip(), keyword), ""] if question.more else []
     lines += [f"{one.name}: {one.explained(keyword)}" for one in question.every_field()]
     return "\n".join([*lines, "", "Raises ScaleplanError where the question cannot be answered."])

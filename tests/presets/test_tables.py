@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import scaleplan
 from scaleplan import library
 
 FOLDER = library.built_in()
@@ -204,3 +205,11 @@ def test_embodied_carbon_of_presets_is_that_of_a_study():
     known = {name: data["embodied"] for name, data in DEVICES.items() if "embodied" in data}
     assert {name for name, made in known.items() if (made["source"], round(made["kgco2e"])) not in cards} == set()
     assert len(known) >= 4
+
+
+def test_an_entry_of_a_table_is_found_by_other_names():
+    """A zone by its name or two-letter code; a device is no price, and the error shows how one is named."""
+    assert scaleplan.presets("grid", ["France"])["values"] == scaleplan.presets("grid", ["FRA"])["values"]
+    with pytest.raises(scaleplan.ScaleplanError, match="h100") as refused:
+        scaleplan.presets("prices", ["h100"])
+    assert re.search(r"`\S+/h100-sxm/\w+`", refused.value.hint)

@@ -134,7 +134,7 @@ def loss_of_run(asked: BatchQuestion, law: Law, batch_tokens: Any) -> Any:
         return moment(along, catalogue.critical_batch(), asked.n_params, asked.n_tokens, batch_tokens).loss_nats
     loss = allocate(law, Question(n_params=asked.n_params, n_tokens=asked.n_tokens)).loss_nats
     if loss is None:
-        raise NotSupported(f"`{law.name}` says nothing of the loss", hint=f"another {field('law')}, or {field('loss')}")
+        raise NotSupported(f"the loss is not known under `{law.name}`", hint=f"another {field('law')}, or {field('loss')}")
     if not law.in_nats:
         unit = law.data["convention"]["loss"]
         raise NotSupported(f"`{law.name}` measures {unit}, and B_crit follows from nats per token", hint=f"another {field('law')}")

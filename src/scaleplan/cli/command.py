@@ -19,7 +19,7 @@ from scaleplan.cli.progress import bar, interruptible
 from scaleplan.cli.show import HERE, PICTURES, Shown, shown
 from scaleplan.cli.usage import parser_error
 from scaleplan.questions.asking import INTERRUPT, WATCH, Question, ask
-from scaleplan.questions.fields import SHAPE_WORDS, Field, field_named, meant
+from scaleplan.questions.fields import SHAPE_WORDS, Field, explained, field_named, meant
 from scaleplan.questions.registry import NAMES, question_named
 from scaleplan.render import FORMATS_OF_EVERY_COMMAND
 from scaleplan.wording import NO_BREAK, flag
@@ -83,7 +83,7 @@ class QuestionCommand(TyperCommand):
             formatter.write_text(question.asks)
             if question.more:
                 formatter.write_paragraph()
-                formatter.write_text(question.more)
+                formatter.write_text(explained(question.more, flag))
         with formatter.section("Examples"):
             write_examples(formatter, question.examples)
 

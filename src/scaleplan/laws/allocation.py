@@ -260,7 +260,7 @@ def check_reach(law: Law, frontier: Frontier | PowerFrontier, question: Question
     if isinstance(frontier, PowerFrontier):
         if frontier.loss_of_compute is None:
             others = fields("compute", "n_params", "tokens", joined=", ")
-            raise NotSupported(f"`{law.name}` says nothing of the loss", hint=f"fix one of {others}, or ask another law")
+            raise NotSupported(f"the loss is not known under `{law.name}`", hint=f"fix one of {others}, or ask another law")
         return
     limit, loss_nats = lowest_loss(frontier, law), question.loss_nats
     if is_number(loss_nats, limit) and not loss_nats > limit:

@@ -47,20 +47,25 @@ class Field(NamedTuple):
 
     def explained(self, spell: Callable[[str], str]) -> str:
         """The meaning, with the other fields and the commands that it names spelled by `spell`."""
-        from re import sub
-
-        from scaleplan.wording import field, question, spelled
-
-        def asked(found: Match[str]) -> str:
-            mark = question(*found[1].split())
-            return f"`{mark if spell is field else spelled(mark, spell)}`"
-
-        return sub(r"`scaleplan ([a-z ]+)`", asked, sub(r"\{([a-z0-9_]+)\}", lambda found: spell(found[1]), self.meaning))
+        return explained(self.meaning, spell)
 
     def read_by(self) -> Callable[[str], Any]:
         """The reader, loaded now."""
         module, _, function = self.reader.partition(":")
         return getattr(import_module(f"scaleplan.{module}"), function)  # type: ignore[no-any-return]  # readers differ in what they return
+
+
+def explained(text: str, spell: Callable[[str], str]) -> str:
+    """A text with the fields (`{tokens}`) and the commands that it names spelled by `spell`."""
+    from re import sub
+
+    from scaleplan.wording import field, question, spelled
+
+    def asked(found: Match[str]) -> str:
+        mark = question(*found[1].split())
+        return f"`{mark if spell is field else spelled(mark, spell)}`"
+
+    return sub(r"`scaleplan ([a-z ]+)`", asked, sub(r"\{([a-z0-9_]+)\}", lambda found: spell(found[1]), text))
 
 
 COUNT, AMOUNT = "units:count", "units:amount"

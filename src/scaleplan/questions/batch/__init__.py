@@ -86,7 +86,7 @@ QUESTION = Question(
         "scaleplan batch --loss 2.6 --n-params 1B --schedule",
         "scaleplan batch --gradient-norm2 32=0.041 --gradient-norm2 512=0.0028",
     ),
-    more="From a loss; or from the size and the tokens of a run, whose loss a law tells: the recommended one, or that of --law.",
+    more="From a loss; or from the size and the tokens of a run, whose loss a law tells: the recommended one, or that of {law}.",
     version=2,
     charts=True,
 )

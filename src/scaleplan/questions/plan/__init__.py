@@ -115,5 +115,5 @@ QUESTION = Question(
         "scaleplan plan plan.toml --set training.tokens=2T",
         "scaleplan plan plan.toml --n-devices 512",
     ),
-    more="A plan file has the same keys as the flags; `--init` writes one to start from, `--schema` its JSON Schema.",
+    more="A plan file has a key for each field; {init} writes one to start from, {schema} its JSON Schema.",
 )  # fmt: skip

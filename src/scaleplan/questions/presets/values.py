@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from scaleplan import library
@@ -71,10 +71,25 @@ def values_of(kind: str, name: str) -> tuple[str, list[dict[str, Any]]]:
         return preset.name, list(sourced_values(preset.data))
     known = {entry: (cited, data) for entry, cited, data in entries(kind)}
     if name not in known:
-        raise UnknownName(f"{kind} entry", name, known, where=f"list them with `{question('presets', kind)}`")
+        name = named_otherwise(kind, name, known)
     cited, data = known[name]
     return name, [
         {"key": key, "value": value, "source": cited[0], "date": date_of(data)}
         for key, value in data.items()
         if key not in ("source", "date") and value not in (None, "")
     ]
+
+
+def named_otherwise(kind: str, name: str, known: Iterable[str]) -> str:
+    """The entry that a name stands for: a zone by its code or name. Raises UnknownName, of a device with one of its prices."""
+    if kind == "grid":
+        from scaleplan.footprint.carbon import find_zone
+
+        return find_zone(library.rows("grid"), name)["zone"]
+    where = f"list them with `{question('presets', kind)}`"
+    if kind == "prices":
+        device = library.full_name("hardware", name)
+        own = next((entry for entry in known if entry.split("/")[2] == device), None)
+        where = f"an entry is provider/region/device/term, like `{own}`; {where}" if own else where
+        known = () if own else known
+    raise UnknownName(f"{kind} entry", name, known, where=where)
