@@ -12,7 +12,7 @@ from scaleplan.machine.memory import Stage, Training, stages
 from scaleplan.machine.pipeline import spread
 from scaleplan.machine.roofline import Kernels, Ranks
 from scaleplan.machine.schedules import PassTimes, Schedule
-from scaleplan.machine.step_time import Step, StepTime, Sums, stage_pass, step_time, sums_of
+from scaleplan.machine.step_time import Step, StepTime, Sums, overlapped, stage_pass, step_time, sums_of
 from scaleplan.machine.timeline import Seconds, Timeline, chrome_trace, even, of_stages, run_schedule
 from scaleplan.machine.training_run import Run
 
@@ -28,7 +28,7 @@ def trace_of(asked: Asked, layout: Layout, micro: int, recompute: str, schedule:
     listed = layout if layout.stage_layers else layout._replace(stage_layers=spread(run.bill, layout, run.machine.stack.placement))
     kernels = run.machine.kernels
     time = step_time(run.bill, layout, step, kernels)
-    sums = sums_of(run.bill, Ranks(listed, micro, asked.seq_len, step.imbalance), kernels, step.how)
+    sums = overlapped(sums_of(run.bill, Ranks(listed, micro, asked.seq_len, step.imbalance), kernels, step.how), schedule)
     pace = float(time.step_s / step_time(run.bill, layout, step, uncorrected(kernels)).step_s)
     ran = timeline_of(listed, step, sums, pace, hop_seconds(time, layout, step))
     held = held_by(run, listed, step)

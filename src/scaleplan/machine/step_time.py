@@ -275,6 +275,7 @@ def step_time(bill: Bill, layout: Layout, step: Step, on: Kernels) -> StepTime:
 def assembled(sums: Sums, ranks: Ranks, step: Step, on: Kernels, d_model: Size) -> StepTime:
     """A step from the sums over its layers."""
     layout, stack, m = ranks.layout, on.shares.stack, step.n_micro_batches
+    sums = overlapped(sums, step.schedule)
     gathers = gathers_s(sums, ranks, on) + from_host_s(sums, layout, on, step.offload)
     stages = stages_of(sums, layout, gathers, balanced=stack.balanced)
     share = stages.share
@@ -307,6 +308,17 @@ def corrected(time: StepTime, shape: ProductShape, stack: StackShares) -> StepTi
         return time
     known = known_of(stack, time.step_s, shape)
     return time.times(known.factor)._replace(same_shapes=known.shapes, same_step=known.step)
+
+
+def overlapped(sums: Sums, schedule: Schedule) -> Sums:
+    """DualPipe runs the all-to-alls of one micro-batch behind the computation of another, which goes the other way.
+
+    Processors that it sets aside for them are not counted. Source: deepseek2024-v3 section 3.2.1.
+    """
+    if schedule != "dualpipe":
+        return sums
+    layers = sums.layers
+    return sums._replace(layers=layers._replace(ep_s=maximum(0.0, layers.ep_s - layers.compute_s)))
 
 
 def stage_pass(pace_s: Seconds, sums: Sums) -> PassTimes:

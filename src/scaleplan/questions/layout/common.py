@@ -92,12 +92,29 @@ def columns_of_rows(rows: Iterable[Row] = ()) -> list[Column]:
     return [*shown.values(), *(Column(name, name, "hidden") for name in (*hidden, "peak_bytes_p10", "peak_bytes_p90", "fits"))]
 
 
+PARTS_ARE = {
+    "matmul": "products with weights",
+    "attention": "scores and weighted sums",
+    "memory": "element-wise kernels, loss",
+    "launch": "waiting for kernel launches",
+    "tp": "tensor parallel collectives",
+    "cp": "rings of keys and values",
+    "ep": "tokens to experts and back",
+    "bubble": "idle pipeline stages",
+    "p2p": "transfers between stages",
+    "dp": "gradient reduction, gathers",
+    "optimizer": "update of the weights",
+    "fixed": "data loading, logging",
+}
+"""What takes the seconds of a step; communication as far as computation does not hide it."""
+
+
 def parts_table(title: str, rows: dict[str, dict[str, float]]) -> Table:
     """Seconds of a step by part, a column for each layout."""
     names = list(next(iter(rows.values())))
-    found = [{"part": name, **{label: parts[name] for label, parts in rows.items()}} for name in names]
+    found = [{"part": name, **{label: parts[name] for label, parts in rows.items()}, "what": PARTS_ARE[name]} for name in names]
     found = [row for row in found if any(row[label] for label in rows)]
-    columns = [Column("part", "part"), *(Column(label, label, "s") for label in rows)]
+    columns = [Column("part", "part"), *(Column(label, label, "s") for label in rows), Column("what", "what it is")]
     return Table(title, columns, sorted(found, key=lambda row: -float(row[next(iter(rows))])))
 
 

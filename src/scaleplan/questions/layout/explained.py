@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import isclose
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from scaleplan.answer import Answer, Caution, Column, Line, Table, line
@@ -13,7 +14,7 @@ from scaleplan.machine.layout import Layout
 from scaleplan.machine.memory import USABLE_SHARE
 from scaleplan.machine.search import STOPPED, Searched
 from scaleplan.machine.training_run import Row
-from scaleplan.questions.layout.common import CONVENTION, INTERRUPTED, asked_of, columns_of_rows, completed, inputs_of, row_of
+from scaleplan.questions.layout.common import CONVENTION, INTERRUPTED, PARTS_ARE, asked_of, columns_of_rows, completed, inputs_of, row_of
 from scaleplan.questions.layout.files import emitted, ledger_of, schedules_of, trace_text
 from scaleplan.questions.layout.lines import layout_lines, search_lines
 from scaleplan.questions.layout.ranked import intervals_of, reasons_table, result_of, schedule_tables, searched, written_by
@@ -120,8 +121,9 @@ def explained_row(solved: Solved) -> dict[str, Any]:
 
 
 def lost_by_part(mine: Row, best: Row) -> dict[str, float]:
-    """Seconds by which each part is longer than that of the best."""
-    return {name: seconds - best.parts[name] for name, seconds in mine.parts.items()}
+    """Seconds by which each part is longer than that of the best; differences of rounding are none."""
+    pairs = ((name, seconds, best.parts[name]) for name, seconds in mine.parts.items())
+    return {name: 0.0 if isclose(ours, theirs, rel_tol=1e-9) else ours - theirs for name, ours, theirs in pairs}
 
 
 def tables_of(solved: Solved) -> list[Table]:
@@ -135,12 +137,14 @@ def tables_of(solved: Solved) -> list[Table]:
 
 def steps_table(mine: Row, best: list[Row]) -> Table:
     """Seconds by part, beside those of the best."""
+    lost = lost_by_part(mine, best[0]) if best else {}
     rows = [
-        {"part": name, "seconds": seconds, **({"best": best[0].parts[name], "lost": seconds - best[0].parts[name]} if best else {})}
+        {"part": name, "seconds": seconds, **({"best": best[0].parts[name], "lost": lost[name]} if best else {}), "what": PARTS_ARE[name]}
         for name, seconds in sorted(mine.parts.items(), key=lambda item: -item[1])
     ]
     columns = [Column("part", "part"), Column("seconds", "this layout", "s")]
     columns += [Column("best", "the fastest", "s"), Column("lost", "lost", "s")] if best else []
+    columns.append(Column("what", "what it is"))
     return Table("A step by part", columns, [row for row in rows if row["seconds"] or row.get("best")])
 
 

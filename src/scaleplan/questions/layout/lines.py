@@ -9,6 +9,7 @@ from scaleplan.chain.layout_search import Asked, run_of
 from scaleplan.machine.search import Searched
 from scaleplan.machine.training_run import Row
 from scaleplan.model.flops import count_flops, recomputed_flops
+from scaleplan.questions.layout.common import PARTS_ARE
 
 NARAYANAN = ("narayanan2021",)
 PART_SOURCES = {"dp": ("rajbhandari2020",), "bubble": NARAYANAN, "p2p": NARAYANAN, "tp": ("korthikanti2022",)}
@@ -30,8 +31,10 @@ def search_lines(found: Searched) -> list[Line]:
 def layout_lines(search: Asked, row: Row, before: str) -> list[Line]:
     """A step by part, utilisation and rate of one layout; `before` is its path in the result."""
     parts = [
-        line(f"{before}parts.{name}", f"step: {name}", seconds, "s", sources=PART_SOURCES.get(name, ()), standing="estimate")
-        for name, seconds in row.parts.items()
+        line(
+            f"{before}parts.{name}", f"step: {name}, {what}", row.parts[name], "s", sources=PART_SOURCES.get(name, ()), standing="estimate"
+        )
+        for name, what in PARTS_ARE.items()
     ]
     step_s = row.step_s
     whole = line(
