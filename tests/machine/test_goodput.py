@@ -7,7 +7,7 @@ import pytest
 
 from scaleplan import library
 from scaleplan.errors import InputError
-from scaleplan.machine.goodput import best_checkpoint_interval_s, goodput, job_mtbf_s, losses
+from scaleplan.machine.goodput import best_checkpoint_interval_s, break_even_devices, goodput, job_mtbf_s, losses
 
 DEFAULTS = library.defaults()
 RUNS = {run["name"]: run for run in DEFAULTS["failures"]["runs"]}
@@ -131,3 +131,21 @@ def test_the_best_interval_is_at_most_the_time_between_failures():
     """sqrt(2 x 50 x 400) = 200 s; a checkpoint that takes longer than half of that time is written once for each failure."""
     assert best_checkpoint_interval_s(50.0, 400.0) == pytest.approx(200.0)
     assert best_checkpoint_interval_s(600.0, 400.0) == 400.0
+
+
+@pytest.mark.parametrize("interval_s", [None, 1800.0])
+@pytest.mark.parametrize(("checkpoint_s", "restart_s", "evaluation"), [(60.0, 600.0, 0.0), (300.0, 60.0, 0.05), (10.0, 3600.0, 0.1)])
+def test_beyond_the_break_even_more_devices_finish_no_sooner(checkpoint_s, restart_s, evaluation, interval_s):
+    """Against the largest devices x goodput of many counts: within 0.5 % of the count, and the formula takes arrays."""
+    n = np.geomspace(100, 3e6, 20_001)
+    mtbf = job_mtbf_s(50_000, n)
+    every = best_checkpoint_interval_s(checkpoint_s, mtbf) if interval_s is None else interval_s
+    speed = np.nan_to_num(n * goodput(losses(mtbf, every, checkpoint_s, restart_s, evaluation)))
+    found = break_even_devices(50_000 * 3600, checkpoint_s, restart_s, interval_s, evaluation)
+
+    assert found == pytest.approx(n[speed.argmax()], rel=0.005)
+    many = break_even_devices(
+        np.array([[50_000 * 3600], [10_000 * 3600]]), np.array([checkpoint_s, 2 * checkpoint_s]), restart_s, interval_s
+    )
+    assert many[0, 0] == pytest.approx(break_even_devices(50_000 * 3600, checkpoint_s, restart_s, interval_s), rel=1e-12)
+    assert (many[1] < many[0]).all()

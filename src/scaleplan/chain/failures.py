@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from scaleplan.chain.run_cost import Input
 from scaleplan.errors import UsageError
-from scaleplan.machine.goodput import Losses, best_checkpoint_interval_s, goodput, job_mtbf_s, losses
+from scaleplan.machine.goodput import Losses, best_checkpoint_interval_s, break_even_devices, goodput, job_mtbf_s, losses
 from scaleplan.units import SECONDS_PER_HOUR
 from scaleplan.wording import field, fields
 
@@ -25,12 +25,14 @@ class Failures(NamedTuple):
     job_mtbf_s             seconds between failures of the whole job; None where no failure rate is given, as are the next
     checkpoint_interval_s  between checkpoints: as given, else the best
     best_interval_s        the interval that loses least
+    break_even_devices     beyond which more devices finish no sooner
     """
 
     goodput: Any
     job_mtbf_s: Any = None
     checkpoint_interval_s: Any = None
     best_interval_s: Any = None
+    break_even_devices: Any = None
 
     def input(self) -> Input:
         """Goodput as an input of the cost."""
@@ -68,4 +70,6 @@ def with_failures(given: Given, n_devices: Any, evaluation: Any, warm_up: Any) -
     best = best_checkpoint_interval_s(given["checkpoint_time"], job)
     every = best if given.get("checkpoint_interval") is None else given["checkpoint_interval"]
     lost = losses(job, every, given["checkpoint_time"], given["restart_time"], evaluation)
-    return Failures(goodput(lost, warm_up), job, every, best)
+    mtbf, write, restart = (given[name] for name in NEEDED)
+    most = break_even_devices(mtbf, write, restart, given.get("checkpoint_interval"), evaluation)
+    return Failures(goodput(lost, warm_up), job, every, best, most)

@@ -54,6 +54,31 @@ def losses(mtbf_s: Any, checkpoint_interval_s: Any, checkpoint_s: Any, restart_s
     return Losses(checkpoint_s / checkpoint_interval_s, evaluation_fraction, lost_work, restart_s / mtbf_s)
 
 
+def break_even_devices(
+    device_mtbf_s: Any, checkpoint_s: Any, restart_s: Any, interval_s: Any = None, evaluation_fraction: Any = 0.0
+) -> Any:
+    """Devices beyond which more of them finish no sooner: devices * goodput is largest there.
+
+        of a given interval    device_mtbf_s / (interval_s + checkpoint_s + 2 restart_s)
+        of the best interval   u**2 device_mtbf_s / (2 checkpoint_s), where u is the root of
+                               2 / u = (1 / 2 + 2 k u) / (1 - u / 2 - k u**2) + 1 / 2 / (1 + evaluation_fraction + u / 2)
+
+    u = interval / MTBF of the job, k = (checkpoint_s / 2 + restart_s) / (2 checkpoint_s). Steps that scale perfectly; from `losses`.
+    """
+    if interval_s is not None:
+        return device_mtbf_s / (interval_s + checkpoint_s + 2 * restart_s)
+    k = (checkpoint_s / 2 + restart_s) / (2 * checkpoint_s)
+    low, high = 0.0 * k, (((1 + 16 * k) ** 0.5 - 1) / (4 * k))  # at `high` all time is lost
+    for _ in range(HALVINGS):
+        u = (low + high) / 2
+        gains = 2 / u > (0.5 + 2 * k * u) / (1 - u / 2 - k * u * u) + 0.5 / (1 + evaluation_fraction + u / 2)
+        low, high = where(gains, u, low), where(gains, high, u)
+    return low * low * device_mtbf_s / (2 * checkpoint_s)
+
+
+HALVINGS = 60
+
+
 def goodput(lost: Losses, warm_up_fraction: Any = 0.0) -> Any:
     """Share of the wall time in which the run advances; NaN in arrays where a job fails faster than it recovers.
 

@@ -35,7 +35,7 @@ def layout_links(whole: Walk) -> dict[str, Any]:
     }
 
 
-FAILURES = ("goodput", "job_mtbf_s", "checkpoint_interval_s", "best_interval_s")
+FAILURES = ("goodput", "job_mtbf_s", "checkpoint_interval_s", "best_interval_s", "break_even_devices")
 
 
 def failure_links(whole: Walk) -> dict[str, Any]:

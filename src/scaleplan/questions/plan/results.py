@@ -65,6 +65,7 @@ class Failures(TypedDict):
     job_mtbf_s: Number
     checkpoint_interval_s: Number
     best_interval_s: Number
+    break_even_devices: Number
 
 
 class StageRun(TypedDict):

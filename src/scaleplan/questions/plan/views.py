@@ -21,6 +21,7 @@ LABELS = (
     ("failures.goodput", "goodput", "fraction"),
     ("failures.job_mtbf_s", "time between failures", "s"),
     ("failures.checkpoint_interval_s", "time between checkpoints", "s"),
+    ("failures.break_even_devices", "break-even devices", "devices"),
     ("run.n_steps", "optimizer steps", "int"),
     ("run.n_devices", "devices", "int"),
     ("run.wall_s", "wall time", "s"),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from scaleplan.questions.sweep import OverGrid
 
 CONNECTS_WITHIN_S = 10
-PIECES_PER_THREAD = 8  # of points that are solved one by one: enough to keep all busy until the end
+PIECES_PER_THREAD = 32  # of points that are solved one by one: all are busy until the end, and little is lost with a worker
 MOST_POINTS = 256  # of such a piece
 
 
