@@ -114,6 +114,13 @@ def test_texts_of_an_answer_name_keywords():
     assert "--batch-size-seqs" in str(answer)
 
 
+def test_a_prompt_shows_the_tables():
+    """What `print` shows; of a sweep the number of its rows, which may be millions."""
+    answer = scaleplan.params("gpt2")
+    assert repr(answer) == str(answer) and "124,439,808" in repr(answer)
+    assert repr(scaleplan.sweep("params", "gpt2", over={"n_extra_params": "1:1e6:lin:1000000"})) == "<scaleplan.sweep: 1,000,000 rows>"
+
+
 def test_a_path_that_leads_nowhere_says_what_there_is():
     """The near key, or the keys."""
     answer = scaleplan.params("gpt2")

@@ -70,6 +70,12 @@ class Answer(answers.Answer):
 
         return self.to((*question_named(self.command).formats, "table")[0]).rstrip("\n")
 
+    def __repr__(self) -> str:
+        """What a prompt shows: the tables; of an answer with a row a point how many there are."""
+        if self.stream is not None:
+            return f"<scaleplan.{self.command}: {self.stream.n_rows:,} rows>"
+        return str(self)
+
     def _repr_html_(self) -> str:
         from scaleplan.render.html import as_html
 
