@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from scaleplan.errors import InputError, UnknownName, clipped, raise_all
-from scaleplan.wording import question
+from scaleplan.wording import field, question
 
 KINDS = ("hardware", "models", "laws", "tasks", "stacks", "prices", "grid", "sources")
 USUAL_FILE_BYTES = 2**17  # read at first: a buffer for the largest file costs more time than most files
@@ -95,7 +95,15 @@ def load(kind: str, name: str) -> Preset:
         return load(kind, known)
     if "/" in name:
         return _own(kind, Path(name))
+    if kind == "hardware" and (found := COUNTED.fullmatch(name)) and (known := known_as(kind, found[2])) is not None:
+        raise UnknownName(
+            "hardware preset", name, (), where=f"{found[1]} devices are {field('hardware')} {known} {field('n_devices')} {found[1]}"
+        )
     raise UnknownName(SINGULAR.get(kind, kind) + " preset", name, names(kind), where=f"list them with `{question('presets', kind)}`")
+
+
+COUNTED = re.compile(r"(\d{1,6}) ?x ?(\S+)", re.IGNORECASE)
+"""A number of devices and one of them: 8xH100."""
 
 
 def full_name(kind: str, name: str) -> str:

@@ -23,6 +23,8 @@ from scaleplan.model.shape import arch_of_shape
 from scaleplan.model.words import WORDS, backticks, tensors_of_tables
 from scaleplan.wording import question
 
+REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+"""The name of a model where models are published: organisation/model."""
 SIZE = re.compile(r"\d+(\.\d+)?[kMBGTbm]")
 """A number of parameters, which is no name of a model."""
 
@@ -70,6 +72,9 @@ def read_model(text: str) -> Model:
         return read_file(path / "config.json", text)
     if "/" in text and safely(path.is_file):
         return read_file(path, text)
+    if REPOSITORY.fullmatch(text) and library.known_as("models", text) is None and not safely(path.parent.exists):
+        where = f"give the config.json of that model, or one of `{question('presets', 'models')}`"
+        raise UnknownName("model preset", text, (), where=where)
     if SIZE.fullmatch(text) and library.known_as("models", text) is None:
         where = f"`{question('params', target=text)}` finds a shape of that size"
         raise UnknownName("model preset", text, (), where=where)

@@ -68,7 +68,9 @@ def quantity(text: str, units: Mapping[str, float], what: str, *, ambiguous: Map
     if not match or not (match[2] or match[3]):
         if len(text) > 80:
             raise InputError(f"`{shown}` is too long to be {what}")
-        raise InputError(f"`{shown}` is not {what}", hint=_comma_hint(shown) or f"{_example(units, what)} would be one")
+        raise InputError(
+            f"`{shown}` is not {what}", hint=_comma_hint(shown) or _power_hint(shown) or f"{_example(units, what)} would be one"
+        )
     sign, whole, decimals, exponent, unit = match[1], match[2] or "", match[3] or "", int(match[4] or 0), match[5] or ""
     if ambiguous and unit in ambiguous:
         raise InputError(f"`{shown}` is ambiguous", hint=ambiguous[unit])
@@ -91,6 +93,11 @@ def _exact(digits: str, exponent: int, unit: float, shown: str, what: str) -> in
     return whole if rest == 0 else mantissa * unit / 10**-exponent
 
 
+def _number_hint(shown: str) -> str | None:
+    """How a number that people write in another way is read."""
+    return _comma_hint(shown) or _power_hint(shown)
+
+
 def _comma_hint(shown: str) -> str | None:
     """What a comma in a number should be: nothing between thousands, else a decimal point."""
     if "," not in shown:
@@ -98,6 +105,12 @@ def _comma_hint(shown: str) -> str | None:
     if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?[A-Za-z%]*", shown, re.ASCII):
         return f"write it without commas: `{shown.replace(',', '')}`"
     return f"write it with a decimal point: `{shown.replace(',', '.')}`" if shown.count(",") == 1 else "write one number, without commas"
+
+
+def _power_hint(shown: str) -> str | None:
+    """A power of ten as it is read: `10^21` is `1e21`."""
+    found = re.fullmatch(r"(?:(\d+(?:\.\d+)?)\s*[x*\N{MULTIPLICATION SIGN}]\s*)?10(?:\^|\*\*)(\d{1,3})", shown)
+    return f"write `{found[1] or 1}e{found[2]}`" if found else None
 
 
 EXAMPLES = {"a number": "2.5", "an amount of dollars": "$50k", "a relative change": "-10%", "a whole number": "8"}
@@ -113,6 +126,8 @@ def _example(units: Mapping[str, float], what: str) -> str:
     return f"`40{unit}`"
 
 
+WORDS = {"thousand": "k", "million": "M", "mn": "M", "mio": "M", "billion": "B", "bn": "B", "trillion": "T", "tn": "T"}
+"""Words of numbers -> the unit that is read."""
 USUAL_UNITS = ("d", "GiB", "g/kWh", "W", "MWh", "t")
 """The unit of a quantity that people mean most often, for a number without one."""
 
@@ -123,7 +138,7 @@ def _unit_hint(shown: str, unit: str, units: Mapping[str, float]) -> str:
     if not unit:
         usual = next((u for u in USUAL_UNITS if u in units), known[0])
         return f"say the unit, as in `{shown}{usual}`: {', '.join(known)}"
-    same = next((u for u in known if u.lower() == unit.lower()), None)
+    same = next((u for u in known if u.lower() == unit.lower()), None) or next((u for u in known if u == WORDS.get(unit.lower())), None)
     meant = f"did you mean `{shown.removesuffix(unit).rstrip()}{same}`?" if same else ""
     return meant or f"units: {', '.join(known[:MOST_UNITS])}{', ...' if len(known) > MOST_UNITS else ''}"
 

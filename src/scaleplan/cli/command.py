@@ -250,18 +250,26 @@ def better(error: NoSuchOption) -> Exception:
         hint = f"did you mean `{near[0]}`?"
     elif found and found in flags:
         hint = meaning(name, field_named(found))
-    elif found:
+    elif found and (command := question_of(error)) and found in command.subject:
+        hint = f"it stands without a flag: `scaleplan {command.name} {flag(found)}`"
+    elif found and flag(found) != error.option_name:
         hint = f"that is `{flag(found)}`, which this command does not have"
     else:
         hint = f"`{error.ctx.command_path if error.ctx else 'scaleplan'} -h` lists its options"
     return UsageError(f"no option `{clipped(error.option_name)}`", hint=hint)
 
 
+def question_of(error: NoSuchOption) -> Question | None:
+    """The question of the command that has no such option."""
+    command = error.ctx.command if error.ctx else None
+    return command.question if isinstance(command, QuestionCommand) else None
+
+
 def meaning(name: str, one: Field) -> str:
     """How to say what was meant."""
     if one.name == "layout" and name in ("tp", "pp", "dp", "cp", "ep", "vpp", "zero"):
         return f"degrees of parallelism are given together: `--layout {name}8` or `--layout tp8,pp4,dp2`"
-    return f"did you mean `{one.flag}`? {one.explained(flag)}"
+    return f"did you mean `{one.flag}{f' {one.metavar}' if one.choices else ''}`? {one.explained(flag)}"
 
 
 def command_path() -> str:

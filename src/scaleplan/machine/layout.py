@@ -98,9 +98,9 @@ def parse_layout(text: str) -> Layout:
         else:
             found = re.fullmatch(r"([a-z]+)(\d{1,9})", word)
             if found is None or found[1] not in PARTS:
-                raise UsageError(
-                    f"no part of a layout is `{clipped(part)}`", hint=f"parts are {', '.join([*PARTS, *WORDS])}; a layout is {example}"
-                )
+                joined = re.sub(r"\s*[=:]\s*", "", word)
+                mend = f"write `{clipped(joined)}`" if joined != word else f"parts are {', '.join([*PARTS, *WORDS])}"
+                raise UsageError(f"no part of a layout is `{clipped(part)}`", hint=f"{mend}; a layout is {example}")
             added = {PARTS[found[1]]: degree(found[1], int(found[2]), part)}
         twice = next((key for key in added if key in fields), None)
         if twice is not None:

@@ -301,6 +301,8 @@ OTHER_NAMES = {
     "n_params": "params parameters n model-size",
     "n_active_params": "active-params",
     "compute": "flops flop budget c",
+    "usd": "money dollars",
+    "price_term": "spot on-demand reserved",
     "tokens": "n-tokens train-tokens dataset-size d",
     "n_steps": "steps max-steps train-iters",
     "loss": "target-loss",
@@ -366,8 +368,8 @@ def field_named(name: str) -> Field:
     return FIELDS[name] if name in FIELDS else shape_field(name)
 
 
-INSTEAD = {"batch_size_seqs": "concurrency", "seq_len": "n_prompt_tokens", "n_params": "target"}
-"""Field -> the one that says the same of another question: a served batch, a served length, a model that is not there yet."""
+INSTEAD = {"batch_size_seqs": "concurrency", "seq_len": "n_prompt_tokens", "n_params": "target", "n_devices": "layout"}
+"""Field -> the one that says the same of another question: a served batch, a served length, a model to be found, devices of a layout."""
 
 
 def meant(name: str, known: Container[str]) -> str | None:
