@@ -108,3 +108,12 @@ def test_the_peak_is_that_of_the_first_precision_there_is():
 def test_between_two_sizes_in_proportion_to_the_logarithm():
     """Half way from 1e8 to 1e12 is 1e10; outside it is the nearer end."""
     assert [share_between((1e8, 1e12), size) for size in (1e6, 1e8, 1e9, 1e10, 1e12, 1e14)] == pytest.approx([0, 0, 0.25, 0.5, 1, 1])
+
+
+@pytest.mark.parametrize("name", ["exact", "kaplan"])
+def test_the_interval_of_another_count_is_that_of_6nd_times_their_ratio(name):
+    """All three points: what is counted otherwise is no surer."""
+    ratio = USUAL["over_six_n"][name]
+
+    assert ratio != 1
+    assert whole_run_mfu(USUAL, 3e9, name) == pytest.approx([ratio * point for point in whole_run_mfu(USUAL, 3e9)])

@@ -9,8 +9,10 @@ import pytest
 
 from scaleplan.chain.memory import Wishes, errors_of, pass_of, stack_named
 from scaleplan.chain.step_time import device_named, efficiency_of, kernels_of
-from scaleplan.machine.candidates import Space, divisors, enumerate_layouts
+from scaleplan.errors import InputError
+from scaleplan.machine.candidates import Space, degrees, enumerate_layouts, n_degrees
 from scaleplan.machine.held import Formats
+from scaleplan.machine.inverse import divisors
 from scaleplan.machine.layer_time import Passes
 from scaleplan.machine.layout import Layout, fixed_sizes, rules
 from scaleplan.machine.ledger import COLUMNS, HEADING
@@ -135,6 +137,37 @@ def test_a_million_candidates_for_gpt_3():
     arch = arch_of_shape({"n_layers": 96, "d_model": 12288, "n_heads": 96, "n_vocab": 51200, "gated": False, "n_positions": 2048})
 
     assert enumerate_layouts(Space(512, 2048, 1536), fixed_sizes(arch)).n_considered > 1_000_000
+
+
+@pytest.mark.parametrize("n", [1, 2, 8, 30, 36, 97, 512, 1440, 2**9 * 7])
+def test_degrees_are_counted_without_being_listed(n):
+    """Every (tp, pp, cp, dp) with this product: as many as the list has."""
+    listed = degrees(n)
+
+    assert n_degrees(n) == len(listed) == len(set(listed))
+    assert all(tp * pp * cp * dp == n for tp, pp, cp, dp in listed)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 1000])
+def test_layouts_are_the_same_however_many_are_looked_at_together(monkeypatch, at_once):
+    """Legal ones in the same order, the others as often by each rule."""
+    arch = arch_of_shape({"n_layers": 12, "d_model": 512, "n_heads": 8, "n_vocab": 1000, "gated": False, "n_positions": 2048})
+    space = Space(48, 2048, 24)
+    together = enumerate_layouts(space, fixed_sizes(arch))
+    monkeypatch.setattr("scaleplan.machine.candidates.SHAPES_AT_ONCE", at_once)
+    apart = enumerate_layouts(space, fixed_sizes(arch))
+
+    assert apart.n_shapes.tolist() == together.n_shapes.tolist() and apart.reasons == together.reasons
+    assert all((a == b).all() for a, b in zip(apart.shapes, together.shapes, strict=True))
+    assert sum(some.n for some in apart.illegal()) == (apart.n_shapes[1:].sum()) * len(apart.choices)
+
+
+def test_more_layouts_than_can_be_searched_are_refused_before_they_are_listed():
+    """8,648,640 devices have 448 divisors."""
+    arch = arch_of_shape({"n_layers": 60, "d_model": 512, "n_heads": 8, "n_vocab": 1000, "gated": False, "n_positions": 2048})
+
+    with pytest.raises(InputError, match="are searched"):
+        enumerate_layouts(Space(8_648_640, 2048, 1536), fixed_sizes(arch))
 
 
 def test_where_nothing_fits_the_closest_is_told():

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeAlias
 
+from scaleplan.errors import InputError
 from scaleplan.machine.inverse import divisors
 from scaleplan.machine.layout import SHARDS_WEIGHTS, Fixed, Layout, rules
 from scaleplan.machine.offload import OFFLOADS, Offload
 from scaleplan.model.passes import RECOMPUTATIONS
 from scaleplan.numeric import maximum, where
+from scaleplan.wording import field
 
 LEAST_FIRST = ("none", "selective", "per-op", "full")  # recomputation by what it costs
 """Recomputation by what it costs."""
 LEGAL = 0  # the reason of a candidate that no rule rejects
+SHAPES_AT_ONCE = 2**18  # degrees and micro-batches that the rules are held to together
+EXPANDED_AT_ONCE = 2**12  # of them with all their choices
+MOST_SHAPES = 20_000_000
+MOST_LEGAL = 5_000_000  # layouts that are held at once
 
 
 class Space(NamedTuple):
@@ -96,32 +103,37 @@ class How(NamedTuple):
 class Enumerated(NamedTuple):
     """All candidates by degree and micro-batch, and the choices that each of them has; together they are every candidate.
 
-    space    what is searched
-    shapes   degrees and micro-batches, with the rule that rejects each
-    choices  ZeRO, sequence parallel and recomputation: (stage, devices of a group of shards or 0, sequence parallel, recomputation,
-             offload)
-    reasons  what the numbers of `reason` mean
+    space      what is searched, and the sizes of the model that the rules need
+    shapes     degrees and micro-batches that no rule rejects
+    n_shapes   shapes by the number of the rule that rejects them first; the first number is of those that none does
+    choices    ZeRO, sequence parallel and recomputation: (stage, devices of a group of shards or 0, sequence parallel, recomputation,
+               offload)
+    reasons    what the numbers of `reason` mean
     """
 
     space: Space
+    sizes: Fixed
     shapes: Candidates
+    n_shapes: Any
     choices: tuple[Choice, ...]
     reasons: list[str]
 
     @property
     def n_considered(self) -> int:
-        return self.shapes.n * len(self.choices)
+        return int(self.n_shapes.sum()) * len(self.choices)
 
     def legal(self) -> Candidates:
         """Legal shapes with every choice that differs from a simpler one."""
+        return expanded(self.shapes, self)
+
+    def illegal(self) -> Iterator[Candidates]:
+        """Shapes that a rule rejects with every choice, for a ledger: enumerated once more, some at a time."""
         import numpy as np
 
-        legal = self.shapes.take(np.flatnonzero(self.shapes.reason == LEGAL))
-        return expanded(legal, self)
-
-    def everything(self) -> Candidates:
-        """Every candidate, for a ledger; the rule that rejects a shape rejects all its choices."""
-        return expanded(self.shapes, self)
+        for some, _ in shapes_of(self.space, self.sizes):
+            rejected = some.take(np.flatnonzero(some.reason != LEGAL))
+            for start in range(0, rejected.n, EXPANDED_AT_ONCE):
+                yield expanded(rejected.take(slice(start, start + EXPANDED_AT_ONCE)), self)
 
 
 # ------------------------------------------------------------------------------------------------------------------- shapes
@@ -137,23 +149,69 @@ def degrees(n_devices: int) -> list[tuple[int, int, int, int]]:
 
 
 def enumerate_layouts(space: Space, sizes: Fixed) -> Enumerated:
-    """Degrees x virtual stages x experts' degrees x micro-batches, each with the first rule that it breaks."""
+    """Degrees x virtual stages x experts' degrees x micro-batches, each with the first rule that it breaks.
+
+    Raises InputError where there are more than a search goes through.
+    """
+    import numpy as np
+
+    legal, counts, reasons = [], [], ["legal"]
+    for some, reasons in shapes_of(space, sizes):
+        counts.append(np.bincount(some.reason, minlength=len(reasons)))
+        legal.append(some.take(np.flatnonzero(some.reason == LEGAL)))
+    choices, shapes = choices_of(space), Candidates._make(map(np.concatenate, zip(*legal, strict=True)))
+    check_number(shapes.n * len(choices), MOST_LEGAL, "legal layouts", space)
+    return Enumerated(space, sizes, shapes, np.sum(counts, axis=0), choices, reasons)
+
+
+def shapes_of(space: Space, sizes: Fixed) -> Iterator[tuple[Candidates, list[str]]]:
+    """Every shape, some at a time, each with the first rule that it breaks; and what the numbers of the rules mean."""
     import numpy as np
 
     virtual = divisors(int(sizes.n_layers))
     experts = divisors(int(sizes.n_experts)) if sizes.n_experts else [1]
     micro = [b for b in divisors(space.global_batch_size_seqs) if b <= space.most_micro]
-    base = np.array(degrees(space.n_devices), dtype=np.int64)
     own = (0, 1) if sizes.n_experts else (0,)  # etp: that of the rest, or 1
-    axes = np.meshgrid(np.arange(len(base)), virtual, experts, own, micro, indexing="ij")
-    differs = (axes[3] == 0) | (base[axes[0], 0] > 1)
-    which, vpp, ep, alone, micro_batch = (axis[differs] for axis in axes)
-    tp, pp, cp, dp = (base[which, column] for column in range(4))
-    none = np.zeros(len(tp), dtype=np.int64)
-    etp = np.where(alone == 1, 1, tp)
-    shapes = Candidates(tp, pp, cp, dp, ep, etp, vpp, micro_batch, none, none, none > 0, none, none, none)
-    reasons, broken = broken_rules(shapes, space, sizes)
-    return Enumerated(space, shapes._replace(reason=broken), choices_of(space), reasons)
+    each = len(virtual) * len(experts) * len(own) * len(micro)
+    check_number(n_degrees(space.n_devices) * each, MOST_SHAPES, "layouts", space)
+    base = np.array(degrees(space.n_devices), dtype=np.int64)
+    at_once = max(1, SHAPES_AT_ONCE // each)
+    for start in range(0, len(base), at_once):
+        here = base[start : start + at_once]
+        axes = np.meshgrid(np.arange(len(here)), virtual, experts, own, micro, indexing="ij")
+        differs = (axes[3] == 0) | (here[axes[0], 0] > 1)
+        which, vpp, ep, alone, micro_batch = (axis[differs] for axis in axes)
+        tp, pp, cp, dp = (here[which, column] for column in range(4))
+        none = np.zeros(len(tp), dtype=np.int64)
+        etp = np.where(alone == 1, 1, tp)
+        shapes = Candidates(tp, pp, cp, dp, ep, etp, vpp, micro_batch, none, none, none > 0, none, none, none)
+        reasons, broken = broken_rules(shapes, space, sizes)
+        yield shapes._replace(reason=broken), reasons
+
+
+def n_degrees(n_devices: int) -> int:
+    """How many (tp, pp, cp, dp) have a product: of p^k there are k stars between three bars.
+
+    >>> n_degrees(8), len(degrees(8))
+    (20, 20)
+    """
+    found, prime = 1, 2
+    while n_devices > 1:
+        power = 0
+        while n_devices % prime == 0:
+            n_devices, power = n_devices // prime, power + 1
+        found *= (power + 1) * (power + 2) * (power + 3) // 6
+        prime = prime + 1 if prime * prime <= n_devices else n_devices
+    return found
+
+
+def check_number(n: int, most: int, what: str, space: Space) -> None:
+    """Refuse to go through more than some millions of layouts."""
+    if n > most:
+        raise InputError(
+            f"{n:,} {what} of {space.n_devices:,} devices and {space.global_batch_size_seqs:,} sequences; at most {most:,} are searched",
+            hint=f"give {field('recompute')}, or {field('n_devices')} and {field('global_batch_size_seqs')} with fewer divisors",
+        )
 
 
 def choices_of(space: Space) -> tuple[Choice, ...]:

@@ -10,7 +10,6 @@ from scaleplan.machine.offload import OFFLOADS
 
 COLUMNS = Candidates._fields[:-1]
 HEADING = (*COLUMNS, "step_s", "tokens_per_s_per_device", "peak_bytes", "fits", "reason")
-AT_ONCE = 2**15
 
 
 def priced_rows(legal: Candidates, peak_bytes: Any, step_s: Any, reasons: list[str], tokens: float) -> Iterator[tuple[Any, ...]]:
@@ -23,11 +22,7 @@ def priced_rows(legal: Candidates, peak_bytes: Any, step_s: Any, reasons: list[s
 
 def illegal_rows(found: Enumerated) -> Iterator[tuple[Any, ...]]:
     """Candidates whose shape breaks a rule."""
-    import numpy as np
-
-    shapes = found.shapes.take(np.flatnonzero(found.shapes.reason != LEGAL))
-    for start in range(0, shapes.n, AT_ONCE):
-        some = found._replace(shapes=shapes.take(slice(start, start + AT_ONCE))).everything()
+    for some in found.illegal():
         for cells, reason in zip(degrees(some), some.reason.tolist(), strict=True):
             yield (*cells, None, None, None, False, found.reasons[reason])
 

@@ -225,7 +225,7 @@ def counted(found: Enumerated, legal: Candidates, reasons: list[str]) -> dict[st
     """Rejected candidates by reason, most first."""
     import numpy as np
 
-    by_shape = np.bincount(found.shapes.reason, minlength=len(reasons)) * len(found.choices)
+    by_shape = np.append(found.n_shapes, [0] * (len(reasons) - len(found.n_shapes))) * len(found.choices)
     by_choice = np.bincount(legal.reason, minlength=len(reasons))
     counts: dict[str, int] = {}
     for name, shapes, choices in zip(reasons[1:], by_shape[1:], by_choice[1:], strict=True):
