@@ -60,3 +60,13 @@ def test_constants_of_a_law_are_numbers(run, tmp_path):
 
     assert outcome.code == 2
     assert [f"law.toml:{line}" in outcome.stderr for line in (6, 10, 11)] == [True] * 3
+
+
+def test_a_stack_that_is_like_no_other_has_every_share(run, tmp_path):
+    """What its table of times lacks is named."""
+    path = tmp_path / "stack.toml"
+    path.write_text('name = "mine"\n[time]\npace = 1.1\nlaunch_s = 1e-6\n')
+    outcome = run("cost", "gpt2", "--tokens", "1B", "--hardware", "h100-sxm", "--n-devices", "8", "--layout", "dp8", "--stack", path)
+
+    assert outcome.code == 2
+    assert f"{path}: `time` lacks fusion" in outcome.stderr and "launch_s" not in outcome.stderr

@@ -296,3 +296,29 @@ def test_a_sweep_that_fails_on_the_way_is_an_error(plan):
     """An answer for a field that no sweep has is refused by name."""
     with pytest.raises(ScaleplanError, match="frobnicate"):
         scaleplan.sweep("cost", "gpt2", hardware="h100-sxm", over="tokens=1B", frobnicate=1)
+
+
+POINTS = ("sweep", "optimal", "--over", "compute=1e18:1e20:log:3", "--law", "hoffmann2022-3", "-o")
+
+
+def test_a_file_may_have_the_longest_name_there_is(run, tmp_path):
+    """255 bytes: the mark beside it has a shorter one, and goes."""
+    path = tmp_path / ("n" * 251 + ".csv")
+
+    assert run(*POINTS, path).code == 0
+    assert len(path.read_text().splitlines()) == 4
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_sweeps_do_not_write_one_file(run, tmp_path):
+    """The second is refused while the first holds its mark, and the file is as it was."""
+    fcntl = pytest.importorskip("fcntl")
+    path, mark = tmp_path / "grid.csv", tmp_path / ".grid.csv.sweep"
+    path.write_text("before\n")
+    with mark.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        outcome = run(*POINTS, path)
+
+        assert (outcome.code, path.read_text()) == (2, "before\n")
+        assert "another sweep is writing" in outcome.stderr
+    assert run(*POINTS, path).code == 0 and not mark.exists()

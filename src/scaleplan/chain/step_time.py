@@ -46,7 +46,10 @@ def efficiencies() -> dict[str, Any]:
 
 def stack_time(name: str) -> StackShares:
     """A stack's shares; `like` names the stack whose shares it has but for those of its own."""
-    return stack_shares(time_table(name))
+    try:
+        return stack_shares(time_table(name))
+    except InputError as error:
+        raise error.located(name) from None
 
 
 def time_table(name: str, before: tuple[str, ...] = ()) -> dict[str, Any]:

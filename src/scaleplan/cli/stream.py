@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any
 
 from scaleplan.answer import Stream
 from scaleplan.cli.files import write_pieces
 from scaleplan.cli.streams import put, tell, terminal_width
-from scaleplan.errors import InputError
+from scaleplan.errors import InputError, clipped
 
 CHUNK_BYTES = 1 << 20
+LONGEST_NAME = 240  # of a file, in bytes, to which a mark can add its own
 
 
 def write_stream(stream: Stream, form: str, output: Path | None, *, quiet: bool) -> None:
@@ -56,27 +57,19 @@ def pieces(stream: Stream, form: str) -> Iterator[str]:
 def to_file(stream: Stream, form: str, output: Path, *, quiet: bool) -> None:
     """Rows into a file; while it is not whole, a mark beside it says which rows these are."""
     assert stream.identity is not None
-    mark = output.with_name(f".{output.name}.sweep")
-    identity = f"{stream.identity()} {form}"
+    mark = mark_of(output)
     header = stream.header(form)
-    size, done = kept(output, header) if begun(mark, identity) else (0, 0)
-    if done and not quiet:
-        tell(f"{output}: {done:,} of {stream.n_rows:,} rows are there; continuing")
-    progress = Progress(stream.n_rows, done)
+    progress = Progress(stream.n_rows, 0)
     try:
-        with output.open("r+b" if size else "wb") as file:
-            file.truncate(size)
-            file.seek(size)
-            mark.write_text(identity, encoding="utf-8")
-            if not size:
-                file.write(header.encode())
-            for text, n in stream.texts(form, done):
-                file.write(text.encode())
-                file.flush()
-                progress.add(n)
-        mark.unlink()
+        with held(mark, output) as known:
+            size, done = kept(output, header) if begun(known, f"{stream.identity()} {form}") else (0, 0)
+            if done and not quiet:
+                tell(f"{output}: {done:,} of {stream.n_rows:,} rows are there; continuing")
+            progress.add(done)
+            write_rows(stream, form, output, size, done, progress)
+            mark.unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(f"-o: cannot write `{output}`: {error.strerror}") from None
+        raise InputError(f"-o: cannot write `{clipped(output, 200)}`: {error.strerror}") from None
     except KeyboardInterrupt:
         progress.end()
         size, done = kept(output, header)
@@ -87,12 +80,51 @@ def to_file(stream: Stream, form: str, output: Path, *, quiet: bool) -> None:
         progress.end()
 
 
-def begun(mark: Path, identity: str) -> bool:
-    """Whether a file was begun with the same rows."""
-    try:
-        return mark.read_text(encoding="utf-8") == identity
-    except OSError:
-        return False
+def write_rows(stream: Stream, form: str, output: Path, size: int, done: int, progress: Progress) -> None:
+    """The rows that a file has not yet, after its first `size` bytes."""
+    with output.open("r+b" if size else "wb") as file:
+        file.truncate(size)
+        file.seek(size)
+        if not size:
+            file.write(stream.header(form).encode())
+        for text, n in stream.texts(form, done):
+            file.write(text.encode())
+            file.flush()
+            progress.add(n)
+
+
+def mark_of(output: Path) -> Path:
+    """The file beside another that says what is being written into it."""
+    if len(output.name.encode()) <= LONGEST_NAME:
+        return output.with_name(f".{output.name}.sweep")
+    from hashlib import sha256
+
+    return output.with_name(f".{sha256(output.name.encode()).hexdigest()}.sweep")
+
+
+@contextmanager
+def held(mark: Path, output: Path) -> Iterator[IO[str]]:
+    """The mark, which no other run may have at the same time."""
+    with mark.open("a+", encoding="utf-8") as file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:  # where there are no such locks
+            pass
+        except BlockingIOError:
+            raise InputError(f"-o: another sweep is writing `{clipped(output, 200)}`", hint="give another file, or wait for it") from None
+        yield file
+
+
+def begun(mark: IO[str], identity: str) -> bool:
+    """Whether a file was begun with the same rows; from now on it is."""
+    mark.seek(0)
+    same = mark.read(2 * len(identity)) == identity
+    mark.truncate(0)
+    mark.write(identity)
+    mark.flush()
+    return same
 
 
 def kept(output: Path, header: str) -> tuple[int, int]:

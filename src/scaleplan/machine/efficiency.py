@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from scaleplan.errors import UnknownName
+from scaleplan.errors import InputError, UnknownName
 from scaleplan.machine.device import Device
 
 
@@ -168,9 +168,15 @@ def hardware_shares(table: Mapping[str, Any], device: Device) -> HardwareShares:
 
 
 def stack_shares(time: Mapping[str, Any]) -> StackShares:
-    """Shares of a stack from the table `time` of its preset."""
+    """Shares of a stack from the table `time` of its preset.
+
+    Raises InputError where it lacks some.
+    """
     lists = {name: tuple(map(tuple, time[name])) for name in ("shapes", "steps") if name in time}
-    return StackShares(**known({**time, **lists}, StackShares._fields, "time"))
+    given = known({**time, **lists}, StackShares._fields, "time")
+    if lacking := [name for name in StackShares._fields if name not in given and name not in StackShares._field_defaults]:
+        raise InputError(f"`time` lacks {', '.join(lacking)}", hint="give them, or name a stack that has the others: `like`")
+    return StackShares(**given)
 
 
 def paced(hardware: HardwareShares, stack: StackShares) -> HardwareShares:
