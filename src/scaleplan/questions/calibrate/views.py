@@ -89,7 +89,7 @@ def layout_table(rows: Sequence[Mapping[str, Any]]) -> list[Table]:
         return []
     shown = [
         {
-            "layout": row["layout"],
+            "layout": " ".join(map(settled, row["settings"])) or row["layout"],
             "n_rows": row["n_rows"],
             **{f"{column}_s": row[column]["step_s"] for column in ("measured", "planned")},
             "ratio": row["ratio"]["step_s"],
@@ -104,6 +104,13 @@ def layout_table(rows: Sequence[Mapping[str, Any]]) -> list[Table]:
         Column("ratio", "ratio", ""),
     ]
     return [Table("Measured layouts", columns, shown)]
+
+
+def settled(text: str) -> str:
+    """A setting as people read it: a layout by itself, other keys without their table."""
+    key, _, value = text.partition("=")
+    name = key.rpartition(".")[2]
+    return value if name == "layout" else f"{name}={value}"
 
 
 def residual_table(result: Mapping[str, Any]) -> Table:
