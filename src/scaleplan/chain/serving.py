@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from scaleplan import library
 from scaleplan.answer import Interval
@@ -16,6 +17,7 @@ from scaleplan.machine.serving import (
     Fleet,
     Load,
     Served,
+    Speculation,
     fits_served,
     fleet,
     largest_batch,
@@ -34,6 +36,10 @@ from scaleplan.model.items import Bill
 from scaleplan.wording import field
 
 USUAL_ENGINE = "trtllm"
+USUAL_FORMAT = "bf16"
+USUAL_PROMPT, USUAL_OUTPUT, USUAL_CONCURRENCY = 1024, 256, 64
+Given = Mapping[str, Any]
+"""Field of `serve` -> value in base units."""
 
 
 class ServingChoices(NamedTuple):
@@ -130,4 +136,45 @@ def serve_load(
         usd_per_million_tokens=usd,
         wh_per_million_tokens=wh,
         fleet=None if requests_per_s is None else fleet(times, int(load.concurrency), requests_per_s),
+    )
+
+
+class Hosted(NamedTuple):
+    """A load on the deployment that it was given, or on the smallest that holds it."""
+
+    on: Deployment
+    load: Load
+    served: ServedLoad
+
+
+def serve_given(given: Given, bill: Bill) -> Hosted:
+    """The answer of `serve` to its fields; lengths, concurrency and layout that are left open are the usual ones."""
+    stack, layout = given.get("stack") or USUAL_ENGINE, given.get("layout")
+    context, load = context_bytes(stack), load_of(given)
+    precision, cache, block = (given.get(name) for name in ("precision", "cache_precision", "cache_block_tokens"))
+    choices = ServingChoices(given["hardware"], layout or Layout(), precision or USUAL_FORMAT, cache, stack, block or 1)
+    on = deployment_of(bill, choices)
+    if layout is None:
+        from scaleplan.chain.serving_layout import least_layout
+
+        on = on._replace(layout=least_layout(on, load, context))
+    elif given.get("concurrency") is None:
+        most = largest_batch(on, load, context)
+        load = load._replace(concurrency=min(USUAL_CONCURRENCY, most or USUAL_CONCURRENCY))
+    return Hosted(on, load, serve_load(on, load, context=context, requests_per_s=given.get("requests_per_s")))
+
+
+def load_of(given: Given) -> Load:
+    """What is asked of a deployment."""
+    drafted, acceptance = given.get("n_draft_tokens"), given.get("draft_acceptance")
+    speculation = None
+    if drafted is not None and acceptance is not None:
+        speculation = Speculation(drafted, acceptance, given.get("draft_cost") or 0.0)
+    return Load(
+        given.get("n_prompt_tokens") or USUAL_PROMPT,
+        given.get("n_output_tokens") or USUAL_OUTPUT,
+        given.get("concurrency") or USUAL_CONCURRENCY,
+        given.get("cached_prefix") or 0.0,
+        speculation,
+        bool(given.get("chunked_prefill")),
     )

@@ -8,12 +8,10 @@ from scaleplan import library
 from scaleplan.answer import Answer, Caution, Column, Line, Table, intervals, quantities
 from scaleplan.chain.lengths import length_cautions
 from scaleplan.chain.memory import format_missing
-from scaleplan.chain.serving import USUAL_ENGINE, ServedLoad, ServingChoices, context_bytes, deployment_of, serve_load
-from scaleplan.chain.serving_layout import least_layout
-from scaleplan.machine.layout import Layout
+from scaleplan.chain.serving import ServedLoad, serve_given
 from scaleplan.machine.memory import USABLE_SHARE
 from scaleplan.machine.recipe import PRECISIONS
-from scaleplan.machine.serving import Load, Speculation, largest_batch
+from scaleplan.machine.serving import Load
 from scaleplan.machine.serving_pass import Deployment, PassTime
 from scaleplan.model.bill import bill_of
 from scaleplan.questions.asking import plain
@@ -24,9 +22,6 @@ from scaleplan.wording import field
 
 if TYPE_CHECKING:
     from scaleplan.questions.serve import OfLoad
-
-USUAL_PROMPT, USUAL_OUTPUT, USUAL_CONCURRENCY = 1024, 256, 64
-USUAL_FORMAT = "bf16"
 
 
 class Solved(NamedTuple):
@@ -40,39 +35,7 @@ class Solved(NamedTuple):
 
 def solve(asked: OfLoad) -> Solved:
     """Serving a load; lengths and concurrency that are left open are the usual ones."""
-    stack = asked.stack or USUAL_ENGINE
-    context, load = context_bytes(stack), load_of(asked)
-    choices = ServingChoices(
-        asked.hardware,
-        asked.layout or Layout(),
-        asked.precision or USUAL_FORMAT,
-        asked.cache_precision,
-        stack,
-        asked.cache_block_tokens or 1,
-    )
-    on = deployment_of(bill_of(asked.model.arch), choices)
-    if asked.layout is None:
-        on = on._replace(layout=least_layout(on, load, context))
-    elif asked.concurrency is None:
-        most = largest_batch(on, load, context)
-        load = load._replace(concurrency=min(USUAL_CONCURRENCY, most or USUAL_CONCURRENCY))
-    money = money_given(asked)
-    return Solved(on, load, serve_load(on, load, context=context, requests_per_s=asked.requests_per_s), money)
-
-
-def load_of(asked: OfLoad) -> Load:
-    """What is asked of the deployment."""
-    speculation = None
-    if asked.n_draft_tokens is not None and asked.draft_acceptance is not None:
-        speculation = Speculation(asked.n_draft_tokens, asked.draft_acceptance, asked.draft_cost or 0.0)
-    return Load(
-        asked.n_prompt_tokens or USUAL_PROMPT,
-        asked.n_output_tokens or USUAL_OUTPUT,
-        asked.concurrency or USUAL_CONCURRENCY,
-        asked.cached_prefix or 0.0,
-        speculation,
-        asked.chunked_prefill,
-    )
+    return Solved(*serve_given(asked._asdict(), bill_of(asked.model.arch)), money_given(asked))
 
 
 # ---------------------------------------------------------------------------------------------------------------- the answer
