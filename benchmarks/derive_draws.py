@@ -13,7 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-COLUMNS = ("mfu", "goodput", "step_time", "device_power", "host_power", "price", "pue", "grid", "embodied", "water")
+COLUMNS = ("mfu", "goodput", "step_time", "device_power", "host_power", "price", "pue", "grid", "embodied", "water", "serving")
 ROWS = 1000  # as many as a law's table of draws, which these join row by row
 PATH = Path(__file__).parents[1] / "presets" / "draws.csv"
 

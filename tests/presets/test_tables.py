@@ -173,7 +173,7 @@ def test_the_draws_are_made_again():
 def test_draws_are_spread_as_they_should_be():
     """Each column has the points of a normal distribution, and no two go together."""
     table = np.array(list(library.draws().values()))
-    assert table.shape == (10, 1000)
+    assert table.shape == (11, 1000)
     assert (
         pytest.approx(np.tile([-1.28155, 0, 1.28155], (10, 1)), abs=1e-3) == np.quantile(table, [0.1, 0.5, 0.9], axis=1, method="hazen").T
     )

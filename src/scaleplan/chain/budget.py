@@ -20,23 +20,37 @@ PAID_BY_THE_HOUR = {"usd": "usd", "energy_budget": "energy_wh", "carbon_budget":
 def named_budgets(given: Given) -> list[str]:
     """The budgets that were given."""
     named = [name for name in BUDGETS if given.get(name) is not None]
-    return named + (["deadline"] if given.get("deadline") is not None and given.get("n_devices") is not None else [])
+    return named + (["deadline"] if is_time_of_devices(given) else [])
+
+
+def is_time_of_devices(given: Given) -> bool:
+    """Whether the time of given devices is what a run may take."""
+    return given.get("deadline") is not None and given.get("n_devices") is not None
 
 
 def budget_flops(given: Given, device: library.Preset, n_active_params: Any, defaults: Defaults) -> Any:
     """A budget in FLOP, dollars, device-days, energy, CO2e or time of given devices as FLOP (6 N D); None where none was given.
 
-    Raises UsageError for several.
+    Raises UsageError for several, but for what the time of given devices may cost: the smaller one is then the budget.
     """
-    named = named_budgets(given)
-    losses = ["loss"] if named and given.get("loss") is not None else []
-    if len(named) + len(losses) > 1:
-        raise UsageError(f"{fields(*named, *losses)} are several budgets", hint="give one of them")
-    if not named or given.get("compute") is not None:
+    hours = paid_hours(given, device, defaults)
+    if hours is None:
         return given.get("compute")
     rate = rate_inputs(given, device, n_active_params, "six_n", defaults)
-    per_hour = rate.peak_flops_per_s.value * rate.mfu.value * rate.goodput.value * 3600
-    return budget_hours(given, named[0], device, defaults) * per_hour
+    return hours * rate.peak_flops_per_s.value * rate.mfu.value * rate.goodput.value * 3600
+
+
+def paid_hours(given: Given, device: library.Preset, defaults: Defaults) -> Any:
+    """The device-hours that a budget pays for, the fewest of several; None of one in FLOP, and without a budget."""
+    named = named_budgets(given)
+    losses = ["loss"] if named and given.get("loss") is not None else []
+    beside_time = "deadline" in named and not losses and "compute" not in named
+    if len(named) + len(losses) > 1 and not beside_time:
+        raise UsageError(f"{fields(*named, *losses)} are several budgets", hint="give one of them")
+    if not named or "compute" in named:
+        return None
+    hours = [budget_hours(given, name, device, defaults) for name in named]
+    return hours[0] if len(hours) == 1 else min(hours)
 
 
 def budget_hours(given: Given, name: str, device: library.Preset, defaults: Defaults) -> Any:

@@ -60,7 +60,7 @@ def run_of(asked: Asked) -> Run:
     """Everything that a search prices, names resolved."""
     stack, device = stack_named(asked.stack), device_named(asked.hardware)
     attention = asked.attention or stack.attention
-    check_imbalance(asked)
+    check_imbalance(asked.bill, asked.expert_imbalance)
     check_recomputation(asked)
     if asked.offloads != ("none",):
         host_link_of(device)
@@ -112,12 +112,12 @@ def check_recomputation(asked: Asked) -> None:
         raise UsageError(problem, hint=f"for its memory ask {question('memory', 'MODEL', recompute=clipped(strange[0]))}")
 
 
-def check_imbalance(asked: Asked) -> None:
+def check_imbalance(bill: Bill, imbalance: float) -> None:
     """The busiest device has at least the mean; a dense model has no experts."""
     name = field("expert_imbalance")
-    if asked.expert_imbalance < 1:
-        raise UsageError(f"{name} is {asked.expert_imbalance:g}; the busiest device has at least the mean: 1 or more")
-    if asked.expert_imbalance > 1 and fixed_sizes(asked.bill.arch).n_experts is None:
+    if imbalance < 1:
+        raise UsageError(f"{name} is {imbalance:g}; the busiest device has at least the mean: 1 or more")
+    if imbalance > 1 and fixed_sizes(bill.arch).n_experts is None:
         raise UsageError(f"{name} is of mixtures of experts; this model has none")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan import library
 from scaleplan.answer import Interval
+from scaleplan.chain.layout_search import check_imbalance
 from scaleplan.chain.memory import USUAL_OPTIMIZER, USUAL_PRECISION, USUAL_STACK, Wishes, peak_errors_of, training_setup
 from scaleplan.chain.run_cost import Input
 from scaleplan.chain.spread import Spread
@@ -16,7 +17,7 @@ from scaleplan.machine.device import Device
 from scaleplan.machine.efficiency import Efficiency
 from scaleplan.machine.layer_time import Passes
 from scaleplan.machine.layout import Layout
-from scaleplan.machine.memory import counted_peak
+from scaleplan.machine.memory import USABLE_SHARE, counted_peak
 from scaleplan.machine.offload import Offload
 from scaleplan.machine.peak_interval import peak_interval, verdict
 from scaleplan.machine.roofline import Kernels
@@ -24,8 +25,9 @@ from scaleplan.machine.schedules import Schedule
 from scaleplan.machine.step_time import Step, StepTime, step_time, utilisation
 from scaleplan.machine.uncertainty import interval
 from scaleplan.model.items import Bill
+from scaleplan.model.params import count_params
 from scaleplan.numeric import ceil_div, is_number
-from scaleplan.wording import field
+from scaleplan.wording import field, fields
 
 if TYPE_CHECKING:
     from scaleplan.chain.layout_search import Asked
@@ -60,10 +62,19 @@ class StepPricing(NamedTuple):
         return kernels_of(self.device, shares, self.precision, self.attention)
 
 
+class NoLayoutFits(InputError):
+    """No layout of a model of `n_params` fits the devices."""
+
+    def __init__(self, message: str, hint: str, n_params: int) -> None:
+        super().__init__(message, hint=hint)
+        self.n_params = n_params
+
+
 class LayoutStep(NamedTuple):
     """One step under a layout.
 
     parts                    seconds by name; they add up to the step
+    exposed_s                of them, in which devices wait for the network
     global_batch_size_seqs   sequences of the step; `micro_batch_size_seqs` of what a pipeline takes at once
     counted_peak_bytes       before measured peaks corrected it
     """
@@ -76,8 +87,10 @@ class LayoutStep(NamedTuple):
     tokens_per_s_per_device: float
     peak_bytes: Interval
     capacity_bytes: int
+    usable_bytes: int
     verdict: str
     parts: Mapping[str, float]
+    exposed_s: float
     global_batch_size_seqs: int
     seq_len: int
     pricing: StepPricing
@@ -103,6 +116,7 @@ class LayoutStep(NamedTuple):
             **{key: (value, self.against(value), "estimate") for key, value in rate.items()},
             "peak_bytes": (int(self.peak_bytes.p50), self.peak_bytes, "estimate"),
             "capacity_bytes": (self.capacity_bytes, None, "published"),
+            "usable_bytes": (self.usable_bytes, None, "estimate"),
         }
 
     def against(self, value: float) -> Interval:
@@ -133,9 +147,11 @@ def layout_step(given: Given, bill: Bill, layout: Layout, seq_len: int, batch_to
     """
     stack = given.get("stack") or USUAL_STACK
     check_fields(given, layout)
+    check_imbalance(bill, given.get("expert_imbalance") or 1.0)
     setup = training_setup(bill, layout, wishes_of(given, stack, seq_len, batch_tokens))
     layout = setup.layout
     device = device_named(given["hardware"])
+    usable = given.get("usable_share") or USABLE_SHARE
     attention = given.get("attention") or setup.run.stack.attention
     passes = Passes(given.get("recompute") or "none")
     schedule: Schedule = given.get("pipeline_schedule") or "1f1b"
@@ -157,8 +173,10 @@ def layout_step(given: Given, bill: Bill, layout: Layout, seq_len: int, batch_to
         tokens_per_s_per_device=tokens / float(time.step_s) / layout.n_devices,
         peak_bytes=Interval(*map(int, held)),
         capacity_bytes=device.capacity_bytes,
-        verdict=str(verdict(held, device.capacity_bytes)),
+        usable_bytes=int(usable * device.capacity_bytes),
+        verdict=str(verdict(held, device.capacity_bytes, usable)),
         parts={name: float(seconds) for name, seconds in time.parts().items()},
+        exposed_s=float(time.exposed_s),
         global_batch_size_seqs=setup.global_batch_size_seqs,
         seq_len=seq_len,
         pricing=pricing,
@@ -184,6 +202,10 @@ def search_of(given: Given, bill: Bill, n_devices: int, seq_len: int, batch_toke
         raise UsageError(
             f"{field('pipeline_schedule')} needs a layout: the search prices 1F1B", hint=f"give {field('layout')} with pp2 or more"
         )
+    fixed = [name for name in ("stage_layers", "usable_share") if given.get(name) is not None]
+    if fixed:
+        words = f"{fields(*fixed)} needs a layout: the search spreads the layers and leaves a tenth of the memory free"
+        raise UsageError(words, hint=f"give {field('layout')}")
     told = {name: given[name] for name in SEARCHED_WITH if given.get(name) is not None}
     batch = None if batch_tokens is None else int(ceil_div(batch_tokens, seq_len))
     recompute = LEAST_FIRST if given.get("recompute") is None else (given["recompute"],)
@@ -236,7 +258,8 @@ def with_fastest(given: Given, bill: Bill, seq_len: int, batch_tokens: int | Non
     if best is None:
         least = found.closest
         near = "" if least is None else f": the least memory is {least.peak_bytes:,} bytes, of `{least.layout.spelled()}`"
-        raise InputError(f"no layout of {n:,} devices fits{near}", hint=f"raise {field('n_devices')}, or recompute more")
+        n_params = count_params(bill).n_params
+        raise NoLayoutFits(f"no layout of {n:,} devices fits{near}", f"raise {field('n_devices')}, or recompute more", n_params)
     return {**given, "layout": best.layout, "recompute": best.recompute, "micro_batch_size_seqs": best.micro_batch_size_seqs}
 
 

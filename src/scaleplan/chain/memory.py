@@ -9,7 +9,7 @@ from scaleplan import library
 from scaleplan.answer import Interval
 from scaleplan.errors import InputError, UnknownName, UsageError
 from scaleplan.machine.activations import ATTENTION_KERNELS, Batch
-from scaleplan.machine.held import Formats
+from scaleplan.machine.held import Formats, parameters_of, state_of
 from scaleplan.machine.layout import Layout, check_layout, fixed_sizes
 from scaleplan.machine.memory import Stage, Training, stages, usual_batch_seqs
 from scaleplan.machine.peak_interval import PeakErrors, peak_errors, peak_interval, without_bias
@@ -112,6 +112,13 @@ def training_setup(bill: Bill, layout: Layout, wishes: Wishes, stack: Stack | No
         recompute_every=wishes.recompute_every,
     )
     return Setup(bill, layout, run, in_all)
+
+
+def state_bytes(bill: Bill, wishes: Wishes) -> int:
+    """Bytes of weights, gradients and optimizer states of one replica: what its devices hold together, however they are sharded."""
+    formats = Formats(stack_named(wishes.stack).precision(wishes.precision), optimizer_named(wishes.optimizer))
+    states = [state_of(parameters_of(layer, Layout(), formats).times(layer.copies), Layout(), formats) for layer in bill.layers]
+    return int(sum(sum(state) for state in states))
 
 
 def global_batch(layout: Layout, wishes: Wishes) -> int:

@@ -183,7 +183,7 @@ def water_of(inputs: CostInputs, energy: Energy) -> Any:
 
 def draws_of(inputs: CostInputs) -> dict[str, Factors]:
     """Draws of each quantity over its central value, for one run; a quantity that no spread reaches is left out."""
-    hours = None if inputs.device_hours is not None else over(times(drawn(inputs.mfu), drawn(inputs.goodput)))
+    hours = over(times(drawn(inputs.mfu), drawn(inputs.goodput))) if inputs.device_hours is None else drawn(inputs.device_hours)
     device, system = power_draws(inputs)
     devices, it = times(hours, device), times(hours, system)
     if inputs.energy_it_wh is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scaleplan.chain.layout_step import LayoutStep, devices_in_time, layout_step, with_fastest
 from scaleplan.errors import UsageError
-from scaleplan.model.bill import bill_of
+from scaleplan.model.adapters import adapted_bill
 from scaleplan.model_files import Model
 from scaleplan.numeric import is_number
 from scaleplan.wording import field
@@ -37,12 +37,14 @@ def with_devices_in_time(
             f"{field('layout')} auto without {field('n_devices')} is of one run, not of arrays", hint=f"give {field('n_devices')}"
         )
     deadline_s = given["deadline"] * (given.get("goodput") or defaults["goodput"]["p50"])
-    return {**given, "n_devices": devices_in_time(given, bill_of(model.arch), seq_len, batch_tokens, tokens, deadline_s, progress)}
+    bill = adapted_bill(model.arch, given.get("lora"))
+    return {**given, "n_devices": devices_in_time(given, bill, seq_len, batch_tokens, tokens, deadline_s, progress)}
 
 
 def step_of(given: Given, model: Model, seq_len: Any, batch_tokens: Any, progress: Progress | None = None) -> LayoutStep:
     """The step of the layout that is given, or of the fastest that fits."""
-    bill = bill_of(model.arch)
+    bill = adapted_bill(model.arch, given.get("lora"))
     if given["layout"] == AUTO:
         given = with_fastest(given, bill, seq_len, batch_tokens, progress)
-    return layout_step(given, bill, given["layout"], seq_len, batch_tokens)
+    layout, stages = given["layout"], given.get("stage_layers")
+    return layout_step(given, bill, layout if stages is None else layout._replace(stage_layers=tuple(stages)), seq_len, batch_tokens)

@@ -14,7 +14,9 @@ from scaleplan import library
 from scaleplan.answer import Interval
 from scaleplan.numeric import at_position, quantile
 
-Column: TypeAlias = Literal["mfu", "goodput", "step_time", "device_power", "host_power", "price", "pue", "grid", "embodied", "water"]
+Column: TypeAlias = Literal[
+    "mfu", "goodput", "step_time", "device_power", "host_power", "price", "pue", "grid", "embodied", "water", "serving"
+]
 Factors: TypeAlias = tuple[float, ...]
 """A draw of a quantity over its central value, one for each row of the table."""
 Z90 = 1.2815515655446004  # the 90 % point of the standard normal distribution

@@ -6,54 +6,46 @@ tokens and the number of devices may be arrays; everything that hangs on them is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan import library
 from scaleplan.answer import Interval
-from scaleplan.chain import catalogue
-from scaleplan.chain.budget import BUDGETS, budget_flops
-from scaleplan.chain.compute import EXACT, compute_of
-from scaleplan.chain.cost_given import assumptions, costing, in_time, within_deadline
-from scaleplan.chain.cost_inputs import peak_input
-from scaleplan.chain.failures import Failures, failures_of
-from scaleplan.chain.lengths import chosen_length
+from scaleplan.chain.budget import is_time_of_devices, paid_hours
+from scaleplan.chain.failures import Failures
+from scaleplan.chain.hours import hours_of_run
+from scaleplan.chain.idle import OF_ONE_RUN, idle_in_stages, idle_words, refuse_contradictions
 from scaleplan.chain.run_cost import CostInputs, Input, RunCost, intervals_of, run_cost
-from scaleplan.chain.tokens import whole_sequences
-from scaleplan.errors import UsageError
-from scaleplan.laws.allocation import Question, allocate
-from scaleplan.laws.convention import training_flops
-from scaleplan.model.bill import bill_of
-from scaleplan.model.params import count_params
-from scaleplan.numeric import ceil_div, floats, is_number
-from scaleplan.units import SECONDS_PER_DAY
+from scaleplan.chain.sizes import (
+    CRITICAL,
+    Given,
+    Settled,
+    Size,
+    Work,
+    batch_of,
+    compute,
+    critical_batch,
+    law_of,
+    length_of,
+    loss_of,
+    model_of,
+    size_of,
+    tokens_of,
+)
+from scaleplan.errors import InputError, UsageError
+from scaleplan.numeric import ceil_div, is_number
 from scaleplan.wording import field, fields, question
 
 if TYPE_CHECKING:
     from scaleplan.chain.layout_step import LayoutStep
+    from scaleplan.chain.lifetime import Lifetime
+    from scaleplan.chain.tasks import TaskForecasts
+    from scaleplan.chain.walls import Wall
     from scaleplan.laws.law import Law
-    from scaleplan.model_files import Model
 
-OPTIMAL = "optimal"
-CRITICAL = "critical"
 AUTO = "auto"
-Given = Mapping[str, Any]
-"""Field -> value in base units, or a word that leaves it to the plan."""
-
-
-class Size(NamedTuple):
-    """What is trained, and on how many tokens.
-
-    model     the architecture; None where the number of parameters alone is known
-    standing  given, where a user or a preset says both; fitted, where a law chose one of them; `n_standing` is that of N alone
-    """
-
-    model: Model | None
-    n_params: Any
-    n_active_params: Any
-    tokens: Any
-    standing: str
-    n_standing: str = "given"
+Costs = Callable[[Any, Any], dict[str, Any]]
+"""Device-hours and wall time -> dollars beside the devices, by name."""
 
 
 class Walk(NamedTuple):
@@ -63,7 +55,12 @@ class Walk(NamedTuple):
     step            the step time and memory of the layout; None without a layout
     other_usd       dollars beside the devices, by name
     assumed         what was assumed, in sentences
+    idle            fields that change nothing, in sentences
     failures        goodput by failure rate and checkpoints; None where no rate is known
+    serving         of the model's lifetime; None where no tokens are to be served
+    tasks           accuracy on a task; None where none was asked for
+    walls           what stops a run from being larger; empty where no devices and time are given
+    wanted_params   by the law, where memory cannot hold so many; else None
     """
 
     size: Size
@@ -83,7 +80,12 @@ class Walk(NamedTuple):
     cost: RunCost
     other_usd: dict[str, Any]
     assumed: tuple[str, ...]
+    idle: tuple[str, ...] = ()
     failures: Failures | None = None
+    serving: Lifetime | None = None
+    tasks: TaskForecasts | None = None
+    walls: tuple[Wall, ...] = ()
+    wanted_params: Any = None
 
     @property
     def usd(self) -> Any:
@@ -103,50 +105,161 @@ def moved(interval: Interval, old: float, new: float) -> Interval:
     return Interval(*(point + new - old for point in interval))
 
 
-def walk(given: Given, costs: Callable[[Any, Any], dict[str, Any]] | None = None) -> Walk:
-    """Every link of a plan.
+def no_costs(*_run: Any) -> dict[str, Any]:
+    """Nothing beside the devices."""
+    return {}
 
-    costs  dollars beside the devices, from device-hours and wall time
+
+def walk(given: Given, costs: Costs = no_costs) -> Walk:
+    """Every link of a plan; one from a budget spends the whole of it.
+
+    costs  dollars beside the devices
     Raises UsageError where the plan leaves a link open, or says it twice.
     """
+    refuse_contradictions(given)
+    given = with_layout_devices(given)
+    found = within_memory(given, costs) if is_time_of_devices(given) else to_the_budget(given, costs, Settled())
+    return with_ends(given, found)
+
+
+def with_layout_devices(given: Given) -> Given:
+    """The plan with the devices of a layout that was given."""
+    layout = given.get("layout")
+    if layout in (None, AUTO) or given.get("n_devices") is not None:
+        return given
+    return {**given, "n_devices": layout.n_devices}
+
+
+def with_ends(given: Given, found: Walk) -> Walk:
+    """The plan with the links that follow from the run: tasks, serving, and for the time of given devices what stops it."""
+    if given.get("task") is not None:
+        from scaleplan.chain.tasks import forecast_of
+
+        found = found._replace(tasks=forecast_of(given["task"], found.size, given.get("family")))
+    found = with_serving(given, found)
+    if is_time_of_devices(given):
+        from scaleplan.chain.walls import walls_of
+
+        found = found._replace(walls=walls_of(given, found))
+    return found
+
+
+def with_serving(given: Given, found: Walk) -> Walk:
+    """The plan with the serving of its model."""
+    from scaleplan.chain.lifetime import lifetime_of
+
+    serving = lifetime_of(given, found.size.model, found.device, library.defaults())
+    return found if serving is None else found._replace(serving=serving, assumed=(*found.assumed, *serving.assumed(given)))
+
+
+# --------------------------------------------------------------------------------------------------------------- budgets
+
+ROUNDS = 4  # of a size that the rate of its own step changes
+NEAR = 0.02  # hours of the budget within which a size is left alone
+SMALLER = 0.98  # of the largest size that memory seems to hold, to be tried next
+LEAST_SHRINK = 0.9
+MOST_SHRINKS = 40
+
+
+def within_memory(given: Given, costs: Costs) -> Walk:
+    """The plan of given devices and a time; where their memory cannot hold the size that the law wants, of the largest that it can."""
+    from scaleplan.chain.layout_step import NoLayoutFits
+    from scaleplan.chain.walls import memory_wall
+
+    settled, wanted = Settled(), None
+    free = model_of(given)[1] is None and tokens_of(given) is None
+    for _ in range(MOST_SHRINKS):
+        try:
+            found = to_the_budget(given, costs, settled)
+            used = memory_wall(given, found).used_fraction
+            if not free or used is None or used <= 1:
+                return found._replace(wanted_params=wanted)
+            wanted = wanted or found.size.n_params
+            most = found.size.n_params * (SMALLER / used if found.step is None else LEAST_SHRINK)
+        except NoLayoutFits as error:
+            if not free:
+                raise
+            wanted = wanted or error.n_params
+            most = error.n_params * LEAST_SHRINK
+        settled = settled._replace(most_params=most)
+    return to_the_budget(given, costs, settled)
+
+
+def to_the_budget(given: Given, costs: Costs, settled: Settled) -> Walk:
+    """The plan that spends the hours of its budget: N at the rate of its own step, D to the last step."""
+    found = walked(given, costs, settled)
+    hours = paid_hours(given, found.device, library.defaults())
+    open_n, open_d = model_of(given)[1] is None, tokens_of(given) is None
+    if hours is None or not (open_n or open_d):
+        return found
+    hours = beside_costs(given, costs, found, hours)
+    if found.step is not None and open_n:
+        found, settled = at_own_rate(given, costs, found, settled, hours)
+    if not open_d:
+        return found
+    fixed = {**given, "batch_size_tokens": found.batch_tokens} if given.get("batch_size_tokens") == CRITICAL else given
+    return walked(fixed, costs, settled._replace(tokens=tokens_in(found, hours)))
+
+
+def beside_costs(given: Given, costs: Costs, found: Walk, hours: Any) -> Any:
+    """The hours of devices that a budget in dollars leaves when the costs beside them are paid from it too.
+
+    Costs are a sum for the run and a rate for an hour: usd = fixed + rate * hours.
+    """
+    if given.get("usd") is None or not found.other_usd:
+        return hours
+    fixed = sum(costs(0.0, 0.0).values())
+    if not given["usd"] > fixed:
+        raise InputError(f"[[cost]] alone takes ${fixed:,.0f} of a budget of ${given['usd']:,.0f}", hint=f"raise {field('usd')}")
+    return min(hours, (given["usd"] - fixed) / ((found.usd - fixed) / found.cost.device_hours))
+
+
+def at_own_rate(given: Given, costs: Costs, found: Walk, settled: Settled, hours: Any) -> tuple[Walk, Settled]:
+    """The plan with the size that is optimal at the rate of its own step."""
+    flops = found.training_flops.value
+    for _ in range(ROUNDS):
+        share = hours / found.cost.device_hours
+        if abs(share - 1) < NEAR:
+            break
+        flops *= share
+        settled = settled._replace(flops=flops)
+        found = walked(given, costs, settled)
+    return found, settled
+
+
+def tokens_in(found: Walk, hours: Any) -> Any:
+    """The tokens of so many device-hours, in whole steps where there is a step."""
+    share = hours / found.cost.device_hours
+    if found.step is None or not is_number(share):
+        return found.size.tokens * share
+    return max(1, int(found.n_steps * share)) * found.batch_tokens
+
+
+# ----------------------------------------------------------------------------------------------------------------- links
+
+
+def walked(given: Given, costs: Costs, settled: Settled) -> Walk:
+    """Every link from N and D to carbon."""
     defaults = library.defaults()
-    device = device_of(given)
-    law = law_of(given)
-    size = size_of(given, law, device, defaults)
+    device, law = device_of(given), law_of(given)
+    size = size_of(given, law, device, defaults, settled)
     seq_len = length_of(given, size)
-    convention, flops = compute(given, size, seq_len)
-    loss, interval = loss_of(law, size)
+    work = compute(given, size, seq_len)
+    loss, interval = loss_of(law, size, given.get("unique_tokens"))
     batch_tokens = batch_of(given, seq_len) if given.get("batch_size_tokens") != CRITICAL else critical_batch(loss)
     given = with_devices_in_time(given, size, seq_len, batch_tokens, defaults)
     step = step_of(given, size, seq_len, batch_tokens)
     if step is not None:
         given, batch_tokens = {**given, "n_devices": step.layout.n_devices}, step.batch_tokens
     n_steps = None if batch_tokens is None else ceil_div(size.tokens, batch_tokens)
-    rate = None if step is None or rate_is_given(given) else step.run_mfu(flops.value, n_steps, peak_input(device).value)
-    told = given if rate is None else {**given, "mfu": rate.value, "mfu_of": "step"}
-    inputs, assumed = cost_inputs(told, device, size, convention, flops, defaults)
-    lost = failures_of(given, given.get("n_devices"), of_a_step=rate is not None or given.get("mfu_of") == "step")
-    if lost is not None:
-        inputs = inputs._replace(goodput=lost.input())
-    if step is not None and rate is not None:
-        inputs = inputs._replace(mfu=rate)
-        assumed = [step.hours_words(inputs.goodput.value), *assumed]
-    inputs = in_time(given, with_devices(given, device, inputs))
-    if inputs.n_devices is not None and given.get("n_devices") is None and given.get("deadline") is None:
-        assumed = [*assumed, f"No {fields('n_devices', 'deadline', joined=' or ')}: the fewest whole nodes that finish in 30 days."]
-    idle = [name for name in OF_A_STEP if given.get(name) is not None] if step is None else []
-    if idle:
-        assumed = [*assumed, f"Without {field('layout')} no step is priced: {fields(*idle, joined=', ')} changes nothing."]
-    cost = run_cost(inputs)
-    other_usd = {} if costs is None else costs(cost.device_hours, cost.wall_s)
+    hours = hours_of_run(given, device, size, step, work, n_steps)
+    cost = run_cost(hours.inputs)
+    other_usd = costs(cost.device_hours, cost.wall_s)
     return Walk(
-        size, convention, flops, seq_len, batch_tokens, n_steps, law, loss, interval, device, inputs.n_devices, given.get("layout"), step,
-        inputs, cost, other_usd, tuple(assumed), lost,
+        size, work.convention, work.training_flops, seq_len, batch_tokens, n_steps, law, loss, interval, device,
+        hours.inputs.n_devices, given.get("layout"), step, hours.inputs, cost, other_usd, tuple(hours.assumed),
+        tuple(idle_words(given, step, size)), hours.failures,
     )  # fmt: skip
-
-
-OF_A_STEP = ("stack", "precision", "optimizer", "attention", "pipeline_schedule", "micro_batch_size_seqs")
-"""Fields that mean something in the step of a layout alone."""
 
 
 def with_devices_in_time(given: Given, size: Size, seq_len: Any, batch_tokens: Any, defaults: Mapping[str, Any]) -> Given:
@@ -164,14 +277,12 @@ def step_of(given: Given, size: Size, seq_len: Any, batch_tokens: Any) -> Layout
         return None
     if size.model is None:
         raise UsageError(f"{field('layout')} divides an architecture", hint=f"give {field('model')}")
+    if given.get("decoder_seq_len") is not None:
+        words = f"{field('decoder_seq_len')}: the step time of an encoder with a decoder is not known"
+        raise UsageError(words, hint=f"leave out {field('layout')}")
     from scaleplan.chain import run_step
 
     return run_step.step_of(given, size.model, seq_len, batch_tokens)
-
-
-def rate_is_given(given: Given) -> bool:
-    """Whether hours follow from a rate that was given and not from a step's seconds."""
-    return given.get("mfu") is not None or given.get("flops_per_s_per_device") is not None
 
 
 def device_of(given: Given) -> library.Preset:
@@ -182,202 +293,31 @@ def device_of(given: Given) -> library.Preset:
     return library.load("hardware", given["hardware"])
 
 
-def law_of(given: Given) -> Law:
-    """The law that was named, else the recommended one."""
-    named = given.get("law") or (catalogue.recommended(),)
-    if len(named) > 1:
-        raise UsageError(f"one {field('law')} chooses N and D", hint="give one")
-    return catalogue.load_law(named[0])
+# --------------------------------------------------------------------------------------------------------------- stages
+
+NOT_OF_STAGES = (
+    "tokens", "n_steps", "text", "compute", "usd", "device_days", "energy_budget", "carbon_budget", "loss", "n_params", "target",
+)  # fmt: skip
+"""Fields that say how much is computed, as stages do themselves."""
 
 
-# ------------------------------------------------------------------------------------------------------------ N and D
-
-
-def size_of(given: Given, law: Law, device: library.Preset, defaults: Mapping[str, Any]) -> Size:
-    """N and D: both given, or one or both by the law, for a budget or at the optimum of the other."""
-    model, n_params, n_active = model_of(given)
-    tokens = tokens_of(given)
-    open_n, open_d = n_params is None, tokens is None
-    budget = budget_flops(given, device, n_active, defaults)
-    if not (open_n or open_d):
-        if budget is not None:
-            both = f"{fields(*said(given))} and model with tokens both set the compute"
-            raise UsageError(both, hint=f"leave out {fields(*said(given))}, the tokens, or the model")
-        return Size(model, n_params, n_active, tokens, "given")
-    asked = Question(
-        compute_flops=budget, n_params=None if open_n else n_params, n_tokens=None if open_d else tokens, loss_nats=given.get("loss")
-    )
-    if not asked.fixed():
-        words = (
-            f"{fields('target', 'tokens')} `{OPTIMAL}` are optimal for each other"
-            if OPTIMAL in (given.get("tokens"), given.get("target"))
-            else "nothing says how large the run is"
-        )
-        raise UsageError(
-            words, hint=f"give {fields('model', 'tokens', joined=' or ')}, or a budget: {fields(*BUDGETS, 'deadline', joined=', ')}"
-        )
-    run = allocate(law, asked)
-    if not open_n:
-        return Size(model, n_params, n_active, run.n_tokens, "fitted")
-    built = built_near(given, run.n_params)
-    n = count_params(bill_of(built.arch))
-    return Size(built, n.n_params, n.n_active_params, run.n_tokens if open_d else tokens, "fitted", "fitted")
-
-
-def said(given: Given) -> list[str]:
-    """The budgets that were given."""
-    return [name for name in (*BUDGETS, "deadline", "loss") if given.get(name) is not None]
-
-
-def model_of(given: Given) -> tuple[Model | None, Any, Any]:
-    """The model and its parameters, all and active; None where they are left open."""
-    model, target = given.get("model"), given.get("target")
-    if model is not None:
-        n = count_params(bill_of(model.arch))
-        return model, n.n_params, n.n_active_params
-    if given.get("n_params") is not None:
-        return None, given["n_params"], given.get("n_active_params") or given["n_params"]
-    if target is not None and target != OPTIMAL:
-        built = built_near(given, target)
-        n = count_params(bill_of(built.arch))
-        return built, n.n_params, n.n_active_params
-    return None, None, None
-
-
-def built_near(given: Given, n_params: float) -> Model:
-    """The first buildable architecture near a number of parameters."""
-    from scaleplan.model.synthesis import shapes_near
-    from scaleplan.model_files import model_of_words
-    from scaleplan.units import show_count
-
-    like = given.get("like") or "llama"
-    best = shapes_near(round(n_params), like, fixed=given.get("shape") or {}, tp=1, pp=1)[0]
-    return model_of_words(best.words)._replace(label=f"{like}-{show_count(best.params.n_params)}")
-
-
-def tokens_of(given: Given) -> Any:
-    """Training tokens as given; None where they are left to the law."""
-    told = given.get("tokens")
-    if told is not None and not isinstance(told, str):
-        return told
-    if given.get("n_steps") is not None:
-        batch = batch_of(given, given.get("seq_len"))
-        if batch is None:
-            raise UsageError(f"{field('n_steps')} needs a batch size", hint=f"add {field('batch_size_tokens')}")
-        return given["n_steps"] * batch
-    if given.get("text") is not None and given.get("bytes_per_token") is not None:
-        return given["text"] / given["bytes_per_token"]
-    return None
-
-
-# ------------------------------------------------------------------------------------------------------------- compute
-
-
-def length_of(given: Given, size: Size) -> Any:
-    """Tokens of a sequence: as given, else the model's own."""
-    if size.model is None:
-        return given.get("seq_len")
-    return chosen_length(size.model, given.get("seq_len"))[0]
-
-
-def compute(given: Given, size: Size, seq_len: Any) -> tuple[str, Input]:
-    """The convention and the FLOP of training: the exact count of an architecture, 6 N D of a size alone."""
-    named = given.get("flops_convention")
-    if size.model is None:
-        if named not in (None, "six_n"):
-            raise UsageError(f"{field('flops_convention')} `{named}` counts an architecture", hint=f"give {field('model')}")
-        return "six_n", Input(
-            training_flops(size.n_active_params, floats(size.tokens)), "exact" if size.standing == "given" else "fitted", ("kaplan2020",)
-        )
-    found = compute_of(bill_of(size.model.arch), seq_len, convention=named)
-    return named or EXACT, Input(
-        found.flops_per_token * floats(size.tokens), "exact" if size.standing == "given" else "fitted", size.model.sources
-    )
-
-
-def batch_of(given: Given, seq_len: Any) -> Any:
-    """Tokens of a step, whole sequences where their length is known; None where nothing says."""
-    tokens, seqs = given.get("batch_size_tokens"), given.get("batch_size_seqs") or given.get("global_batch_size_seqs")
-    if tokens == CRITICAL:
-        return None
-    if tokens is not None:
-        return tokens if seq_len is None else whole_sequences(tokens, seq_len) * seq_len
-    return seqs * seq_len if seqs is not None and seq_len is not None else None
-
-
-def critical_batch(loss_nats: Any) -> Any:
-    """B_crit at the loss of the run, in whole tokens; None where no loss is known."""
-    if loss_nats is None:
-        return None
-    found = catalogue.critical_batch().at(loss_nats=loss_nats)
-    return round(found) if is_number(found) else found
-
-
-def loss_of(law: Law, size: Size) -> tuple[Any, Interval | None]:
-    """The loss by the law, with its interval where the law has draws; None where it tells none."""
-    from scaleplan.chain.optimum import advise
-    from scaleplan.errors import ScaleplanError
-    from scaleplan.laws.convention import TOTAL
-
-    if not is_number(size.n_params, size.tokens):
-        try:
-            run = allocate(law, Question(n_params=size.n_params, n_tokens=size.tokens))
-            return (run.loss_nats if law.in_nats else None), None
-        except ScaleplanError:
-            return None, None
-    try:
-        found = advise(law, Question(n_params=size.n_params, n_tokens=size.tokens), law, catalogue.critical_batch(), TOTAL)
-    except ScaleplanError:
-        return None, None
-    return found.loss_nats, (found.intervals or {}).get("loss_nats")
-
-
-# ----------------------------------------------------------------------------------------------------------------- cost
-
-
-def cost_inputs(
-    given: Given, device: library.Preset, size: Size, convention: str, flops: Input, defaults: Mapping[str, Any]
-) -> tuple[CostInputs, list[str]]:
-    """Everything that hours, dollars, energy and carbon follow from, and what was assumed."""
-    found = costing(given, device, defaults, training_flops=flops, n_active_params=size.n_active_params, convention=convention)
-    return found.inputs, assumptions(given, found, device)
-
-
-def with_devices(given: Given, device: library.Preset, inputs: CostInputs) -> CostInputs:
-    """The inputs with the fewest devices that finish in time, where a deadline is given and no number of devices.
-
-    A plan from a budget that names neither gets the fewest whole nodes that finish in 30 days.
-    """
-    if given.get("n_devices") is not None:
-        return inputs
-    if given.get("deadline") is not None:
-        return within_deadline(inputs, given["deadline"])
-    if not any(given.get(name) is not None for name in (*BUDGETS, "loss")):
-        return inputs
-    n_devices = within_deadline(inputs, USUAL_DEADLINE_S).n_devices
-    if n_devices is None:
-        return inputs
-    node = int(device.data.get("intranode", {}).get("n_devices_per_node") or 1)
-    return inputs._replace(n_devices=n_devices if n_devices < node else ceil_div(n_devices, node) * node)
-
-
-USUAL_DEADLINE_S = 30 * SECONDS_PER_DAY  # of a plan that starts from a budget and names neither devices nor time
-
-
-def walk_stages(given: Given, flops: list[Any], costs: Callable[[Any, Any], dict[str, Any]] | None = None) -> Walk:
+def walk_stages(given: Given, flops: Sequence[Any], costs: Costs = no_costs) -> Walk:
     """The links of a run of several stages, whose compute is given: hours, dollars, energy and carbon of their sum."""
-    for name in ("tokens", "compute", "usd", "device_days", "loss"):
+    refuse_contradictions(given)
+    for name in NOT_OF_STAGES:
         if given.get(name) is not None:
             raise UsageError(f"{field(name)} and [[stage]] both say how much is computed", hint="leave one of them out")
-    defaults = library.defaults()
-    device, law = device_of(given), law_of(given)
+    if is_time_of_devices(given):
+        both = fields("n_devices", "deadline")
+        raise UsageError(f"{both} and [[stage]] all say how long it takes", hint=f"leave one of {both} out")
+    device, law = device_of(given), law_of({**given, "unique_tokens": None})
     model, n_params, n_active = model_of(given)
     size = Size(model, n_params, n_active, None, "given")
     total = Input(sum(flops), "exact", ("kaplan2020",))
-    inputs, assumed = cost_inputs(given, device, size, "six_n", total, defaults)
-    inputs = in_time(given, with_devices(given, device, inputs))
-    cost = run_cost(inputs)
-    return Walk(
-        size, "six_n", total, None, None, None, law, None, None, device, inputs.n_devices, None, None, inputs, cost,
-        {} if costs is None else costs(cost.device_hours, cost.wall_s), tuple(assumed),
+    hours = hours_of_run({**given, **dict.fromkeys(OF_ONE_RUN)}, device, size, None, Work("six_n", total), None)
+    cost = run_cost(hours.inputs)
+    found = Walk(
+        size, "six_n", total, None, None, None, law, None, None, device, hours.inputs.n_devices, None, None, hours.inputs, cost,
+        costs(cost.device_hours, cost.wall_s), tuple(hours.assumed), tuple(idle_in_stages(given)), hours.failures,
     )  # fmt: skip
+    return with_serving(given, found)

@@ -92,6 +92,7 @@ class Question(NamedTuple):
     charts      whether its answers hold charts
     takes_shape whether the words that describe a model are fields of it
     borrows     `module:function` that gives the fields of another question, which the subject names, their place; empty: it has none
+    rewritten_by `module:function` that puts some of its own fields in the place of others; empty: none
     """
 
     name: str
@@ -106,12 +107,14 @@ class Question(NamedTuple):
     charts: bool = False
     takes_shape: bool = False
     borrows: str = ""
+    rewritten_by: str = ""
 
     def given_to(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What was given, with the fields of another question in their place."""
-        if not self.borrows:
+        """What was given, with the fields of another question, or of its own, in their place."""
+        changes = self.borrows or self.rewritten_by
+        if not changes:
             return given
-        module, _, function = self.borrows.partition(":")
+        module, _, function = changes.partition(":")
         return getattr(import_module(f"scaleplan.questions.{module}"), function)(given)  # type: ignore[no-any-return]  # loaded by name
 
     def own_fields(self) -> list[Field]:

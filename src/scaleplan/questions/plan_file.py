@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from scaleplan import library
 from scaleplan.errors import InputError, ScaleplanError, UnknownName, clipped, near_names, raise_all
-from scaleplan.questions.fields import FIELDS, ROWS, SHAPE_WORDS, Field, field_named, read, shape_field
+from scaleplan.questions.fields import FIELDS, ROWS, SHAPE_WORDS, Field, field_named, meant, read, shape_field
 from scaleplan.questions.plan import LEFT_OPEN
 from scaleplan.wording import keyword, spelled
 
@@ -163,11 +163,32 @@ def with_settings(plan: PlanFile, settings: Sequence[str]) -> PlanFile:
                 InputError(f"`{clipped(text)}` is not of the form key=value", hint=f"for example {clipped(key) or 'training.tokens'}=2T")
             )
         elif key not in known:
-            faults.append(UnknownName("key of a plan", key, known))
+            faults.append(unknown_key(key, known))
         else:
-            changed[key] = value.strip()
+            changed[key] = setting(value.strip())
     raise_all(faults)
     return plan.with_values(changed)
+
+
+def unknown_key(key: str, known: Sequence[str]) -> ScaleplanError:
+    """The refusal of a key, with those that are near it: as spelled, of the same last word, of the same section."""
+    section, _, last = key.rpartition(".")
+    near = [*near_names(key, known), *(one for one in known if last and last in one.rpartition(".")[2].split("_"))]
+    near += [FIELDS[name].key for name in (meant(last, FIELDS),) if name and FIELDS[name].key]
+    listed = list(dict.fromkeys(near)) or [one for one in known if section and one.startswith(f"{section}.")]
+    said = f"did you mean `{near[0]}`? " if near else ""
+    named = f"keys {'near it' if near else f'of [{section}]'}: {', '.join(listed[:MOST_NAMED])}" if listed else ""
+    return UnknownName("key of a plan", key, (), where=f"{said}{named}" if named else "`scaleplan plan --schema` lists the keys")
+
+
+MOST_NAMED = 12
+
+
+def setting(text: str) -> Any:
+    """The value of a change: a table of choices or a range as TOML has it, else the text."""
+    if not text.startswith("{"):
+        return text
+    return library.parse_toml(f"value = {text}", "the change")["value"]
 
 
 def key_named(name: str) -> str:
@@ -200,6 +221,8 @@ def read_value(field: Field, key: str, value: Any) -> Any:
         return Searched(tuple(searched_values(field, value)))
     if field.name == "model":
         return value
+    if field.kind == "switch" and value in ("true", "false"):
+        return value == "true"
     if field.number and isinstance(value, int | float) and not isinstance(value, bool):
         hint = f'write {key.rpartition(".")[2]} = "{value:g}{field.number}" if that is what is meant'
         raise InputError(f"`{value}` has no unit", hint=hint)

@@ -11,7 +11,7 @@ from scaleplan.chain.cost_inputs import peak_input
 from scaleplan.chain.lengths import chosen_length
 from scaleplan.chain.run_cost import Input, RunCost, run_cost
 from scaleplan.chain.run_step import step_of, with_devices_in_time
-from scaleplan.chain.walk import batch_of
+from scaleplan.chain.sizes import batch_of
 from scaleplan.numeric import ceil_div
 from scaleplan.questions.cost import Run
 from scaleplan.questions.cost.answers import answer_of

@@ -11,7 +11,7 @@ from scaleplan.errors import InputError, ScaleplanError, UsageError, clipped, ra
 from scaleplan.limits import LEVELS, Limit, known_units
 from scaleplan.questions.asking import ModelGiven, spelled_word
 from scaleplan.questions.fields import SHAPE_WORDS, field_named, read
-from scaleplan.questions.plan_file import LISTS, WORK, PlanFile, Searched, read_plan, read_values, with_settings
+from scaleplan.questions.plan_file import LISTS, WORK, PlanFile, Searched, key_named, read_plan, read_values, with_settings
 from scaleplan.wording import field, keyword, spelled
 
 if TYPE_CHECKING:
@@ -102,12 +102,21 @@ def case_of(asked: OfPlan) -> Case:
     plan = NO_FILE if asked.plan_file is None else read_plan(asked.plan_file)
     plan = with_settings(plan, asked.set)
     case = case_of_file(plan)
+    refuse_twice(asked)
     flags = {name: value for name, value in asked._asdict().items() if name not in NOT_KEYS and value is not None}
     case = case._replace(given=case.given | flags)
     if case.searched and case.minimize is None:
         names = ", ".join(map(field, case.searched))
         raise UsageError(f"{names}: several values, and no goal to choose by", hint='add [goal] minimize = "run.wall_s"')
     return case
+
+
+def refuse_twice(asked: OfPlan) -> None:
+    """Raises UsageError for a key that is changed and given as a field of its own."""
+    changed = {key_named(text.partition("=")[0].strip()) for text in asked.set}
+    for name, value in asked._asdict().items():
+        if name not in NOT_KEYS and value is not None and key_named(name) in changed:
+            raise UsageError(f"{field('set')} {key_named(name)} and {field(name)} are the same key", hint="give one of them")
 
 
 def case_of_file(plan: PlanFile) -> Case:

@@ -46,6 +46,7 @@ class Memory(TypedDict):
 
     peak_bytes: Number
     capacity_bytes: Number
+    usable_bytes: Number
     verdict: NotRequired[str]
 
 
@@ -132,6 +133,73 @@ class Stage(TypedDict):
     water: Water
 
 
+class TaskForecast(TypedDict):
+    """One task law."""
+
+    law: str
+    family: str
+    accuracy: Number
+    task_loss: Number
+    chance: float | None
+
+
+class Task(TypedDict):
+    """Accuracy on the task that was asked for, by the first of its laws and by each."""
+
+    task: str
+    accuracy: Number
+    forecasts: list[TaskForecast]
+
+
+class Serving(TypedDict):
+    """Serving the model for its lifetime."""
+
+    hardware: str
+    layout: str
+    stack: str
+    precision: str
+    bound: str
+    n_tokens: Number
+    n_requests: Number
+    n_devices: Number
+    serving_s: Number
+    utilisation: Number
+    first_token_s: Number
+    per_token_s: Number
+    tokens_per_s_per_device: Number
+    usd_per_million_tokens: Number
+    device_hours: Number
+    usd: Number
+    wh: Number
+    it_wh: Number
+    devices_wh: Number
+    kgco2e: Number
+    embodied_kgco2e: Number
+    water_l: Number
+
+
+class Lifetime(TypedDict):
+    """Training and serving together."""
+
+    device_hours: Number
+    usd: Number
+    wh: Number
+    kgco2e: Number
+    embodied_kgco2e: Number
+    water_l: Number
+
+
+class Wall(TypedDict):
+    """What stops the run of a cluster from being larger: of which the largest fraction is used, binds."""
+
+    name: str
+    used_fraction: float | None
+    value: float | None
+    limit: float | None
+    unit: str
+    binds: bool
+
+
 class Swing(TypedDict):
     """What an input does to a quantity between its 10 and 90 % points."""
 
@@ -159,7 +227,10 @@ class Plan(TypedDict):
     energy: Energy
     carbon: Carbon
     water: Water
-    serving: dict[str, Any] | None
+    task: Task | None
+    serving: Serving | None
+    lifetime: Lifetime | None
+    walls: list[Wall] | None
     tornado: list[Swing]
     calendar: Calendar | None
     total: Total | None

@@ -6,15 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scaleplan.answer import Column, Interval, Line, Table
-from scaleplan.chain.run_cost import formula_of, inputs_of, intervals_of, sources_of, standing_of
+from scaleplan.chain.lifetime import Lifetime
+from scaleplan.chain.run_cost import intervals_of
 from scaleplan.chain.walk import Walk
-from scaleplan.questions.plan.links import COST_PATHS, SHORT
+from scaleplan.questions.cost.lines import cost_line
+from scaleplan.questions.plan.links import COST_PATHS, SERVED, SHORT
+from scaleplan.units import show_count
+from scaleplan.wording import field
 
 LABELS = (
     ("model.n_params", "parameters", "params"),
     ("run.n_tokens", "tokens", "tokens"),
     ("compute.training_flops", "training compute", "FLOP"),
     ("law.loss_nats", "loss", "nats"),
+    ("task.accuracy", "accuracy", "fraction"),
     ("memory.peak_bytes", "peak memory", "bytes"),
     ("step.step_s", "step time", "s"),
     ("step.mfu", "MFU of a step", "fraction"),
@@ -33,26 +38,31 @@ LABELS = (
     ("water.water_l", "water", "l"),
 )
 """Dotted path, label and unit of the numbers that people see."""
+SERVING = (
+    ("serving.tokens_per_s_per_device", "output tokens a second and device", "tokens/s"),
+    ("serving.usd_per_million_tokens", "a million output tokens", "usd"),
+    ("serving.n_devices", "devices that serve", "int"),
+    ("serving.utilisation", "of their capacity in use", "fraction"),
+    ("serving.device_hours", "device-hours", "h"),
+    ("serving.usd", "cost", "usd"),
+    ("serving.wh", "energy", "Wh"),
+    ("serving.kgco2e", "CO2e", "kgCO2e"),
+    ("lifetime.device_hours", "with training: device-hours", "h"),
+    ("lifetime.usd", "with training: cost", "usd"),
+    ("lifetime.wh", "with training: energy", "Wh"),
+    ("lifetime.kgco2e", "with training: CO2e", "kgCO2e"),
+)
+"""The same of serving, and of training and serving together."""
 
 
 def tables_of(title: str | None, result: Mapping[str, Any]) -> list[Table]:
-    """The plan as one table; stages, the search and what moves it below."""
-    rows = []
-    for path, label, unit in LABELS:
-        group, _, key = path.partition(".")
-        found = result[group][key]
-        if found["value"] is not None:
-            interval = None if found["p10"] is None else Interval(found["p10"], found["p50"], found["p90"])
-            rows.append(
-                {"key": path, "quantity": label, "value": found["value"], "unit": unit, "interval": interval, "standing": found["standing"]}
-            )
-    columns = [
-        Column("key", "", "hidden"),
-        Column("quantity", ""),
-        Column("value", "value", "own"),
-        Column("interval", "80 % interval", "own"),
-    ]
-    tables = [Table(title or "", [*columns, Column("standing", "standing")], rows)]
+    """The plan as one table; serving, walls, stages, the search and what moves it below."""
+    tables = [Table(title or "", NUMBER_COLUMNS, number_rows(result, LABELS))]
+    if result["serving"] is not None:
+        tokens = show_count(result["serving"]["n_tokens"]["value"])
+        tables.append(Table(f"Serving {tokens} tokens", NUMBER_COLUMNS, number_rows(result, SERVING)))
+    if result["walls"] is not None:
+        tables.append(wall_table(result["walls"]))
     if "stages" in result:
         tables.append(stage_table(result["stages"]))
     if "search" in result:
@@ -62,6 +72,36 @@ def tables_of(title: str | None, result: Mapping[str, Any]) -> list[Table]:
         swings = [{**row, "unit": SWUNG[row["quantity"]]} for row in result["tornado"]]
         tables.append(Table("What moves it most", columns, swings, detail=True))
     return tables
+
+
+NUMBER_COLUMNS = [
+    Column("key", "", "hidden"),
+    Column("quantity", ""),
+    Column("value", "value", "own"),
+    Column("interval", "80 % interval", "own"),
+    Column("standing", "standing"),
+]
+
+
+def number_rows(result: Mapping[str, Any], labels: Sequence[tuple[str, str, str]]) -> list[dict[str, Any]]:
+    """A row for each number that is known."""
+    rows = []
+    for path, label, unit in labels:
+        group, _, key = path.partition(".")
+        found = (result[group] or {}).get(key)
+        if found is not None and found["value"] is not None:
+            interval = None if found["p10"] is None else Interval(found["p10"], found["p50"], found["p90"])
+            rows.append(
+                {"key": path, "quantity": label, "value": found["value"], "unit": unit, "interval": interval, "standing": found["standing"]}
+            )
+    return rows
+
+
+def wall_table(walls: Sequence[Mapping[str, Any]]) -> Table:
+    """What stops the run from being larger."""
+    columns = [Column("wall", "wall"), Column("used_fraction", "used", "fraction"), Column("value", "of the run", "own")]
+    rows = [{**wall, "wall": wall["name"].replace("_", "-")} for wall in walls]
+    return Table("Walls of the cluster", [*columns, Column("limit", "limit", "own")], rows)
 
 
 SWUNG = {"money.usd": "usd", "carbon.kgco2e": "kgCO2e"}
@@ -98,34 +138,55 @@ def search_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def lines_of(whole: Walk) -> list[Line]:
-    """The numbers of the cost with their formulas."""
-    lines = []
+    """The numbers of the cost with their formulas, and those of serving."""
     spread = intervals_of(whole.inputs, whole.cost)
-    for group, keys in COST_PATHS.items():
-        for key in keys:
-            value = getattr(whole.cost, key)
-            if value is None:
-                continue
-            name = "money.devices_usd" if key == "usd" else f"{group}.{SHORT.get(key, key)}"
-            standing, cited = standing_of(key, whole.inputs), sources_of(key, whole.inputs)
-            given = inputs_of(key, whole.inputs, whole.cost)
-            label = key.replace("_", " ")
-            lines.append(Line(name, label, value, UNITS[key], formula_of(key, whole.inputs), given, cited, standing, spread.get(key)))
+    lines = [
+        cost_line(key, whole.inputs, whole.cost, spread)._replace(key=path_of(group, key))
+        for group, keys in COST_PATHS.items()
+        for key in keys
+        if getattr(whole.cost, key) is not None
+    ]
     if whole.other_usd:
         inputs = {"devices_usd": whole.cost.usd, "other_usd": list(whole.other_usd.values())}
         lines.append(Line("money.usd", "cost", whole.usd, "usd", "devices_usd + sum(other_usd)", inputs, (), "estimate"))
-    return lines
+    return lines if whole.serving is None else [*lines, *serving_lines(whole.serving)]
 
 
-UNITS = {
-    "wall_s": "s",
-    "device_hours": "h",
-    "device_days": "d",
-    "usd": "usd",
-    "energy_wh": "Wh",
-    "energy_it_wh": "Wh",
-    "energy_devices_wh": "Wh",
-    "kgco2e": "kgCO2e",
-    "embodied_kgco2e": "kgCO2e",
-    "water_l": "l",
-}
+def path_of(group: str, key: str) -> str:
+    """Where a quantity of the cost stands in the result."""
+    return "money.devices_usd" if key == "usd" else f"{group}.{SHORT.get(key, key)}"
+
+
+def serving_lines(serving: Lifetime) -> list[Line]:
+    """What serving takes, with its formulas."""
+    inputs, spread = serving.inputs, intervals_of(serving.inputs, serving.cost)
+    hours = inputs.device_hours
+    assert hours is not None, "serving has hours"
+    found = [
+        cost_line(key, inputs, serving.cost, spread)._replace(key=f"serving.{SHORT.get(key, key)}")
+        for key in SERVED
+        if getattr(serving.cost, key) is not None
+    ]
+    return [found[0]._replace(formula=hours.formula, inputs=hours.inputs if hours.formula else None), *found[1:]]
+
+
+def plain_line(whole: Walk) -> str:
+    """The wall that binds, how much of each other one is used, and what would tell of the rest."""
+    walls = whole.walls
+    first, *others = (wall for wall in walls if wall.used_fraction is not None)
+    known = ", ".join(f"{wall.name.replace('_', '-')} {share(wall.used_fraction)}" for wall in others)
+    needs = [f"{wall.name} needs {field(wall.lacking)}" for wall in walls if wall.used_fraction is None and wall.lacking]
+    unknown = "".join(f"; {one}" for one in needs)
+    return f"Wall: {first.name.replace('_', '-')}, {share(first.used_fraction)} used{bound_words(whole)}. Others: {known}{unknown}."
+
+
+def bound_words(whole: Walk) -> str:
+    """What the law wanted, where memory cannot hold it."""
+    if whole.wanted_params is None:
+        return ""
+    return f" ({whole.law.name} wants {show_count(whole.wanted_params)} parameters, {show_count(whole.size.n_params)} fit)"
+
+
+def share(used_fraction: float) -> str:
+    """A share of a wall."""
+    return f"{100 * used_fraction:.3g} %"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.answer import Answer, Caution, Interval
@@ -12,9 +12,21 @@ from scaleplan.chain.walk import Walk, moved, walk, walk_stages
 from scaleplan.errors import ScaleplanError, UsageError
 from scaleplan.limits import judge
 from scaleplan.questions.cost.answers import calendar_notes, calendar_result
+from scaleplan.questions.optimal.task import cautions as task_cautions
+from scaleplan.questions.optimal.warnings import silences
 from scaleplan.questions.plan.case import Case, Stage, case_of, usd_of
-from scaleplan.questions.plan.links import COST_PATHS, cost_numbers, count_standing, failure_links, layout_links, number
-from scaleplan.questions.plan.views import SWUNG, lines_of, tables_of
+from scaleplan.questions.plan.links import (
+    COST_PATHS,
+    cost_numbers,
+    count_standing,
+    failure_links,
+    law_links,
+    layout_links,
+    number,
+    serving_links,
+    wall_rows,
+)
+from scaleplan.questions.plan.views import SWUNG, lines_of, plain_line, tables_of
 from scaleplan.questions.plan_file import key_named
 from scaleplan.wording import field
 
@@ -107,7 +119,13 @@ def explain(asked: OfPlan, solved: Solved) -> Answer:
         tables_of(solved.case.title, result),
         lines=lines_of(whole),
         warnings=[*(whole.size.model.cautions if whole.size.model else ()), *cautions(case, whole)],
-        notes=[*whole.assumed, *calendar_notes(case.given, when, whole.cost), *of_total],
+        notes=[
+            *([plain_line(whole)] if whole.walls else []),
+            *whole.assumed,
+            *calendar_notes(case.given, when, whole.cost),
+            *of_total,
+            *task_notes(whole),
+        ],
         more_sources=[*(whole.size.model.sources if whole.size.model else ())],
         files={".toml": {".toml": plan_text(asked, case)}},
         presets=digests(whole),
@@ -142,7 +160,7 @@ def linked(solved: Solved, spread: Mapping[str, Interval], devices_usd: Interval
             "training_flops": number(whole.training_flops.value, None, whole.training_flops.standing),
             "flops_convention": whole.convention,
         },
-        "law": {"law": whole.law.name, "loss_nats": number(whole.loss_nats, whole.loss_interval, "fitted")},
+        **law_links(whole),
         "model": {
             "model": size.model.label if size.model else None,
             "n_params": number(size.n_params, None, count_standing(size.n_standing)),
@@ -164,20 +182,30 @@ def linked(solved: Solved, spread: Mapping[str, Interval], devices_usd: Interval
         "other_usd": dict(whole.other_usd),
     }
     cost["carbon"]["carbon_scope"] = whole.inputs.carbon_scope
-    return found | cost | {"serving": None}
+    return found | cost | serving_links(whole, with_spread=bool(spread)) | {"walls": wall_rows(whole)}
 
 
 def numbers(solved: Solved) -> dict[str, Any]:
     """The links as the rows of a sweep have them: without intervals, and without what is no number of the plan."""
     found = linked(solved, {})
-    del found["title"], found["serving"]
-    for link, key in NO_NUMBERS.items():
-        del found[link][key]
-    return found
+    del found["title"]
+    for link, keys in NO_NUMBERS.items():
+        found[link] = found[link] and {key: value for key, value in found[link].items() if key not in keys}
+    return {link: value for link, value in found.items() if value is not None or link not in OPTIONAL}
 
 
-NO_NUMBERS = {"compute": "flops_convention", "law": "law", "model": "model", "money": "other_usd", "carbon": "carbon_scope"}
-"""Link -> its key that a row of a sweep leaves out."""
+NO_NUMBERS = {
+    "compute": ("flops_convention",),
+    "law": ("law",),
+    "model": ("model",),
+    "money": ("other_usd",),
+    "carbon": ("carbon_scope",),
+    "serving": ("hardware", "layout", "stack", "precision", "bound"),
+    "task": ("task", "forecasts"),
+}
+"""Link -> its keys that a row of a sweep leaves out."""
+OPTIONAL = ("serving", "lifetime", "task", "walls")
+"""Links that a row of a sweep leaves out where a plan has none."""
 
 
 def stage_rows(solved: Solved) -> list[dict[str, Any]]:
@@ -224,6 +252,18 @@ def tornado(whole: Walk) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["quantity"], -row["swing"]))
 
 
+def task_notes(whole: Walk) -> Iterator[str]:
+    """Whose models the forecasts of a task are of, and who is silent."""
+    if whole.tasks is None:
+        return
+    for one in whole.tasks.forecasts:
+        yield (
+            f"Accuracy on {one.law.task} by {one.law.name}: data and prompts of {one.law.family} models; "
+            f"{100 * one.p10:.1f} to {100 * one.p90:.1f} % holds misses on held-out runs and the noise of checkpoints."
+        )
+    yield from silences(whole.tasks.silent)
+
+
 def given_inputs(case: Case, whole: Walk) -> dict[str, Any]:
     """What the plan says, in base units."""
     plain = {
@@ -246,6 +286,8 @@ def cautions(case: Case, whole: Walk) -> list[Caution]:
 
     _, quote = price_of(case.given, whole.device)
     found = of_cost(case.given, Costing(whole.inputs, quote, None), defaults())
+    found += [caution for one in (whole.tasks.forecasts if whole.tasks else ()) for caution in task_cautions(one)]
+    found += [Caution("idle", sentence) for sentence in whole.idle]
     if whole.loss_nats is None:
         found = [*found, Caution("law", f"{whole.law.name} tells no loss for this run; {field('law')} names another")]
     return found

@@ -156,7 +156,7 @@ def served_lines(on: Deployment, load: Load, served: ServedLoad) -> list[Line]:
 
 def rate_factors(engine: Engine) -> Factors:
     """Measured rates over predicted ones."""
-    return factors(Spread("step_time", engine.factor_p10, engine.factor_p90))
+    return factors(Spread("serving", engine.factor_p10, engine.factor_p90))
 
 
 def time_factors(engine: Engine) -> Factors | None:
