@@ -25,6 +25,7 @@ preset = "llama-3-8b"          # or config = "config.json", n_params = "7B", or 
 tokens = "1T"                  # or "optimal": as many as the law wants for this model
 seq_len = 8192
 batch_size_tokens = "4Mi"      # tokens of a step
+# task = "hellaswag"           # accuracy to expect
 # precision = "bf16-mixed"     # of the step of a layout
 
 [hardware]
@@ -40,6 +41,10 @@ region = "us-east4"            # or grid_intensity = "385g/kWh"
 # [run]
 # deadline = "30d"
 # mfu = "40%"                  # without it: the spread of published whole runs
+
+# [serving]
+# tokens = "10T"               # read and written in the model's lifetime
+# time = "1y"                  # or requests_per_s: the fleet is as large as that needs
 
 # [[cost]]
 # name = "people"
