@@ -175,9 +175,9 @@ def test_draws_are_spread_as_they_should_be():
     table = np.array(list(library.draws().values()))
     assert table.shape == (11, 1000)
     assert (
-        pytest.approx(np.tile([-1.28155, 0, 1.28155], (10, 1)), abs=1e-3) == np.quantile(table, [0.1, 0.5, 0.9], axis=1, method="hazen").T
+        pytest.approx(np.tile([-1.28155, 0, 1.28155], (11, 1)), abs=1e-3) == np.quantile(table, [0.1, 0.5, 0.9], axis=1, method="hazen").T
     )
-    assert np.abs(np.corrcoef(table) - np.eye(10)).max() < 0.02
+    assert np.abs(np.corrcoef(table) - np.eye(11)).max() < 0.02
 
 
 # Power and embodied carbon
