@@ -484,7 +484,7 @@ def test_a_search_may_be_written_as_a_change():
         ("training.batchsize=1", "training.batch_size_tokens"),
         ("hardware.gpus=8", "hardware.n_devices"),
         ("site.bar=1", "site.pue"),
-        ("foo.bar=1", "--schema"),
+        ("foo.bar=1", "schema=True"),
     ],
 )
 def test_a_change_of_an_unknown_key_names_those_near_it(change, near):

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from scaleplan.answer import Interval
 from scaleplan.chain.along_run import SHARES
-from scaleplan.chain.walk import Walk, loss_of
+from scaleplan.chain.sizes import loss_of
+from scaleplan.chain.walk import Walk
 
 
 class LossPoint(NamedTuple):

@@ -41,6 +41,7 @@ class Size(NamedTuple):
 
     model     the architecture; None where the number of parameters alone is known
     standing  given, where a user or a preset says both; fitted, where a law chose one of them; `n_standing` is that of N alone
+    unique_tokens  of the tokens, where they repeat
     """
 
     model: Model | None
@@ -49,6 +50,7 @@ class Size(NamedTuple):
     tokens: Any
     standing: str
     n_standing: str = "given"
+    unique_tokens: Any = None
 
 
 class Settled(NamedTuple):
@@ -259,11 +261,11 @@ def critical_batch(loss_nats: Any) -> Any:
     return round(found) if is_number(found) else found
 
 
-def loss_of(law: Law, size: Size, unique_tokens: Any = None) -> tuple[Any, Interval | None]:
+def loss_of(law: Law, size: Size) -> tuple[Any, Interval | None]:
     """The loss by the law, with its interval where the law has draws; None where it tells none."""
     from scaleplan.chain.optimum import advise
 
-    asked = Question(n_params=size.n_params, n_tokens=size.tokens, unique_tokens=unique_tokens)
+    asked = Question(n_params=size.n_params, n_tokens=size.tokens, unique_tokens=size.unique_tokens)
     try:
         if not is_number(size.n_params, size.tokens):
             run = allocate(law, asked._replace(n_params=converted_params(size.n_params, TOTAL, law.n_kind)))

@@ -242,10 +242,10 @@ def walked(given: Given, costs: Costs, settled: Settled) -> Walk:
     """Every link from N and D to carbon."""
     defaults = library.defaults()
     device, law = device_of(given), law_of(given)
-    size = size_of(given, law, device, defaults, settled)
+    size = size_of(given, law, device, defaults, settled)._replace(unique_tokens=given.get("unique_tokens"))
     seq_len = length_of(given, size)
     work = compute(given, size, seq_len)
-    loss, interval = loss_of(law, size, given.get("unique_tokens"))
+    loss, interval = loss_of(law, size)
     batch_tokens = batch_of(given, seq_len) if given.get("batch_size_tokens") != CRITICAL else critical_batch(loss)
     given = with_devices_in_time(given, size, seq_len, batch_tokens, defaults)
     step = step_of(given, size, seq_len, batch_tokens)

@@ -18,7 +18,7 @@ from scaleplan import library
 from scaleplan.errors import InputError, ScaleplanError, UnknownName, clipped, near_names, raise_all
 from scaleplan.questions.fields import FIELDS, ROWS, SHAPE_WORDS, Field, field_named, meant, read, shape_field
 from scaleplan.questions.plan import LEFT_OPEN
-from scaleplan.wording import keyword, spelled
+from scaleplan.wording import keyword, question, spelled
 
 LISTS = {
     "stage": ("name", "work"),
@@ -178,7 +178,7 @@ def unknown_key(key: str, known: Sequence[str]) -> ScaleplanError:
     listed = list(dict.fromkeys(near)) or [one for one in known if section and one.startswith(f"{section}.")]
     said = f"did you mean `{near[0]}`? " if near else ""
     named = f"keys {'near it' if near else f'of [{section}]'}: {', '.join(listed[:MOST_NAMED])}" if listed else ""
-    return UnknownName("key of a plan", key, (), where=f"{said}{named}" if named else "`scaleplan plan --schema` lists the keys")
+    return UnknownName("key of a plan", key, (), where=f"{said}{named}" if named else f"`{question('plan', schema=True)}` lists the keys")
 
 
 MOST_NAMED = 12
