@@ -353,6 +353,7 @@ def layout(
     where: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
     recompute: str | PathLike[str] | None = None,
     offload: Literal["none", "optimizer", "all"] | None = None,
+    tp_overlap: bool | None = None,
     micro_batch_size_seqs: int | float | str | None = None,
     top: int | float | str | None = None,
     ledger: str | PathLike[str] | None = None,

@@ -263,3 +263,24 @@ def test_the_fewest_devices_interrupted_are_the_shortest_run_so_far():
     assert answer["shortest.n_devices"] == 128 and answer["shortest.wall_s"] > 5 * 86_400
     with pytest.raises(sp.ScaleplanError, match="on 160"):
         sp.layout("llama-3-8b", **told)
+
+
+def test_overlapped_tensor_parallelism_is_the_row_of_a_table(tmp_path):
+    """`tp_overlap` prices and ranks what a table with that column prices; only the collectives of tensor parallelism get shorter."""
+    told = {"hardware": "h100-sxm", "stack": "titan-compile", "global_batch_size_seqs": 64, "precision": "bf16-mixed", "seq_len": 4096}
+    table = tmp_path / "rows.csv"
+    head = "model,seq_len,hardware,n_devices,tp,pp,cp,dp,ep,n_virtual_stages,micro_batch_size_seqs,global_batch_size_seqs,recompute"
+    table.write_text(
+        f"{head},sequence_parallel,zero_stage,attention,precision,stack,tp_overlap\n"
+        "llama-3-8b,4096,h100-sxm,16,8,1,1,2,1,1,2,64,none,1,1,fa2,bf16-mixed,titan-compile,1\n"
+    )
+    row = sp.layout(table=str(table)).result["rows"][0]
+    one = {"explain": "tp8,dp2,zero1,sp", "micro_batch_size_seqs": 2}
+    plain, tiled = (sp.layout("llama-3-8b", **told, **one, **more).result["explained"] for more in ({}, {"tp_overlap": True}))
+    ranked = sp.layout(
+        "llama-3-8b", **told, n_devices=16, micro_batch_size_seqs=2, where=["tp=8", "zero=1", "sp=1", "cp=1"], tp_overlap=True
+    )
+
+    assert tiled["step_s"] == pytest.approx(float(row["step_s"]), rel=1e-12)
+    assert {name for name, seconds in tiled["parts"].items() if seconds != plain["parts"][name]} == {"tp"}
+    assert any(found["step_s"] == pytest.approx(tiled["step_s"], rel=1e-12) for found in ranked.result["layouts"])

@@ -32,8 +32,9 @@ from scaleplan.wording import field, question
 class Asked(NamedTuple):
     """What is to be trained, on what; None leaves it to the stack or to what is usual.
 
-    where     conditions on the layouts of a search
-    offloads  what the host's memory may keep
+    where         conditions on the layouts of a search
+    offloads      what the host's memory may keep
+    tile_overlap  tensor parallel collectives are hidden behind the tiles of products
     """
 
     bill: Bill
@@ -49,6 +50,7 @@ class Asked(NamedTuple):
     expert_imbalance: float = 1.0
     where: tuple[str, ...] = ()
     offloads: tuple[Offload, ...] = ("none",)
+    tile_overlap: bool = False
 
     @property
     def batch_seqs(self) -> int:
@@ -81,7 +83,7 @@ def run_of(asked: Asked) -> Run:
         shard_groups=groups,
         offloads=asked.offloads,
     )
-    return Run(asked.bill, space, machine, asked.expert_imbalance)
+    return Run(asked.bill, space, machine, asked.expert_imbalance, asked.tile_overlap)
 
 
 def shard_groups(device: Device, n_devices: int) -> tuple[int, ...]:
@@ -209,7 +211,7 @@ def step_of(
     layout = staged(layout, schedule)
     check_layout(layout, fixed_sizes(asked.bill.arch), asked.seq_len, micro, batch)
     rounds = batch // (layout.dp * micro)
-    return run, layout, Step(micro, asked.seq_len, rounds, Passes(recompute), schedule, asked.expert_imbalance, offload)
+    return run, layout, Step(micro, asked.seq_len, rounds, Passes(recompute, asked.tile_overlap), schedule, asked.expert_imbalance, offload)
 
 
 def explain_layout(

@@ -111,7 +111,10 @@ def times_of(run: Run, some: Candidates, how: How) -> StepTime:
     kinds = some.take(first)
     kernels = run.machine.kernels
     few = sums_of(
-        run.bill, Ranks(kinds.layout(), kinds.micro_batch_size_seqs, run.space.seq_len, run.imbalance), kernels, Passes(how.recompute)
+        run.bill,
+        Ranks(kinds.layout(), kinds.micro_batch_size_seqs, run.space.seq_len, run.imbalance),
+        kernels,
+        Passes(how.recompute, run.tile_overlap),
     )
     ranks = Ranks(some.layout(), some.micro_batch_size_seqs, run.space.seq_len, run.imbalance)
     return assembled(spread(few, place), ranks, run.step(some, how), kernels, run.bill.arch.d_model)
@@ -259,7 +262,14 @@ def row_of(run: Run, one: Candidates) -> Row:
     recompute = LEAST_FIRST[int(one.recompute[0])]
     layout = single(one)
     micro, rounds = int(one.micro_batch_size_seqs[0]), int(run.n_micro_batches(one)[0])
-    step = Step(micro, run.space.seq_len, rounds, Passes(recompute), imbalance=run.imbalance, offload=OFFLOADS[int(one.offload[0])])
+    step = Step(
+        micro,
+        run.space.seq_len,
+        rounds,
+        Passes(recompute, run.tile_overlap),
+        imbalance=run.imbalance,
+        offload=OFFLOADS[int(one.offload[0])],
+    )
     return explained(run, layout, step)
 
 

@@ -63,18 +63,21 @@ class Row(NamedTuple):
     fits: bool
     parts: dict[str, float]
     offload: Offload = "none"
+    tp_overlap: bool = False
 
 
 class Run(NamedTuple):
     """A model, its run and what it runs on.
 
-    imbalance  tokens of the busiest device's experts over the mean
+    imbalance     tokens of the busiest device's experts over the mean
+    tile_overlap  tensor parallel collectives are hidden behind the tiles of products
     """
 
     bill: Bill
     space: Space
     machine: Machine
     imbalance: float = 1.0
+    tile_overlap: bool = False
 
     def n_micro_batches(self, some: Candidates) -> Any:
         """Of one pipeline in a step."""
@@ -82,7 +85,7 @@ class Run(NamedTuple):
 
     def step(self, some: Candidates, how: How) -> Step:
         """A step of each candidate, for time."""
-        rounds, passes = self.n_micro_batches(some), Passes(how.recompute)
+        rounds, passes = self.n_micro_batches(some), Passes(how.recompute, self.tile_overlap)
         return Step(some.micro_batch_size_seqs, self.space.seq_len, rounds, passes, imbalance=self.imbalance, offload=how.offload)
 
     def training(self, some: Candidates, how: How) -> Training:
@@ -127,4 +130,5 @@ def explained(run: Run, layout: Layout, step: Step) -> Row:
         fits=bool(machine.room.holds(peak)),
         parts={name: float(seconds) for name, seconds in time.parts().items()},
         offload=step.offload,
+        tp_overlap=bool(step.how.tile_overlap),
     )

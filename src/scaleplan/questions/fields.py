@@ -223,6 +223,7 @@ ROWS = (
     Field("ledger", "Write every candidate with its figures, or the reason it was rejected.", metavar="FILE.csv"),
     Field("stage_layers", "Layers of each pipeline stage: 10,12,12,10.", "units:counts", "N,N,...", key="hardware.stage_layers"),
     amount("expert_imbalance", "Tokens of the busiest device's experts over the mean.", "X", "units:amount", key="hardware.expert_imbalance"),
+    switch("tp_overlap", "Tile-wise overlap of tensor parallel collectives with products (asynchronous TP)."),
     switch("schedules", "Compare the pipeline schedules in time and memory."),
     Field("trace", "Write the step as a Chrome/Perfetto timeline.", metavar="FILE.json"),
     word("emit", "Print the run file of the layout.", "megatron", "torchtitan"),

@@ -39,6 +39,7 @@ class Ranked(NamedTuple):
     recompute: str | None = None
     offload: str | None = None
     expert_imbalance: float | None = None
+    tp_overlap: bool = False
     where: tuple[str, ...] = ()
     top: int | None = None
     ledger: str | None = None
@@ -71,6 +72,7 @@ class Explained(NamedTuple):
     pipeline_schedule: str | None = None
     stage_layers: tuple[int, ...] | None = None
     expert_imbalance: float | None = None
+    tp_overlap: bool = False
     where: tuple[str, ...] = ()
     top: int | None = None
     ledger: str | None = None
@@ -114,6 +116,7 @@ class Fewest(NamedTuple):
     recompute: str | None = None
     offload: str | None = None
     expert_imbalance: float | None = None
+    tp_overlap: bool = False
     where: tuple[str, ...] = ()
 
 
@@ -134,6 +137,7 @@ class OverCounts(NamedTuple):
     recompute: str | None = None
     offload: str | None = None
     expert_imbalance: float | None = None
+    tp_overlap: bool = False
     where: tuple[str, ...] = ()
     law: tuple[str, ...] = ()
     usd_per_device_hour: float | None = None
@@ -160,7 +164,7 @@ QUESTION = Question(
             "hardware", "n_devices", "global_batch_size_seqs", "seq_len", "precision", "stack", "optimizer", "attention",
             "expert_imbalance",
         ),
-        "The search": ("where", "recompute", "offload", "micro_batch_size_seqs", "top", "ledger"),
+        "The search": ("where", "recompute", "offload", "tp_overlap", "micro_batch_size_seqs", "top", "ledger"),
         "One layout": ("explain", "from_file", "pipeline_schedule", "stage_layers", "schedules", "trace", "emit"),
         "Device counts": (
             "tokens", "deadline", "law", "usd_per_device_hour", "price_term", "provider", "device_power", "system_power", "pue",

@@ -43,6 +43,7 @@ def asked_of(asked: Any, n_devices: int, *, one: bool = False) -> Asked:
         recompute=LEAST_FIRST if one or asked.recompute is None else (asked.recompute,),
         expert_imbalance=asked.expert_imbalance or 1.0,
         where=(*asked.where, *micro),
+        tile_overlap=asked.tp_overlap,
         offloads=OFFLOADS[: OFFLOADS.index(asked.offload or "none") + 1],
     )
 
@@ -86,7 +87,7 @@ def columns_of_rows(rows: Iterable[Row] = ()) -> list[Column]:
         "verdict": Column("verdict", "memory"),
     }
     hidden = (
-        "tp", "pp", "cp", "dp", "ep", "etp", "n_virtual_stages", "zero_stage", "n_shards", "sequence_parallel",
+        "tp", "pp", "cp", "dp", "ep", "etp", "n_virtual_stages", "zero_stage", "n_shards", "tp_overlap", "sequence_parallel",
         "step_s_p10", "step_s_p90",
     )  # fmt: skip
     return [*shown.values(), *(Column(name, name, "hidden") for name in (*hidden, "peak_bytes_p10", "peak_bytes_p90", "fits"))]

@@ -36,6 +36,7 @@ class LayoutRow(TypedDict):
     micro_batch_size_seqs: int
     recompute: str
     offload: str
+    tp_overlap: bool
     step_s: float
     step_s_p10: float
     step_s_p90: float
