@@ -74,7 +74,9 @@ class UnknownName(ScaleplanError):
     def __init__(self, what: str, name: str, known: Iterable[str], *, where: str | None = None) -> None:
         known = sorted(known)
         close = near_names(name, known)
-        guess = f"did you mean `{close[0]}`? " if close else ""
+        words = set(parts_of(name.lower()))
+        meant = [*close[:1], *(k for k in close[1:] if words <= set(parts_of(k.lower())))]
+        guess = f"did you mean {' or '.join(f'`{k}`' for k in meant)}? " if meant else ""
         listing = where or (f"known: {', '.join(known)}" if len(known) <= MOST_LISTED else "")
         super().__init__(f"no {what} named `{clipped(name)}`", hint=(guess + listing).strip() or None)
 

@@ -19,6 +19,7 @@ from tests.formula import evaluate
 
 from scaleplan.cli.app import app
 from scaleplan.library import KINDS
+from scaleplan.questions.fields import field_named
 from scaleplan.questions.registry import NAMES, asks, question_named
 
 COMMAND = app()
@@ -311,3 +312,12 @@ def test_everything_that_is_built_in_has_a_known_source(ask, kind):
 
     assert rows
     assert [row["name"] for row in rows if not row["sources"] or not set(row["sources"]) <= known] == []
+
+
+def test_a_flag_that_is_listed_is_explained_where_the_help_says(run):
+    """`cost -h` lists flags that other commands have too; each stands in the help of the command that it names."""
+    question = question_named("cost")
+    for heading, other in question.elsewhere.items():
+        known = run(other, "-h").stdout
+        for name in question.headings[heading]:
+            assert re.search(rf"^  {field_named(name).flag}\b.*\S", known, re.MULTILINE), (name, other)

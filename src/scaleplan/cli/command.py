@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from textwrap import wrap
 from typing import Any
 
 from typer._click import Context  # Typer carries its own Click and exports none of it
@@ -14,7 +13,7 @@ from typer._click.formatting import HelpFormatter
 from typer._click.types import StringParamType
 from typer.core import TyperArgument, TyperCommand, TyperOption
 
-from scaleplan.cli.help_text import help_settings, write_examples, write_section
+from scaleplan.cli.help_text import help_settings, write_examples, write_list, write_section
 from scaleplan.cli.progress import bar, interruptible
 from scaleplan.cli.show import HERE, PICTURES, Shown, shown
 from scaleplan.cli.usage import parser_error
@@ -22,7 +21,7 @@ from scaleplan.questions.asking import INTERRUPT, WATCH, Question, ask
 from scaleplan.questions.fields import SHAPE_WORDS, Field, explained, field_named, meant
 from scaleplan.questions.registry import NAMES, question_named
 from scaleplan.render import FORMATS_OF_EVERY_COMMAND
-from scaleplan.wording import NO_BREAK, flag
+from scaleplan.wording import flag
 
 TEXT = StringParamType()
 SHAPE_HEADING = "Model shape, instead of MODEL"
@@ -94,7 +93,10 @@ class QuestionCommand(TyperCommand):
             with formatter.section("Arguments"):
                 formatter.write_dl(subject)
         for heading, names in self.question.headings.items():
-            write_section(formatter, heading, [by_name[name].get_help_record(ctx) for name in names])
+            if (explained_by := self.question.elsewhere.get(heading)) is not None:
+                write_list(formatter, heading, [usage_of(by_name[name]) for name in names], explained_by)
+            else:
+                write_section(formatter, heading, [by_name[name].get_help_record(ctx) for name in names])
         output = [one.get_help_record(ctx) for one in self.params if one.name in Shown._fields]
         write_section(formatter, "Output", [*output, ("-h, --help", "Show this message and exit.")])
         own = {name for names in self.question.headings.values() for name in names}
@@ -102,11 +104,7 @@ class QuestionCommand(TyperCommand):
         if words and self.question.name == MATRIX:
             write_section(formatter, SHAPE_HEADING, [one.get_help_record(ctx) for one in words])
         elif words:
-            with formatter.section(SHAPE_HEADING):
-                listed = ", ".join(shape_usage(one).replace(" ", NO_BREAK) for one in words)
-                for line in wrap(listed, formatter.width - formatter.current_indent, break_on_hyphens=False):
-                    formatter.write(f"{'':{formatter.current_indent}}{line.replace(NO_BREAK, ' ')}\n")
-                formatter.write_text(f"`scaleplan {MATRIX} -h` explains them.")
+            write_list(formatter, SHAPE_HEADING, [usage_of(one) for one in words], MATRIX)
 
 
 def is_flag(args: list[str], place: int) -> bool:
@@ -114,8 +112,8 @@ def is_flag(args: list[str], place: int) -> bool:
     return place >= 0 and args[place].startswith("-")
 
 
-def shape_usage(option: Any) -> str:
-    """A word of a shape in a list without explanations."""
+def usage_of(option: Any) -> str:
+    """A flag in a list without explanations."""
     return "/".join([*option.opts, *option.secondary_opts]) + (f" {option.metavar}" if option.metavar else "")
 
 

@@ -41,6 +41,22 @@ def continued(command: str, width: int) -> list[str]:
 
 
 def write_section(formatter: HelpFormatter, heading: str, records: list[Any]) -> None:
-    """Flags under a heading."""
+    """Flags under a heading; one that is longer than its column has its meaning behind it where that fits the line."""
+    most = min(34, formatter.width * 34 // WIDTH)
+    records = [record for record in records if record]
+    column = min(max((len(first) for first, _ in records), default=0), most)
     with formatter.section(heading):
-        formatter.write_dl([record for record in records if record], col_max=min(34, formatter.width * 34 // WIDTH))
+        for first, second in records:
+            if len(first) > column and len(first) + len(second) + 4 <= formatter.width:
+                formatter.write(f"{'':{formatter.current_indent}}{first}  {second}\n")
+            else:
+                formatter.write_dl([(first.ljust(column) if len(first) <= column else first, second)], col_max=column)
+
+
+def write_list(formatter: HelpFormatter, heading: str, flags: list[str], explained_by: str) -> None:
+    """Flags that the help of another command explains."""
+    with formatter.section(heading):
+        listed = ", ".join(flag.replace(" ", NO_BREAK) for flag in flags)
+        for line in wrap(listed, formatter.width - formatter.current_indent, break_on_hyphens=False):
+            formatter.write(f"{'':{formatter.current_indent}}{line.replace(NO_BREAK, ' ')}\n")
+        formatter.write_text(f"`scaleplan {explained_by} -h` explains them.")

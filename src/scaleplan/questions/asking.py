@@ -84,6 +84,7 @@ class Question(NamedTuple):
     asks        the question in a sentence: the first line of its help
     subject     fields that stand without a flag, in their order; the last may take several where it is a list
     headings    heading -> the fields under it, the ones that people use first on top
+    elsewhere   heading -> the command whose help explains the fields under it: here they are listed
     shapes      the shapes that it has; the first one whose deciding field was given is asked
     examples    command lines
     more        a paragraph of the help
@@ -108,6 +109,7 @@ class Question(NamedTuple):
     takes_shape: bool = False
     borrows: str = ""
     rewritten_by: str = ""
+    elsewhere: Mapping[str, str] = {}
 
     def given_to(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """What was given, with the fields of another question, or of its own, in their place."""

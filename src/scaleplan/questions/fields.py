@@ -197,7 +197,7 @@ ROWS = (
     amount("pue", "PUE: facility energy over computer energy, 1.1.", "PUE", key="site.pue"),
     Field("region", "Grid zone or cloud region: us-east4, FRA, US-VA.", metavar="ZONE", key="site.region"),
     Field("grid_intensity", "Grid carbon intensity: 385g/kWh or 0.385kg/kWh.", "units:grid_intensity", "X", number="kg/kWh", key="site.grid_intensity"),
-    Field("grid_profile", "Grid carbon intensity by month and hour: columns month, hour, kgco2e_per_kwh (CSV).", "chain.grid_profile:read_profile", "FILE.csv", key="site.grid_profile"),
+    Field("grid_profile", "Grid intensity by month and hour: CSV of month, hour, kgco2e_per_kwh.", "chain.grid_profile:read_profile", "FILE.csv", key="site.grid_profile"),
     Field("start", "Start of the run: 2026-03-01, 2026-03-01T06:00.", "chain.grid_profile:read_start", "DATE", key="run.start"),
     amount("published_kgco2e", "A published footprint, 75t: the grid intensity it implies.", "MASS", "units:kgco2e", "kg"),
     word("mfu_of", "What a given MFU or rate is of: a step, or a whole run.", "run", "step", key="run.mfu_of"),

@@ -229,15 +229,16 @@ QUESTION = Question(
     subject=("model",),
     headings={
         "Most used": ("tokens", "hardware", "n_devices", "mfu", "n_params"),
-        "Run": ("from_file", "n_active_params", "compute", "seq_len", "n_steps", "batch_size_tokens", "batch_size_seqs", "text",
-                "bytes_per_token", "decoder_seq_len", "lora", "sparsity", "flops_convention", "device_hours", "energy"),
-        "Rate and time": ("deadline", "mfu_of", "flops_per_s_per_device", "flops_kind", "recompute", "goodput"),
-        "Step under a layout": ("layout", "stack", "global_batch_size_seqs", "micro_batch_size_seqs", "precision", "optimizer", "attention",
-                                "offload", "pipeline_schedule", "expert_imbalance"),
-        "Price": ("usd_per_device_hour", "provider", "price_term", "side_by_side"),
-        "Energy and carbon": ("device_power", "system_power", "pue", "region", "grid_intensity", "grid_profile", "start",
-                              "carbon_scope", "embodied", "embodied_per_device", "device_lifetime", "trial_share", "idle_share",
-                              "published_kgco2e"),
+        "Run": ("n_active_params", "compute", "seq_len", "flops_convention", "device_hours", "energy"),
+        "Run, as in flops": ("n_steps", "batch_size_tokens", "batch_size_seqs", "text", "bytes_per_token", "decoder_seq_len",
+                             "lora", "sparsity"),
+        "Rate and time": ("layout", "deadline", "mfu_of", "flops_per_s_per_device", "flops_kind", "goodput"),
+        "Step under a layout, as in layout": ("from_file", "stack", "global_batch_size_seqs", "micro_batch_size_seqs", "precision",
+                                              "optimizer", "attention", "offload", "pipeline_schedule", "expert_imbalance",
+                                              "recompute"),
+        "Price and site": ("usd_per_device_hour", "side_by_side", "pue", "region", "grid_intensity", "carbon_scope", "published_kgco2e"),
+        "Price and site, as in plan": ("provider", "price_term", "device_power", "system_power", "grid_profile", "start", "embodied",
+                                       "embodied_per_device", "device_lifetime", "trial_share", "idle_share"),
     },
     shapes=(
         Shape(
@@ -303,11 +304,15 @@ QUESTION = Question(
     examples=(
         "scaleplan cost opt-175b --tokens 300B --hardware a100-sxm-80gb --n-devices 1024",
         "scaleplan cost --n-params 70B --tokens 2T --hardware h100-sxm --mfu 0.4 --mfu-of step",
-        "scaleplan cost llama-3-8b --tokens 1T --hardware h100-sxm --side-by-side devices",
         "scaleplan cost llama-3-8b --tokens 1T --hardware h100-sxm --n-devices 64 --layout auto",
         "scaleplan cost --device-hours 809472 --hardware a100-sxm-80gb --region us-east4",
     ),
     more="The compute is that of `flops`: the exact count for a MODEL, 6 N D for a size.",
     version=3,
+    elsewhere={
+        "Run, as in flops": "flops",
+        "Step under a layout, as in layout": "layout",
+        "Price and site, as in plan": "plan",
+    },
     takes_shape=True,
 )  # fmt: skip
