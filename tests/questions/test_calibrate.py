@@ -223,6 +223,16 @@ def test_a_small_run_corrects_the_plan_of_a_large_one(plan):
     assert any("was not measured" in note for note in slower.notes)
 
 
+def test_a_stack_of_another_device_is_said(plan, tmp_path):
+    """Efficiencies of one kind of device are not those of another; on its own nothing is said."""
+    stack = tmp_path / "stack.toml"
+    stack.write_text(scaleplan.calibrate(plan, step_s=31).files[".toml"][".toml"])
+    here, there = (scaleplan.plan(plan, stack=str(stack), hardware=device) for device in ("a100-sxm-80gb", "h100-sxm"))
+
+    assert not any("was corrected by steps on" in note for note in here.notes)
+    assert any("was corrected by steps on a100-sxm-80gb; on h100-sxm" in note for note in there.notes)
+
+
 def test_several_layouts_in_one_log(plan, tmp_path):
     """Each is reproduced by the corrected stack, also in a table of layouts; the terms of each add up to its difference."""
     path, stack = tmp_path / "rows.csv", tmp_path / "stack.toml"

@@ -43,7 +43,8 @@ def hours_of_run(given: Given, device: library.Preset, size: Size, step: LayoutS
         )
     if rate is not None:
         inputs = inputs._replace(mfu=rate)
-        assumed = [hours_words(step, inputs.goodput.value), *assumed]
+        elsewhere = [] if step is None else step.elsewhere_words()
+        assumed = [hours_words(step, inputs.goodput.value), *elsewhere, *assumed]
     inputs = in_time(given, with_devices(given, device, inputs))
     if inputs.n_devices is not None and given.get("n_devices") is None and given.get("deadline") is None:
         assumed = [*assumed, f"No {fields('n_devices', 'deadline', joined=' or ')}: the fewest whole nodes that finish in 30 days."]

@@ -133,6 +133,14 @@ class LayoutStep(NamedTuple):
         inputs = {"training_flops": training_flops, "n_steps": n_steps, "step_s": middle, "n_devices": n_devices}
         return Input(value, "estimate", ("layout-runs",), spread, OF_STEPS, inputs | {"peak_flops_per_s": peak_flops_per_s})
 
+    def elsewhere_words(self) -> list[str]:
+        """What to say of a stack that steps of another device corrected."""
+        told = library.load("stacks", self.stack).data.get("calibration", {})
+        device = self.pricing.device.name
+        if told.get("hardware", device) == device:
+            return []
+        return [f"The stack was corrected by steps on {told['hardware']}; on {device} its efficiencies may be others."]
+
     def hours_words(self, goodput: Any) -> str:
         """What the hours of a run with this step follow from."""
         share = f" and a goodput of {goodput:.2g}." if is_number(goodput) else " and the goodput."
