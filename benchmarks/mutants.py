@@ -67,7 +67,7 @@ class Mutant(NamedTuple):
     """One change: the file below the checkout, its line, the function around it, what stood there and what stands there now.
 
     name  the constant or type that it is a part of, where it is in no function
-    tree  the changed module
+    place, number  which node of the module it is, in the order of `ast.walk`, and which of its changes
     """
 
     path: Path
@@ -76,11 +76,20 @@ class Mutant(NamedTuple):
     before: str
     after: str
     name: str | None
-    tree: ast.Module
+    place: int
+    number: int
 
     @property
     def module(self) -> str:
         return ".".join(self.path.with_suffix("").parts[1:])
+
+    @property
+    def tree(self) -> ast.Module:
+        """The changed module."""
+        tree = ast.parse((ROOT / self.path).read_text(encoding="utf-8"))
+        target = list(ast.walk(tree))[self.place]
+        replace(tree, target, changes(target)[self.number](target))
+        return tree
 
     @property
     def key(self) -> tuple[str, str, str, str]:
@@ -93,15 +102,12 @@ class Mutant(NamedTuple):
 
 def sites(path: Path) -> Iterator[Mutant]:
     """Every mutation of a file."""
-    source = (ROOT / path).read_text(encoding="utf-8")
-    tree = ast.parse(source)
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     places = {id(node): place for place, node in enumerate(ast.walk(tree))}
     for node, function, name in inside(tree, "", None):
-        for change in changes(node):
-            copy = ast.parse(source)
-            target = list(ast.walk(copy))[places[id(node)]]
-            after = replaced(copy, target, change(target))
-            yield Mutant(path, node.lineno, function, ast.unparse(node), ast.unparse(after), name, copy)  # type: ignore[attr-defined]
+        for number, change in enumerate(changes(node)):
+            before, after = ast.unparse(node), ast.unparse(change(node))
+            yield Mutant(path, node.lineno, function, before, after, name, places[id(node)], number)  # type: ignore[attr-defined]
 
 
 Place = tuple[ast.AST, str, str | None]
@@ -169,8 +175,8 @@ def of_text(node: ast.BinOp) -> bool:
     return is_text(node.left) or is_text(node.right)
 
 
-def replaced(tree: ast.AST, target: ast.AST, by: ast.AST) -> ast.AST:
-    """Put a node in the place of another; gives the new one."""
+def replace(tree: ast.AST, target: ast.AST, by: ast.AST) -> None:
+    """Put a node in the place of another."""
     ast.copy_location(by, target)
     for parent in ast.walk(tree):
         for name, value in ast.iter_fields(parent):
@@ -179,7 +185,6 @@ def replaced(tree: ast.AST, target: ast.AST, by: ast.AST) -> ast.AST:
             elif isinstance(value, list) and any(item is target for item in value):
                 value[[item is target for item in value].index(True)] = by
     ast.fix_missing_locations(tree)
-    return by
 
 
 def reviewed() -> set[tuple[str, str, str, str]]:
