@@ -99,3 +99,15 @@ def test_an_error_does_not_steer_the_terminal(run, tmp_path):
 
     assert outcome.code == 2
     assert "\x1b" not in outcome.stderr
+
+
+def test_ctrl_c_is_said(run, monkeypatch):
+    """Exit code 130 and a word, however early the key was pressed."""
+
+    def pressed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scaleplan.cli.command.ask", pressed)
+    outcome = run("params", "gpt2")
+
+    assert (outcome.code, outcome.stdout, outcome.stderr) == (130, "", "interrupted\n")

@@ -4,6 +4,9 @@ import gc
 
 gc.set_threshold(100_000)  # a command that starts makes thousands of objects and no garbage: collecting them is a tenth of its time
 
-from scaleplan.cli.app import main  # noqa: E402 - what is imported here is what the line above is about
+try:
+    from scaleplan.cli.app import main
+except KeyboardInterrupt:  # pressed before there was anything to interrupt
+    raise SystemExit(130) from None
 
 __all__ = ["main"]

@@ -13,9 +13,11 @@ from typer._click.formatting import HelpFormatter
 from typer._click.types import StringParamType
 from typer.core import TyperArgument, TyperCommand, TyperOption
 
+from scaleplan.answer import INTERRUPTED
 from scaleplan.cli.help_text import help_settings, write_examples, write_list, write_section
 from scaleplan.cli.progress import bar, interruptible
 from scaleplan.cli.show import HERE, PICTURES, Shown, shown
+from scaleplan.cli.streams import tell
 from scaleplan.cli.usage import parser_error
 from scaleplan.questions.asking import INTERRUPT, WATCH, Question, ask
 from scaleplan.questions.fields import SHAPE_WORDS, Field, explained, field_named, meant
@@ -51,7 +53,12 @@ class QuestionCommand(TyperCommand):
         INTERRUPT.set(interruptible)
         wanted = {name: given.pop(name) for name in Shown._fields}
         present = {name: None if value == () else value for name, value in given.items()}
-        return shown(self.question, Shown(**wanted), lambda: ask(self.question, present))
+        try:
+            return shown(self.question, Shown(**wanted), lambda: ask(self.question, present))
+        except KeyboardInterrupt as stop:  # here, because the parser makes a silent end of it
+            if not stop.args:
+                tell("interrupted")
+            return INTERRUPTED
 
     def borrow(self, args: list[str]) -> None:
         """Take on the flags of the question that the subject names."""

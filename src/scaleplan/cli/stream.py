@@ -74,8 +74,9 @@ def to_file(stream: Stream, form: str, output: Path, *, quiet: bool) -> None:
         progress.end()
         size, done = kept(output, header)
         os.truncate(output, size)
-        tell(f"interrupted: {done:,} of {stream.n_rows:,} rows are in {output}; the same command continues")
-        raise
+        said = f"interrupted: {done:,} of {stream.n_rows:,} rows are in {output}; the same command continues"
+        tell(said)
+        raise KeyboardInterrupt(said) from None
     finally:
         progress.end()
 
