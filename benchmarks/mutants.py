@@ -122,6 +122,8 @@ def inside(node: ast.AST, function: str, name: str | None) -> Iterator[Place]:
         if isinstance(child, ast.FunctionDef | ast.ClassDef):
             where = f"{function}.{child.name}" if function else child.name
             whose = child.name if isinstance(child, ast.ClassDef) else None
+        elif isinstance(node, ast.FunctionDef) and isinstance(child, ast.arguments):  # defaults
+            whose = node.name
         elif not function and isinstance(child, ast.Assign | ast.AnnAssign):
             whose = ast.unparse(child.targets[0] if isinstance(child, ast.Assign) else child.target)
         yield child, where, whose

@@ -63,6 +63,19 @@ def test_a_changed_default_is_refused_by_key(change, said):
         check_assumptions({**ours, table: {**ours[table], key: value}}, ours, "defaults.toml")
 
 
+def test_a_fault_of_a_default_is_told_with_its_line(tmp_path, monkeypatch):
+    """Of a wrong value, and of a table that lacks a key."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / ".scaleplan/presets/defaults.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text('# mine\n[pue]\npue = "x"\nsource = 5\n')
+    with pytest.raises(SeveralErrors) as refused:
+        library.defaults()
+
+    lines = {error.message.split("`")[1]: error.line for error in errors_of(refused)}
+    assert (lines["pue.pue"], lines["pue.source"], lines["pue.p10"]) == (3, 4, 2)
+
+
 def test_a_user_may_change_and_add(tmp_path):
     """Other numbers of the same kind pass, and more fleets under `pue.fleet` or stacks with measured peaks."""
     ours = library.read_toml(built_in() / "peak_errors.toml")

@@ -228,9 +228,12 @@ def assumptions(name: str) -> Data:
     if built_in() in path.parents:
         return built_in_table(path)
     from scaleplan.replacements import check_assumptions
+    from scaleplan.schema import line_of, lines_of, parts_of
 
-    data = read_toml(path)
-    check_assumptions(data, built_in_table(built_in() / name), str(path))
+    text = read_text(path)
+    data = parse_toml(text, str(path))
+    lines = lines_of(text)
+    check_assumptions(data, built_in_table(built_in() / name), str(path), lambda key: line_of(lines, parts_of(key.replace("[", ".["))))
     return data
 
 
@@ -412,8 +415,9 @@ def decoded(data: bytes, name: str) -> str:
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         text = data.decode(encoding)
-    except UnicodeDecodeError:
-        raise InputError("is not text in UTF-8", file=name) from None
+    except UnicodeDecodeError as error:
+        line = None if encoding == "utf-16" else data.count(b"\n", 0, error.start) + 1
+        raise InputError("is not text in UTF-8", file=name, line=line) from None
     if "\0" in text:
         raise InputError("holds NUL bytes: this is not a text file", file=name)
     return text

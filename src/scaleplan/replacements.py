@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from scaleplan.errors import InputError, clipped, raise_all
@@ -126,12 +126,12 @@ def wrong_cell(wanted: Cells, text: str) -> str | None:
 # ------------------------------------------------------------------------------------------------------------ assumptions
 
 
-def check_assumptions(data: Mapping[str, Any], ours: Mapping[str, Any], path: str) -> None:
-    """Refuse a user's table of assumptions that has not the keys and kinds of ours."""
+def check_assumptions(data: Mapping[str, Any], ours: Mapping[str, Any], path: str, line: Callable[[str], int | None] | None = None) -> None:
+    """Refuse a user's table of assumptions that has not the keys and kinds of ours; `line` gives the line of a dotted key."""
     faults = sorted(faults_of(data, ours, ""), key=lambda fault: fault[1].startswith("is missing"))
-    shown = [InputError(f"`{clipped(key)}` {said}", file=path) for key, said in faults[:MOST_FAULTS]]
+    shown = [InputError(f"`{clipped(key)}` {said}", file=path, line=line(key) if line else None) for key, said in faults[:MOST_FAULTS]]
     if len(faults) > len(shown):
-        shown[-1].way_out = f"{len(faults) - len(shown)} more; start from the file that `scaleplan presets` reads"
+        shown[-1].way_out = f"{len(faults) - len(shown)} more; start from a copy of the built-in file of this name"
     raise_all(shown)
 
 
@@ -169,6 +169,8 @@ def faults_of_table(value: Any, ours: Mapping[str, Any], key: str) -> Iterator[F
             yield from faults_of(item, next(iter(ours.values())), inside + name)
         elif name not in ABOUT:
             yield inside + name, "is read by nothing"
+        elif not isinstance(item, str) and not (isinstance(item, list) and all(isinstance(one, str) for one in item)):
+            yield inside + name, f"is {kind_of(item)}; it is text"
     yield from ((inside + name, "is missing") for name in ours if name not in value)
     for before in ("", "factor_"):
         yield from faults_of_ends(value.get(f"{before}p10"), value.get(f"{before}p90"), f"{inside}{before}")

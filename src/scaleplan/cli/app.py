@@ -143,7 +143,7 @@ def run(arguments: list[str]) -> int:
         from typer._completion_classes import completion_init
 
         completion_init()
-    elif not arguments:
+    elif not set(arguments) - {"--debug"}:
         arguments = ["-h"]
     return app().main(arguments, prog_name="scaleplan", standalone_mode=False) or 0
 

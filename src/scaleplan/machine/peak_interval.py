@@ -35,12 +35,18 @@ class PeakErrors(NamedTuple):
     measured: tuple[float, ...] = ()
 
 
+def cited(table: Mapping[str, Any]) -> tuple[str, ...]:
+    """The citation keys of a table: none, one or several."""
+    source = table.get("source", ())
+    return (source,) if isinstance(source, str) else tuple(source)
+
+
 def peak_errors(table: Mapping[str, Any], stack: str) -> PeakErrors:
     """The factors of a stack from the parsed preset; a stack that was never measured has those of all measured ones together."""
     kinds = table.get(stack, table["others"])
     factors = {kind: (float(row["p10"]), float(row["p90"])) for kind, row in kinds.items()}
     rest = factors.pop("all")
-    return PeakErrors(factors, rest, int(kinds["all"]["n_runs"]), tuple(kinds["all"]["source"]))
+    return PeakErrors(factors, rest, int(kinds["all"]["n_runs"]), cited(kinds["all"]))
 
 
 def without_bias(errors: PeakErrors) -> PeakErrors:

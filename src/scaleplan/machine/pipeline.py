@@ -31,7 +31,7 @@ def head_stage(layout: Layout, n_layers: Size, head_layers: Any, placement: Plac
     """The stage of the head: the last one, or the one at which a balanced placement has arrived when all layers are placed."""
     if placement == "even":
         return layout.pp - 1
-    return minimum(layout.pp - 1, -floor(-(n_layers * layout.pp / (n_layers + head_layers))) - 1)
+    return -floor(-(n_layers * layout.pp / (n_layers + head_layers))) - 1
 
 
 # ------------------------------------------------------------------------------------------------------------------ stages
