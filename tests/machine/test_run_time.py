@@ -63,6 +63,18 @@ def test_fewest_devices(hours, within_s, n_devices):
     assert n_devices == 1 or hours * 3600 / (n_devices - 1) > within_s
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_fewest_devices_are_in_time_and_one_fewer_is_late(seed):
+    """At and just beside whole numbers of devices, where quotients round."""
+    random = np.random.default_rng(seed)
+    for _ in range(2000):
+        n, within_s = int(random.integers(1, 5000)), float(random.uniform(10, 1e7))
+        hours = n * within_s / 3600 * float(random.choice([1, 1 + 2**-52, 1 - 2**-53]))
+        found = fewest_devices(hours, within_s)
+        assert hours * 3600 / found <= within_s
+        assert found == 1 or hours * 3600 / (found - 1) > within_s
+
+
 def test_full_recomputation_repeats_the_forward_pass():
     """A rate that counts it has 8 N D to do instead of 6 N D; what selective recomputation repeats is not known here."""
     assert flops_to_do(6e20, "hardware", "full") == pytest.approx(8e20)

@@ -103,6 +103,18 @@ def test_every_pass_runs_once():
         assert split == {op[1:] for op in ops if op.kind == "weight_gradient"}
 
 
+def test_interleaving_has_two_virtual_stages_where_a_layout_names_none():
+    """Where there is a pipeline, and no layout that names some is changed; the other schedules take none."""
+    given = [
+        (Layout(pp=4), "interleaved"),
+        (Layout(pp=4, n_virtual_stages=3), "interleaved"),
+        (Layout(), "interleaved"),
+        (Layout(pp=4), "1f1b"),
+    ]
+
+    assert [staged(layout, schedule).n_virtual_stages for layout, schedule in given] == [2, 3, 1, 1]
+
+
 def test_a_slow_last_stage_is_waited_for_by_every_micro_batch():
     """Three stages of 1 and one of 2: m times the slowest, and the others once on the way there and back."""
     stages = [PassTimes(1, 1, 1)] * 3 + [PassTimes(2, 2, 2)]

@@ -71,9 +71,8 @@ def share_between(ends: tuple[float, float], size: float) -> float:
 def fewest_devices(device_hours: float, within_s: float) -> int:
     """The fewest devices whose wall time, device_hours * 3600 / n_devices, is within a time."""
     n_devices = max(1, -int(-device_hours * 3600 // within_s))
-    while device_hours * 3600 / n_devices > within_s:  # a quotient that rounding put above the limit
-        n_devices += 1
-    return n_devices
+    fewer = max(1, n_devices - 1)
+    return fewer if device_hours * 3600 / fewer <= within_s else n_devices  # a quotient may round to the limit itself
 
 
 def likely_hardware_rate(mfu: float, recompute: str, best_run_mfu: float) -> bool:
