@@ -60,6 +60,33 @@ def test_bubble_is_what_the_schedule_run_op_by_op_takes_beyond_its_work(schedule
     assert ran.step_s == pytest.approx(m * passes.pair + bubble_s(schedule, pp, vpp, passes), rel=1e-9)
 
 
+TIMES = [
+    (1, 4, 4),
+    (5, 1, 1),
+    (1, 4, 1),
+    (2, 3, 4),
+    (3, 2, 4),
+    (4, 1, 2),
+    (4, 3, 0.5),
+    (4.5, 4, 1),
+    (1, 1, 1),
+    (1, 2, 3),
+    (3, 2, 1),
+    (2, 2, 0.25),
+]
+"""Forward pass, gradients of inputs and of weights: each path that can bind a step binds one of them."""
+
+
+@pytest.mark.parametrize("schedule", ["zb1p", "zbv", "dualpipe"])
+@pytest.mark.parametrize("times", TIMES, ids=str)
+@pytest.mark.parametrize("pp", [2, 4, 6])
+def test_every_path_that_can_bind_a_step_is_the_bubble_where_it_does(schedule, pp, times):
+    """Passes of very different lengths, without drawing."""
+    m, passes = enough(schedule, pp, 2), PassTimes(*times)
+
+    assert run(schedule, pp, 1, m, passes).step_s == pytest.approx(m * passes.pair + bubble_s(schedule, pp, 1, passes), rel=1e-9)
+
+
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @settings(max_examples=40, deadline=None)
 @given(half=st.integers(1, 4), vpp=st.integers(2, 3), more=st.integers(0, 9))
