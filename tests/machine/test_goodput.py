@@ -149,3 +149,17 @@ def test_beyond_the_break_even_more_devices_finish_no_sooner(checkpoint_s, resta
     )
     assert many[0, 0] == pytest.approx(break_even_devices(50_000 * 3600, checkpoint_s, restart_s, interval_s), rel=1e-12)
     assert (many[1] < many[0]).all()
+
+
+@pytest.mark.parametrize("evaluation", [0.0, 0.4, 3.0])
+@pytest.mark.parametrize(("checkpoint_s", "restart_s"), [(60.0, 0.0), (60.0, 600.0), (1200.0, 30.0)])
+def test_the_break_even_is_where_devices_times_goodput_is_largest(checkpoint_s: float, restart_s: float, evaluation: float):
+    """The best of many numbers of devices, each with its own best interval, is within 0.2 % of it."""
+    device_mtbf_s = 5e8
+    found = break_even_devices(device_mtbf_s, checkpoint_s, restart_s, None, evaluation)
+    n_devices = found * np.geomspace(0.5, 1.5, 20_001)
+    mtbf = device_mtbf_s / n_devices
+    interval = (2 * checkpoint_s * mtbf) ** 0.5
+    useful = n_devices * goodput(losses(mtbf, interval, checkpoint_s, restart_s, evaluation))
+
+    assert n_devices[np.nanargmax(useful)] == pytest.approx(found, rel=2e-3)
