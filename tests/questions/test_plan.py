@@ -360,6 +360,27 @@ def test_goodput_is_unknown_where_no_rate_of_failures_is():
         sp.plan(**LAID_OUT, **FAILING, goodput=0.9)
 
 
+@pytest.mark.parametrize(
+    ("budget", "found", "spent"),
+    [
+        ({"usd": "$100k"}, "money.usd", 1e5),
+        ({"device_days": 1000}, "run.device_days", 1000),
+        ({"energy_budget": "30MWh"}, "energy.wh", 30e6),
+    ],
+)
+@pytest.mark.parametrize("days", [None, 15])
+def test_a_budget_alone_is_spent_by_a_layout_that_is_searched(budget, found, spent, days):
+    """The devices are the whole nodes whose device-hours in the time are those of the budget, and not a node more."""
+    plan = sp.plan(hardware="h100-sxm", layout="auto", **budget, **({} if days is None else {"deadline": f"{days}d"}))
+    n_devices, wall_s = plan["run.n_devices.value"], plan["run.wall_s.value"]
+
+    assert n_devices % 8 == 0
+    assert wall_s <= (days or 30) * 86400 < wall_s * n_devices / (n_devices - 8)
+    assert plan["run.device_hours.value"] == pytest.approx(n_devices * wall_s / 3600)
+    assert plan[f"{found}.value"] == pytest.approx(spent, rel=2e-3)
+    assert plan[f"{found}.value"] <= spent * (1 + 1e-9)
+
+
 def test_an_automatic_layout_is_the_fastest_that_fits():
     """On the devices of the plan, within 2 % of the fastest, where that is surer to fit; nothing that fits is refused with its reason."""
     auto = sp.plan(**LAID_OUT | {"layout": "auto", "n_devices": 64})

@@ -47,7 +47,7 @@ def hours_of_run(given: Given, device: library.Preset, size: Size, step: LayoutS
         assumed = [hours_words(step, inputs.goodput.value), *elsewhere, *assumed]
     inputs = in_time(given, with_devices(given, device, inputs))
     if inputs.n_devices is not None and given.get("n_devices") is None and given.get("deadline") is None:
-        assumed = [*assumed, f"No {fields('n_devices', 'deadline', joined=' or ')}: the fewest whole nodes that finish in 30 days."]
+        assumed = [*assumed, usual_deadline_words()]
     return Hours(inputs, lost, assumed)
 
 
@@ -105,10 +105,18 @@ def with_devices(given: Given, device: library.Preset, inputs: CostInputs) -> Co
     if not any(given.get(name) is not None for name in (*BUDGETS, "loss")):
         return inputs
     n_devices = within_deadline(inputs, USUAL_DEADLINE_S).n_devices
-    if n_devices is None:
-        return inputs
+    return inputs if n_devices is None else inputs._replace(n_devices=whole_nodes(n_devices, device))
+
+
+def whole_nodes(n_devices: int, device: library.Preset) -> int:
+    """So many devices, or as many more as fill their nodes; fewer than a node holds stay as they are."""
     node = int(device.data.get("intranode", {}).get("n_devices_per_node") or 1)
-    return inputs._replace(n_devices=n_devices if n_devices < node else ceil_div(n_devices, node) * node)
+    return n_devices if n_devices < node else ceil_div(n_devices, node) * node
+
+
+def usual_deadline_words() -> str:
+    """Where the devices of a plan that names neither devices nor time are from."""
+    return f"No {fields('n_devices', 'deadline', joined=' or ')}: the fewest whole nodes that finish in 30 days."
 
 
 USUAL_DEADLINE_S = 30 * SECONDS_PER_DAY  # of a plan that starts from a budget and names neither devices nor time

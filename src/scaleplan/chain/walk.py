@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan import library
 from scaleplan.answer import Interval
-from scaleplan.chain.budget import is_time_of_devices, paid_hours
+from scaleplan.chain.budget import BUDGETS, is_time_of_devices, paid_hours
 from scaleplan.chain.failures import Failures
-from scaleplan.chain.hours import hours_of_run
+from scaleplan.chain.hours import USUAL_DEADLINE_S, hours_of_run, usual_deadline_words, whole_nodes
 from scaleplan.chain.idle import OF_ONE_RUN, idle_in_stages, idle_words, refuse_contradictions
 from scaleplan.chain.run_cost import CostInputs, Input, RunCost, intervals_of, run_cost
 from scaleplan.chain.sizes import (
@@ -33,6 +33,7 @@ from scaleplan.chain.sizes import (
     tokens_of,
 )
 from scaleplan.errors import InputError, UsageError
+from scaleplan.machine.run_time import fewest_devices
 from scaleplan.numeric import ceil_div, is_number
 from scaleplan.wording import field, fields, question
 
@@ -247,7 +248,8 @@ def walked(given: Given, costs: Costs, settled: Settled) -> Walk:
     work = compute(given, size, seq_len)
     loss, interval = loss_of(law, size)
     batch_tokens = batch_of(given, seq_len) if given.get("batch_size_tokens") != CRITICAL else critical_batch(loss)
-    given = with_devices_in_time(given, size, seq_len, batch_tokens, defaults)
+    left_open = open_to_the_search(given)
+    given = with_devices_in_time(given, device, size, seq_len, batch_tokens, defaults)
     step = step_of(given, size, seq_len, batch_tokens)
     if step is not None:
         given, batch_tokens = {**given, "n_devices": step.layout.n_devices}, step.batch_tokens
@@ -257,15 +259,31 @@ def walked(given: Given, costs: Costs, settled: Settled) -> Walk:
     other_usd = costs(cost.device_hours, cost.wall_s)
     return Walk(
         size, work.convention, work.training_flops, seq_len, batch_tokens, n_steps, law, loss, interval, device,
-        hours.inputs.n_devices, given.get("layout"), step, hours.inputs, cost, other_usd, tuple(hours.assumed),
-        tuple(idle_words(given, step, size)), hours.failures,
+        hours.inputs.n_devices, given.get("layout"), step, hours.inputs, cost, other_usd,
+        (*hours.assumed, *([usual_deadline_words()] if left_open else [])), tuple(idle_words(given, step, size)), hours.failures,
     )  # fmt: skip
 
 
-def with_devices_in_time(given: Given, size: Size, seq_len: Any, batch_tokens: Any, defaults: Mapping[str, Any]) -> Given:
-    """The plan with the fewest whole nodes whose fastest layout finishes by the deadline, where both are left open."""
-    if size.model is None or given.get("layout") != AUTO:
+def open_to_the_search(given: Given) -> bool:
+    """Whether a plan from a budget leaves layout, devices and time open."""
+    open_ends = given.get("layout") == AUTO and given.get("n_devices") is None and given.get("deadline") is None
+    return open_ends and any(given.get(name) is not None for name in (*BUDGETS, "loss"))
+
+
+def with_devices_in_time(
+    given: Given, device: library.Preset, size: Size, seq_len: Any, batch_tokens: Any, defaults: Mapping[str, Any]
+) -> Given:
+    """The plan with the fewest whole nodes whose fastest layout finishes in time, where both are left open.
+
+    A budget says the device-hours: the devices follow from them. A plan from a budget without a deadline finishes in 30 days.
+    """
+    if size.model is None or given.get("layout") != AUTO or given.get("n_devices") is not None:
         return given
+    if open_to_the_search(given):
+        given = {**given, "deadline": USUAL_DEADLINE_S}
+    hours = None if given.get("deadline") is None else paid_hours(given, device, defaults)
+    if hours is not None and is_number(hours, given["deadline"]):
+        return {**given, "n_devices": whole_nodes(fewest_devices(hours, given["deadline"]), device)}
     from scaleplan.chain import run_step
 
     return run_step.with_devices_in_time(given, size.model, size.tokens, seq_len, batch_tokens, defaults)
