@@ -219,11 +219,19 @@ class Reach(NamedTuple):
         if mutant.name is None:
             yield str(mutant.path), mutant.line
             return
+        if (own := defined(mutant)) is not None:
+            yield from ((str(mutant.path), number) for number in range(own.lineno, (own.end_lineno or own.lineno) + 1))
         word = re.compile(rf"\b{mutant.name}\b")
         for path in sorted((ROOT / "src/scaleplan").rglob("*.py")):
             for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
                 if word.search(line):
                     yield str(path.relative_to(ROOT)), number
+
+
+def defined(mutant: Mutant) -> ast.FunctionDef | ast.ClassDef | None:
+    """The function or type whose default a mutation changes."""
+    tree = ast.parse((ROOT / mutant.path).read_text(encoding="utf-8"))
+    return next((node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == mutant.name), None)
 
 
 def reach_of(data_file: Path) -> Reach:

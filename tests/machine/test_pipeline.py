@@ -129,6 +129,7 @@ def test_a_tied_head_on_another_stage_is_a_copy(tied: bool):
 
 def test_virtual_stages_are_dealt_as_stages():
     """Ten layers in four chunks of two ranks: 3, 3, 2, 2, of which each rank has every other."""
+    assert spread(model(10), Layout(pp=2, n_virtual_stages=2), "even") == (3, 3, 2, 2)
     assert [share.n_layers for share in stage_shares(model(10), Layout(pp=2, n_virtual_stages=2))] == [5, 5]
     assert [share.n_layers for share in stage_shares(model(9), Layout(pp=2, n_virtual_stages=2))] == [5, 4]
 
@@ -143,3 +144,16 @@ def test_unequal_layers_weigh_by_their_products():
 
     assert first.work == pytest.approx(2 * dense / average)
     assert last.work == pytest.approx((2 * routed + HEAD) / average)
+
+
+@pytest.mark.parametrize("placement", ["even", "balanced"])
+def test_places_of_several_layouts_at_once_are_those_of_each(placement: str):
+    """One stage, and some: the same layers on first and last, and whether table and head stand apart."""
+    bill, stages = model(14), np.array([1, 2, 3, 5])
+    first, last = places(bill, Layout(pp=stages), placement)
+    for place, pp in enumerate(stages.tolist()):
+        alone = places(bill, Layout(pp=pp), placement)
+        for both, one in ((first, alone[0]), (last, alone[-1])):
+            assert [int(np.broadcast_to(count, 4)[place]) for _, count in both.counts] == [count for _, count in one.counts]
+            assert bool(np.broadcast_to(both.last, 4)[place]) == bool(one.last)
+        assert bool(np.broadcast_to(last.apart, 4)[place]) == bool(alone[-1].apart)

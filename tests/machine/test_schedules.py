@@ -142,6 +142,10 @@ def test_interleaving_has_two_virtual_stages_where_a_layout_names_none():
     assert [staged(layout, schedule).n_virtual_stages for layout, schedule in given] == [2, 3, 1, 1]
 
 
+def test_two_stages_are_a_pipeline_too():
+    assert staged(Layout(pp=2), "interleaved").n_virtual_stages == 2
+
+
 def test_a_slow_last_stage_is_waited_for_by_every_micro_batch():
     """Three stages of 1 and one of 2: m times the slowest, and the others once on the way there and back."""
     stages = [PassTimes(1, 1, 1)] * 3 + [PassTimes(2, 2, 2)]

@@ -70,7 +70,7 @@ def share_between(ends: tuple[float, float], size: float) -> float:
 
 def fewest_devices(device_hours: float, within_s: float) -> int:
     """The fewest devices whose wall time, device_hours * 3600 / n_devices, is within a time."""
-    n_devices = max(1, -int(-device_hours * 3600 // within_s))
+    n_devices = -int(-device_hours * 3600 // within_s)
     fewer = max(1, n_devices - 1)
     return fewer if device_hours * 3600 / fewer <= within_s else n_devices  # a quotient may round to the limit itself
 
