@@ -228,7 +228,11 @@ def test_ctrl_c_keeps_whole_rows_and_says_so(plan, tmp_path):
     """Exit 130; what was done is in the file, and the same command ends it."""
     path = tmp_path / "grid.csv"
     asked = command("sweep", "cost", "gpt2", "--hardware", "h100-sxm", "--over", "tokens=1e9:1e12:log:3000", "-o", path)
+    inherited = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # what a shell runs in the background ignores it, and so would the child
     child = subprocess.Popen(asked, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, inherited)
     while not (path.exists() and path.read_bytes().count(b"\n") > 20):
         assert child.poll() is None
         time.sleep(0.02)
