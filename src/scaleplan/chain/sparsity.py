@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scaleplan import library
 from scaleplan.errors import NotSupported
-from scaleplan.model.sparsity import Sparsity
 from scaleplan.wording import field
+
+if TYPE_CHECKING:
+    from scaleplan.model.sparsity import Sparsity
 
 
 def sparse_factor(name: str, device: Mapping[str, Any], sparsity: Sparsity) -> float:

@@ -13,7 +13,7 @@ from scaleplan.answer import Answer, Line, checked
 from scaleplan.render import Style
 from scaleplan.wording import flag, spelled
 
-UNSTEADY = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+UNSTEADY = "[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
 
 
 def as_json(answer: Answer, style: Style) -> str:
@@ -35,7 +35,9 @@ def as_json(answer: Answer, style: Style) -> str:
 
 def steady(text: str) -> str:
     """JSON with the characters that steer a terminal or that UTF-8 lacks as escapes, which read back the same."""
-    return UNSTEADY.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    if text.isascii() and "\x7f" not in text:  # as nearly every answer is, and no start pays for the pattern
+        return text
+    return re.sub(UNSTEADY, lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def line_object(line: Line) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from scaleplan.machine.run_time import flops_to_do
 from scaleplan.model.adapters import adapted_bill
 from scaleplan.model.conventions import CONVENTIONS
 from scaleplan.model.flops import Counting, SparseFlops, recomputed_flops, sparse_flops
+from scaleplan.questions.training_lines import recompute_lines, training_lines
 from scaleplan.wording import field
 
 if TYPE_CHECKING:
@@ -130,16 +131,12 @@ def work_lines(asked: Run, work: Work) -> list[Line]:
 
 def model_lines(asked: Run, work: Work, compute: Compute, sources: tuple[str, ...]) -> list[Line]:
     """The lines of `flops` for the same model and tokens."""
-    from scaleplan.questions.flops.of_model import Counted, recompute_lines, training_lines
-
-    counted = Counted(compute, work.tokens)
-    each, whole = training_lines(counted)
+    each, whole = training_lines(compute, work.tokens)
     if work.sparse is not None:
         return sparse_lines(each, whole, work, work.sparse)
     lines = [each, whole._replace(label=f"training compute ({work.convention})", sources=(*whole.sources, *sources))]
     if work.hardware_flops is not None:
-        found = recompute_lines(counted, str(asked.recompute))
-        lines += found
+        lines += recompute_lines(compute, work.tokens, str(asked.recompute))
     return lines
 
 

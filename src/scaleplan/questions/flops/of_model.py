@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan import units
 from scaleplan.answer import Answer, Caution, Column, Line, Table, line, quantities
-from scaleplan.arithmetic import names_in
 from scaleplan.chain.compute import Compute, compute_of, per_token
 from scaleplan.chain.lengths import chosen_decoder_length, chosen_length, length_cautions
 from scaleplan.chain.tokens import training_tokens, whole_sequences
 from scaleplan.model.adapters import adapted_bill
 from scaleplan.model.conventions import CONVENTIONS, convention_inputs, from_six_n, frozen_flops
-from scaleplan.model.flops import Counting, SparseFlops, count_flops, recomputed_flops, serving_flops, share_of_dense, sparse_flops
+from scaleplan.model.flops import Counting, SparseFlops, count_flops, serving_flops, share_of_dense, sparse_flops
 from scaleplan.questions.flops.formats import format_lines, formats_of
-from scaleplan.questions.flops.sparse import run_line, sparse_lines, sparse_note, sparse_result
+from scaleplan.questions.flops.sparse import sparse_lines, sparse_note, sparse_result
+from scaleplan.questions.training_lines import convention_line, recompute_lines, training_lines
 from scaleplan.wording import field
 
 if TYPE_CHECKING:
@@ -117,9 +117,9 @@ def lines_of(counted: Counted, recompute: str | None) -> list[Line]:
         line("batch.batch_tokens", "tokens of the batch", compute.batch_tokens, "tokens", "batch_size_seqs * seq_len", **sizes(compute)),
         ratio("forward_flops_per_token", "forward, per token", "forward_flops / n_tokens", forward_flops=batch.forward_flops, **tokens),
     ]
-    lines += training_lines(counted)
+    lines += training_lines(counted.compute, counted.tokens)
     if recompute not in (None, "none"):
-        lines += recompute_lines(counted, str(recompute))
+        lines += recompute_lines(counted.compute, counted.tokens, str(recompute))
     return lines
 
 
@@ -132,42 +132,6 @@ def ratio(key: str, label: str, formula: str, **inputs: Any) -> Line:
     """A quotient per token, whole where it can be."""
     above, below = inputs.values()
     return line(key, label, per_token(above, below), "FLOP/token", formula, **inputs)
-
-
-def training_lines(counted: Counted) -> list[Line]:
-    """Training FLOP per token and of the run, in the convention asked for."""
-    compute, batch = counted.compute, counted.compute.batch
-    key, label = "training_flops_per_token", f"training, per token ({compute.convention})"
-    if compute.convention in CONVENTIONS and compute.convention != "exact":
-        row = convention_line(compute, compute.convention)
-        one = row._replace(key=key, label=label)
-    else:
-        inputs = {"forward_flops": batch.forward_flops, "backward_flops": batch.backward_flops, "n_tokens": compute.batch_tokens}
-        value = per_token(batch.training_flops, compute.batch_tokens)
-        one = line(key, label, value, "FLOP/token", "(forward_flops + backward_flops) / n_tokens", **inputs)
-    return [one] if counted.tokens is None else [one, run_line("training_flops", "training", one.value, counted.tokens)]
-
-
-def recompute_lines(counted: Counted, recompute: str) -> list[Line]:
-    """FLOP with what is recomputed in the backward pass."""
-    compute, batch = counted.compute, counted.compute.batch
-    again = recomputed_flops(batch, recompute)
-    inputs = {
-        "forward_flops": batch.forward_flops,
-        "backward_flops": batch.backward_flops,
-        "recomputed_flops": again,
-        "n_tokens": compute.batch_tokens,
-    }
-    value = per_token(batch.training_flops + again, compute.batch_tokens)
-    formula = "(forward_flops + backward_flops + recomputed_flops) / n_tokens"
-    label = f"training with {recompute} recomputation, per token"
-    lines = [
-        line("batch.recomputed_flops", "recomputed, the batch", again, "FLOP"),
-        line("hardware_flops_per_token", label, value, "FLOP/token", formula, **inputs),
-    ]
-    if counted.tokens is not None:
-        lines.append(run_line("hardware_flops", "training, hardware FLOP", value, counted.tokens))
-    return lines
 
 
 def backward_lines(compute: Compute) -> list[Line]:
@@ -279,16 +243,6 @@ def steps_table(result: dict[str, Any]) -> Table:
 def convention_lines(counted: Counted, result: dict[str, Any]) -> list[Line]:
     """Each convention with its arithmetic and its source."""
     return [convention_line(counted.compute, row["name"]) for row in result["conventions"]]
-
-
-def convention_line(compute: Compute, name: str) -> Line:
-    """One convention with its arithmetic and its source."""
-    way = CONVENTIONS[name]
-    known = convention_inputs(compute.bill, compute.params, compute.batch.lengths)
-    inputs: dict[str, Any] = {each: known[each] for each in names_in(way.arithmetic)}
-    value = per_token(compute.conventions[name], compute.seq_len)
-    key = f"conventions.{name}.training_flops_per_token"
-    return line(key, f"{name}: {way.meaning}", value, "FLOP/token", way.arithmetic, sources=way.sources, **inputs)
 
 
 def notes_of(asked: OfModel, result: dict[str, Any]) -> list[str]:

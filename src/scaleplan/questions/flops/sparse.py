@@ -8,6 +8,7 @@ from scaleplan import units
 from scaleplan.answer import Line, line
 from scaleplan.chain.compute import Compute, per_token
 from scaleplan.model.flops import SparseFlops, serving_flops
+from scaleplan.questions.training_lines import run_line
 
 if TYPE_CHECKING:
     from scaleplan.model.sparsity import Sparsity
@@ -66,9 +67,3 @@ def sparse_note(sparsity: Sparsity, sparse: dict[str, Any]) -> str:
         f"{sparsity.shown()} of the layers' matrices are zero: {who} their products, others compute them all. "
         f"Inference without them: prefill {prefill}, decode {decode} per token."
     )
-
-
-def run_line(key: str, label: str, flops_per_token: Any, tokens: float) -> Line:
-    """FLOP of a whole run from that of a token."""
-    each = f"{key}_per_token"
-    return line(key, label, flops_per_token * tokens, "FLOP", f"{each} * tokens", **{each: flops_per_token, "tokens": tokens})
