@@ -308,9 +308,11 @@ def read_draws(path: Path) -> dict[str, list[float]]:
     try:
         if any(line.count(",") != len(columns) - 1 for line in lines):
             raise ValueError
-        numbers = list(map(float, ",".join(lines).split(",")))
-        if not all(map(isfinite, numbers)):
+        texts = ",".join(lines).split(",")
+        known = {text: float(text) for text in set(texts)}  # quasi-random points take the same levels in each column
+        if not all(map(isfinite, known.values())):
             raise ValueError
+        numbers = [known[text] for text in texts]
         return {name: numbers[position :: len(columns)] for position, name in enumerate(columns)}
     except ValueError:
         raise InputError("a table of draws holds one finite number for each of its columns in every row", file=str(path)) from None
