@@ -12,7 +12,7 @@ from scaleplan.laws.downstream import FARTHEST_ONE_TASK, draw_columns
 from scaleplan.laws.fitting.bootstrap import summary
 from scaleplan.laws.fitting.ladder import RESAMPLES, Ladder, LadderFit, fit_ladder
 from scaleplan.laws.fitting.shapes import Array
-from scaleplan.questions.fit.table import FARTHEST_SHOWN, Runs, data_of, inputs_of, range_of, runs_of
+from scaleplan.questions.fit.table import Runs, data_of, farthest_table, inputs_of, range_of, runs_of
 from scaleplan.runs import LADDER_RUNS
 from scaleplan.units import show_count
 from scaleplan.wording import field, question
@@ -32,6 +32,11 @@ LABELS = {
     "score.k": "k, slope of the map",
     "score.b": "b, accuracy at no loss",
 }
+ACCURACIES = (
+    Column("accuracy", "accuracy", "fraction"),
+    Column("predicted_accuracy", "law", "fraction"),
+    Column("residual", "law - accuracy", "fraction"),
+)
 UNNAMED = "own-task"
 FAMILY = "own-models"
 FEWEST_DRAWS = 20  # resamples that must tell a law, for an 80 % interval
@@ -104,7 +109,7 @@ def explain(asked: OfLadder, solved: Solved) -> Answer:
         "fit",
         inputs_of(asked, solved.runs, task=law.task, family=law.family, n_resamples=solved.n_asked, seed=asked.seed),
         result,
-        [constants_table(lines), farthest_table(residuals)],
+        [constants_table(lines), farthest_table(residuals, *ACCURACIES)],
         lines,
         warnings=list(warnings_of(solved)),
         notes=[*solved.runs.remarks, *notes_of(solved)],
@@ -152,18 +157,6 @@ def constants_table(lines: Sequence[Line]) -> Table:
     columns = [Column("key", "", "hidden"), Column("quantity", ""), Column("value", "value", "own")]
     title = "L = E + A / N^alpha + B / D^beta; accuracy = a / (1 + exp(-k (L - l0))) + b"
     return Table(title, [*columns, Column("interval", "80 % interval", "own")], rows)
-
-
-def farthest_table(residuals: Sequence[Mapping[str, Any]]) -> Table:
-    """The rows that the law tells worst."""
-    rows = sorted(residuals, key=lambda row: -abs(row["residual"]))[:FARTHEST_SHOWN]
-    columns = [
-        Column("line", "line", "int"),
-        Column("accuracy", "accuracy", "fraction"),
-        Column("predicted_accuracy", "law", "fraction"),
-        Column("residual", "law - accuracy", "fraction"),
-    ]
-    return Table("Largest residuals", columns, rows)
 
 
 def warnings_of(solved: Solved) -> Iterator[Caution]:

@@ -19,7 +19,18 @@ from scaleplan.questions.fit.charts import charts_of
 from scaleplan.questions.fit.law_files import files_of, law_block
 from scaleplan.questions.fit.law_lines import constant_lines, constants_table, optimum_lines
 from scaleplan.questions.fit.law_warnings import warnings_of
-from scaleplan.questions.fit.table import Runs, data_of, farthest_table, fit_runs, inputs_of, range_of, residual_rows, runs_of, target_of
+from scaleplan.questions.fit.table import (
+    LOSSES,
+    Runs,
+    data_of,
+    farthest_table,
+    fit_runs,
+    inputs_of,
+    range_of,
+    residual_rows,
+    runs_of,
+    target_of,
+)
 from scaleplan.runs import RunTable
 from scaleplan.wording import field
 
@@ -96,7 +107,7 @@ def explain(asked: OfLaw, solved: Solved) -> Answer:
         "fit",
         inputs_of(asked, solved.runs, n_resamples=solved.n_asked, seed=asked.seed, compute_flops=asked.compute),
         result_of(asked, solved, found, {"compute_flops": target, **optimum} if law else None) | {"residuals": residuals},
-        [constants_table(fitted, lines, found), farthest_table(residuals)],
+        [constants_table(fitted, lines, found), farthest_table(residuals, *LOSSES)],
         lines,
         charts=lambda: charts_of(table, fitted, draws, target),
         warnings=list(warnings_of(solved)),

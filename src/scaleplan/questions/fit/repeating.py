@@ -8,7 +8,7 @@ from scaleplan.answer import Answer, Caution, Line, quantities
 from scaleplan.chain.law_file import SOURCE, law_text
 from scaleplan.errors import InputError
 from scaleplan.laws.fitting.repeated import RepeatedFit, fit_repeated
-from scaleplan.questions.fit.table import Runs, data_of, farthest_table, inputs_of, predictors, range_of, residual_rows, runs_of
+from scaleplan.questions.fit.table import LOSSES, Runs, data_of, farthest_table, inputs_of, predictors, range_of, residual_rows, runs_of
 from scaleplan.runs import RunTable
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def explain(asked: OfRepeating, solved: Solved) -> Answer:
         "fit",
         inputs_of(asked, solved.runs),
         result,
-        [quantities("L = E + A / N'^alpha + B / D'^beta", lines), farthest_table(residuals)],
+        [quantities("L = E + A / N'^alpha + B / D'^beta", lines), farthest_table(residuals, *LOSSES)],
         lines,
         warnings=[Caution("not-identified", f"{name} is at its bound: {MEANING[name]}", {"parameter": name}) for name in found.at_edge],
         notes=[*solved.runs.remarks, *how_made(table, found)],

@@ -24,6 +24,11 @@ KINDS = {"total": TOTAL, "non-embedding": NON_EMBEDDING}
 USUAL_FORM = "additive"
 BEYOND = 100  # times the largest run: the budget whose optimum is shown unless another is asked for
 FARTHEST_SHOWN = 5
+LOSSES = (
+    Column("loss_nats", "loss", "nats"),
+    Column("predicted_nats", "law", "nats"),
+    Column("residual", "log(law / loss)", "fraction"),
+)
 
 
 class Runs(NamedTuple):
@@ -129,13 +134,7 @@ def residual_rows(table: RunTable, residuals: Array) -> Iterator[dict[str, Any]]
         yield {"line": line, "loss_nats": seen, "predicted_nats": seen * float(np.exp(residual)), "residual": residual}
 
 
-def farthest_table(residuals: Sequence[Mapping[str, Any]]) -> Table:
-    """The runs that the law fits worst."""
+def farthest_table(residuals: Sequence[Mapping[str, Any]], *columns: Column) -> Table:
+    """The rows that the law fits worst, under the columns of what was fitted."""
     rows = sorted(residuals, key=lambda row: -abs(row["residual"]))[:FARTHEST_SHOWN]
-    columns = [
-        Column("line", "line", "int"),
-        Column("loss_nats", "loss", "nats"),
-        Column("predicted_nats", "law", "nats"),
-        Column("residual", "log(law / loss)", "fraction"),
-    ]
-    return Table("Largest residuals", columns, rows)
+    return Table("Largest residuals", [Column("line", "line", "int"), *columns], rows)

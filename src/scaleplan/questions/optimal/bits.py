@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scaleplan.answer import Answer, Line, line
 from scaleplan.chain.law_answers import PrecisionAnswer, precision_answer
@@ -33,63 +33,43 @@ def explain(asked: OfBits, solved: PrecisionAnswer) -> Answer:
 
 
 def lines_of(asked: OfBits, solved: PrecisionAnswer) -> Iterator[Line]:
-    """Each number by its formula; the best bits are roots."""
-    law, gamma, bits = solved.law, precision_of(solved.law.data["precision"]), asked.bits
-    cited, standing = law.sources("precision"), fitted(law)
-    yield line(
-        "effective_params_share",
-        "N_eff / N, all in these bits",
-        solved.effective_share,
-        "fraction",
-        ALL_KEPT,
-        sources=cited,
-        standing=standing,
-        bits=bits,
-        **gamma._asdict(),
-    )
-    yield line(
-        "weights_params_share",
-        "N_eff / N, weights alone",
-        solved.weights_share,
-        "fraction",
-        "1 - exp(-bits / gamma_w)",
-        sources=cited,
-        standing=standing,
-        bits=bits,
-        gamma_w=gamma.gamma_w,
-    )
-    yield line("best_bits", "best bits of all three", solved.best_bits, "bits", sources=cited, standing="estimate")
-    yield line(
-        "best_weight_bits",
-        "best bits, one constant for all three (that of weights)",
-        solved.best_weight_bits,
-        "bits",
-        sources=cited,
-        standing="estimate",
-    )
-    inputs = {"best_weight_bits": solved.best_weight_bits, "gamma_w": gamma.gamma_w}
-    yield line(
-        "best_bits_over_gamma",
-        "the same over that constant",
-        solved.best_weight_bits / gamma.gamma_w,
-        "x",
-        "best_weight_bits / gamma_w",
-        sources=cited,
-        standing="estimate",
-        **inputs,
-    )
-    for side, value in zip(("low", "high"), solved.published_best_bits, strict=True):
-        yield line(
-            f"published_best_bits_{side}",
-            f"best bits of the article, {side}",
-            value,
-            "bits",
-            sources=law.sources("published"),
-            standing="published",
-        )
+    """What stays useful in these bits, the bits that spend a budget best, and what rounding after training adds."""
+    yield from share_lines(asked, solved)
+    yield from best_lines(solved)
     if solved.after_training is not None:
-        constants = {name: law.data["after_training"][name] for name in ("c_t", "gamma_d", "gamma_n", "gamma_post")}
-        formula = f"c_t * n_tokens ** gamma_d / (n_params * {ALL_KEPT.replace('bits', 'usual_bits')}) ** gamma_n * exp(-bits / gamma_post)"
-        inputs = {**constants, **gamma._asdict(), "n_params": asked.n_params, "n_tokens": asked.tokens, "bits": bits, "usual_bits": 16}
-        label, cited = "loss added by rounding the weights after training", law.sources("after_training")
-        yield line("after_training_nats", label, solved.after_training, "nats", formula, sources=cited, standing=standing, **inputs)
+        yield rounding_line(asked, solved, solved.after_training)
+
+
+def share_lines(asked: OfBits, solved: PrecisionAnswer) -> Iterator[Line]:
+    """Shares of N that stay useful: everything in these bits, or weights alone."""
+    law, gamma = solved.law, precision_of(solved.law.data["precision"])
+    given: dict[str, Any] = {"sources": law.sources("precision"), "standing": fitted(law), "bits": asked.bits}
+    label = "N_eff / N, all in these bits"
+    yield line("effective_params_share", label, solved.effective_share, "fraction", ALL_KEPT, **given, **gamma._asdict())
+    label, formula = "N_eff / N, weights alone", "1 - exp(-bits / gamma_w)"
+    yield line("weights_params_share", label, solved.weights_share, "fraction", formula, **given, gamma_w=gamma.gamma_w)
+
+
+def best_lines(solved: PrecisionAnswer) -> Iterator[Line]:
+    """The best bits, which are roots, beside those of the article."""
+    law, gamma_w = solved.law, precision_of(solved.law.data["precision"]).gamma_w
+    given: dict[str, Any] = {"sources": law.sources("precision"), "standing": "estimate"}
+    yield line("best_bits", "best bits of all three", solved.best_bits, "bits", **given)
+    label, best = "best bits, one constant for all three (that of weights)", solved.best_weight_bits
+    yield line("best_weight_bits", label, best, "bits", **given)
+    label, formula = "the same over that constant", "best_weight_bits / gamma_w"
+    yield line("best_bits_over_gamma", label, best / gamma_w, "x", formula, **given, best_weight_bits=best, gamma_w=gamma_w)
+    cited = law.sources("published")
+    for side, value in zip(("low", "high"), solved.published_best_bits, strict=True):
+        yield line(f"published_best_bits_{side}", f"best bits of the article, {side}", value, "bits", sources=cited, standing="published")
+
+
+def rounding_line(asked: OfBits, solved: PrecisionAnswer, added: float) -> Line:
+    """The loss that rounding the weights after training adds."""
+    law, gamma = solved.law, precision_of(solved.law.data["precision"])
+    constants = {name: law.data["after_training"][name] for name in ("c_t", "gamma_d", "gamma_n", "gamma_post")}
+    formula = f"c_t * n_tokens ** gamma_d / (n_params * {ALL_KEPT.replace('bits', 'usual_bits')}) ** gamma_n * exp(-bits / gamma_post)"
+    run = {"n_params": asked.n_params, "n_tokens": asked.tokens, "bits": asked.bits, "usual_bits": 16}
+    label, cited = "loss added by rounding the weights after training", law.sources("after_training")
+    inputs: dict[str, Any] = {**constants, **gamma._asdict(), **run}
+    return line("after_training_nats", label, added, "nats", formula, sources=cited, standing=fitted(law), **inputs)
