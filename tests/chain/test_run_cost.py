@@ -26,12 +26,12 @@ from scaleplan.chain.run_cost import (
     FORMULAS,
     CostInputs,
     Input,
+    behind,
     formula_of,
     inputs_of,
     intervals_of,
     names_in,
     run_cost,
-    sources_of,
     standing_of,
 )
 from scaleplan.errors import InputError
@@ -86,7 +86,7 @@ def test_every_formula_gives_its_value(inputs, scope):
             continue
         shown += 1
         assert evaluate(formula, inputs_of(key, inputs, cost)) == pytest.approx(value, rel=1e-12), key
-        assert set(sources_of(key, inputs)) <= set(SOURCES)
+        assert {source for given in behind(key, inputs) for source in given.sources} <= set(SOURCES)
     assert shown >= 3
 
 

@@ -3,7 +3,7 @@
 run_cost(inputs)         every quantity, from the central values of the inputs
 draws_of(inputs)         the draws of those quantities that are not known exactly, over their central values
 FORMULAS, inputs_of      what a line shows of a quantity: its formula, and the number of each name in it
-standing_of, sources_of  the least sure input behind a quantity, and the sources of all of them
+standing_of              the least sure input behind a quantity
 """
 
 import re
@@ -296,8 +296,3 @@ def standing_of(key: str, inputs: CostInputs) -> str:
         return str(getattr(inputs, key).standing)
     standings = {given.standing for given in behind(key, inputs)}
     return "assumed" if "assumed" in standings else "exact" if standings <= {"exact", "given"} else "estimate"
-
-
-def sources_of(key: str, inputs: CostInputs) -> tuple[str, ...]:
-    """The sources of every input behind a quantity, each once."""
-    return tuple(unique(source for given in behind(key, inputs) for source in given.sources))
