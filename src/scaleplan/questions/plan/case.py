@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan import units
-from scaleplan.errors import InputError, ScaleplanError, UsageError, clipped, raise_all
+from scaleplan.chain.other_costs import PER, OtherCost
+from scaleplan.chain.stages import Stage, StageWork
+from scaleplan.errors import ScaleplanError, UsageError, clipped, raise_all
 from scaleplan.limits import LEVELS, Limit, known_units
 from scaleplan.questions.asking import ModelGiven, spelled_word
 from scaleplan.questions.fields import SHAPE_WORDS, field_named, read
@@ -19,47 +21,7 @@ if TYPE_CHECKING:
 
 NOT_KEYS = ("plan_file", "set", "write_front")
 NO_FILE = PlanFile("the plan", {}, {}, {})
-PER = ("device_hour", "day", "run", "terabyte_month")
 PERCENTILES = ("p10", "p50", "p90")
-
-
-class Work(NamedTuple):
-    """FLOP of one kind of work in a stage.
-
-    trained, scored, generated  tokens; the FLOP are 6 n_params + 4 frozen_n_params, 2 n_params and 2 n_params a token
-    """
-
-    n_params: Any
-    frozen_n_params: Any
-    trained: Any
-    scored: Any
-    generated: Any
-
-    @property
-    def flops(self) -> Any:
-        """FLOP of the work: 6 N and 4 N_frozen a trained token, 2 N a token that is scored or generated."""
-        return (6 * self.n_params + 4 * self.frozen_n_params) * self.trained + 2 * self.n_params * (self.scored + self.generated)
-
-
-class Stage(NamedTuple):
-    """A stage of a run: its name and its work."""
-
-    name: str
-    work: tuple[Work, ...]
-
-    @property
-    def flops(self) -> Any:
-        """FLOP of the stage."""
-        return sum(one.flops for one in self.work)
-
-
-class OtherCost(NamedTuple):
-    """Dollars beside the devices."""
-
-    name: str
-    usd: float
-    per: str
-    terabytes: float | None
 
 
 class PlanLimit(NamedTuple):
@@ -206,7 +168,7 @@ def stages_of(plan: PlanFile) -> tuple[Stage, ...]:
     return tuple(found)
 
 
-def work_of(plan: PlanFile, key: str, row: Mapping[str, Any]) -> Work:
+def work_of(plan: PlanFile, key: str, row: Mapping[str, Any]) -> StageWork:
     """One entry of a stage's work."""
     for name in row:
         if name not in WORK:
@@ -225,7 +187,7 @@ def work_of(plan: PlanFile, key: str, row: Mapping[str, Any]) -> Work:
     if "frozen_n_params" in sizes and "trained_tokens" not in sizes:
         raise plan.fault(key, "frozen_n_params without trained_tokens", hint="weights are frozen in training")
     zero = {name: sizes.get(name, 0) for name in WORK[1:]}
-    return Work(zero["n_params"], zero["frozen_n_params"], zero["trained_tokens"], zero["scored_tokens"], zero["generated_tokens"])
+    return StageWork(zero["n_params"], zero["frozen_n_params"], zero["trained_tokens"], zero["scored_tokens"], zero["generated_tokens"])
 
 
 def number_of(plan: PlanFile, key: str, name: str, value: Any) -> Any:
@@ -300,31 +262,6 @@ def limit_of(plan: PlanFile, key: str, row: Mapping[str, Any]) -> PlanLimit:
     except ScaleplanError as error:
         raise plan.fault(f"{key}.{bounds[0]}", error.message, error.way_out) from None
     return PlanLimit(Limit(quantity, bounds[0] == "max", bound, level), at, None, quantity, level)
-
-
-def usd_of(costs: Sequence[OtherCost], device_hours: Any, wall_s: Any) -> dict[str, Any]:
-    """Dollars of each cost beside the devices."""
-    found = {}
-    for one in costs:
-        if one.per in ("day", "terabyte_month") and wall_s is None:
-            raise InputError(
-                f"[[cost]] `{clipped(one.name)}` is per {one.per}, and the time of the run is unknown", hint=f"give {field('n_devices')}"
-            )
-        found[one.name] = one.usd * factor_of(one, device_hours, wall_s)
-    return found
-
-
-DAYS_PER_MONTH = 30.4375
-
-
-def factor_of(one: OtherCost, device_hours: Any, wall_s: Any) -> Any:
-    """How often a cost is paid."""
-    if one.per == "run":
-        return 1.0
-    if one.per == "device_hour":
-        return device_hours
-    days = wall_s / units.SECONDS_PER_DAY
-    return days if one.terabytes is None else one.terabytes * days / DAYS_PER_MONTH
 
 
 assert set(LISTS) == {"stage", "cost", "limit"}, "each repeated table is read here"

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.answer import Answer, Caution, Interval
 from scaleplan.chain.cost_given import calendar_of, total_of
+from scaleplan.chain.other_costs import usd_of
 from scaleplan.chain.run_cost import CostInputs, RunCost, intervals_of, run_cost, standing_of
+from scaleplan.chain.stages import Stage
 from scaleplan.chain.walk import Walk, moved, walk, walk_stages
 from scaleplan.errors import ScaleplanError, UsageError
 from scaleplan.limits import judge
 from scaleplan.questions.cost.answers import calendar_notes, calendar_result
 from scaleplan.questions.optimal.task import cautions as task_cautions
 from scaleplan.questions.optimal.warnings import silences
-from scaleplan.questions.plan.case import Case, Stage, case_of, usd_of
+from scaleplan.questions.plan.case import Case, case_of
 from scaleplan.questions.plan.links import (
     COST_PATHS,
     cost_numbers,
