@@ -573,3 +573,11 @@ def test_mfu_and_hfu_stand_beside_each_other(run):
     rates = run(*asked, "--mfu", "0.354", "--json").result["rates"]
     assert rates["hfu"] == pytest.approx(0.471, rel=2e-3)
     assert "HFU" not in run(*asked[:6], "--mfu", "0.35").stdout  # nothing is said of recomputation
+
+
+def test_a_total_without_co2e_names_none():
+    """A device of unknown power has a price alone."""
+    from scaleplan.chain.beside_run import Total
+    from scaleplan.questions.cost.total import sentence
+
+    assert sentence(Total(0.5, 0, None, 150.0, 300.0, None, None, {}), "facility") == "With trials: $300."

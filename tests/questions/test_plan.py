@@ -155,6 +155,14 @@ def test_a_cost_beside_the_devices_moves_a_stage_and_its_interval():
             assert after["money"]["usd"][key] - before["money"]["usd"][key] == pytest.approx(5e6 * share, rel=1e-6), key
 
 
+def test_trials_pay_costs_by_the_device_hour_and_none_that_is_paid_once():
+    """With trials of half the run's device-hours: 1.5 x (devices + 0.10 $ an hour), and 5,000 $ once."""
+    rows = '[[cost]]\nusd = 0.1\nper = "device_hour"\n[[cost]]\nusd = 5000\nper = "run"\n'
+    plan = planned(f"{PLAN}{rows}", trial_share="50%")
+    hours, devices = value(plan, "run.device_hours"), value(plan, "money.devices_usd")
+    assert plan.result["total"]["usd"] == pytest.approx(1.5 * (devices + 0.1 * hours) + 5000, rel=1e-9)
+
+
 @pytest.mark.parametrize(
     ("row", "says"),
     [

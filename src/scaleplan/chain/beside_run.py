@@ -60,7 +60,7 @@ def total_of(given: Given, cost: RunCost) -> Total | None:
 
 
 def plus_usd(total: Total, usd: Any) -> Total:
-    """The same with dollars that are paid once, whatever was put in."""
+    """The same with dollars that are paid beside the devices."""
     if total.usd is None or not usd:
         return total
     spread = total.intervals.get("usd")

@@ -67,6 +67,10 @@ def words(shares: dict[str, Any]) -> str:
 
 def sentence(total: Total, scope: str) -> str:
     """The total in words."""
-    shown = [(total.usd, show_usd), (total.energy_wh, lambda value: show_si(value, "Wh")), (total.kgco2e, show_mass)]
+    shown = [
+        (total.usd, show_usd),
+        (total.energy_wh, lambda value: show_si(value, "Wh")),
+        (total.kgco2e, lambda value: f"{show_mass(value)} of CO2e ({scope})"),
+    ]
     numbers = ", ".join(show(value) for value, show in shown if value is not None)
-    return f"With {', '.join(total.includes)}: {numbers} of CO2e ({scope})."
+    return f"With {', '.join(total.includes)}: {numbers}."

@@ -143,7 +143,7 @@ def total_of_plan(case: Case, whole: Walk) -> tuple[dict[str, Any] | None, list[
     from scaleplan.chain.beside_run import plus_usd
     from scaleplan.questions.cost.total import result_of, sentence
 
-    total = plus_usd(total, sum(whole.other_usd.values()))
+    total = plus_usd(total, sum(usd_of(case.costs, total.device_hours, whole.cost.wall_s).values()))
     return result_of(total), [sentence(total, whole.inputs.carbon_scope)]
 
 
