@@ -63,6 +63,19 @@ def test_the_best_start_emits_what_a_run_from_it_emits(path):
     assert again["calendar"]["saved_kgco2e"] == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.parametrize("start", ["2026-03-07", "2026-01-01T00:30", "2026-12-31T23:59"])
+def test_a_start_that_no_other_is_better_than_is_the_best_one(tmp_path, start):
+    """On a grid that is always alike nothing is saved, not even a rounding, by another day."""
+    file = tmp_path / "flat.csv"
+    file.write_text(text_of(dict.fromkeys(TABLE, 222)))
+    answer = sp.cost(**RUN, grid_profile=str(file), start=start)
+    best = answer.result["calendar"]["best_start"]
+
+    assert answer["calendar.saved_kgco2e"] == 0
+    assert datetime.fromisoformat(start).replace(minute=0) == datetime(2026, best["month"], best["day"], best["hour"])
+    assert "No start emits less." in str(answer)
+
+
 def test_without_a_start_it_is_the_mean_of_the_year_spread_as_starts_are(path):
     """Eight starts in ten lie inside the interval, whatever else is given."""
     known = {"usd_per_device_hour": "2", "device_power": "600W", "system_power": "900W", "pue": "1.1", "goodput": "1"}

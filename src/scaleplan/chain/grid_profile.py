@@ -12,10 +12,12 @@ from scaleplan.chain.spread import Spread, among
 from scaleplan.errors import InputError, ScaleplanError, UsageError, clipped, raise_all
 from scaleplan.footprint.carbon import run_kgco2e
 from scaleplan.footprint.profile import (
+    ROUNDING,
     Profile,
     Row,
     Start,
     best_start,
+    dated,
     faults_of,
     hour_of,
     mean_over,
@@ -183,7 +185,7 @@ QUANTILES = 40  # between which the means of all starts are interpolated
 def spread_of_starts(profile: Profile, wall_hours: float, mean: float) -> Spread | None:
     """The means of a run over every start, about the mean of the year; None where they are all one."""
     means = sorted(means_by_start(profile, wall_hours))
-    if means[-1] <= means[0] * (1 + 1e-9):
+    if means[-1] <= means[0] * (1 + ROUNDING):
         return None
     return among("grid", mean, (at_position(means, place / QUANTILES * (len(means) - 1)) for place in range(QUANTILES + 1)))
 
@@ -200,8 +202,10 @@ def calendar(given: Given, inputs: CostInputs, cost: RunCost) -> Calendar:
     finish = None if start is None or cost.wall_s is None else finish_of(start, cost.wall_s)
     if profile is None or cost.wall_s is None:
         return Calendar(start, finish)
-    best, energy = best_start(profile.table, cost.wall_s / 3600), counted_wh(inputs, cost)
-    mean = inputs.kgco2e_per_kwh.value
+    energy, mean = counted_wh(inputs, cost), inputs.kgco2e_per_kwh.value
+    best = best_start(profile.table, cost.wall_s / 3600)
+    if start is not None and mean <= best.kgco2e_per_kwh * (1 + ROUNDING):  # no start is better than the one that was given
+        best = dated(int(hour_in_year(start)), mean)
     found = Calendar(start, finish, mean, profile.mean, best)
     if energy is None:
         return found

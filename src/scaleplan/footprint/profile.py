@@ -80,7 +80,7 @@ def means_by_start(profile: Profile, hours: float) -> list[float]:
 def best_start(profile: Profile, hours: float) -> Start:
     """The hour of the year at which a run of constant power emits least; the earliest of equals."""
     means = means_by_start(profile, hours)
-    least = min(means) * (1 + 1e-9)  # sums of the same hours in another order differ in their last digits
+    least = min(means) * (1 + ROUNDING)
     hour = next(start for start, mean in enumerate(means) if mean <= least)
     return dated(hour, means[hour])
 
@@ -104,6 +104,9 @@ def running_total(profile: Profile) -> list[float]:
     year = [value for month, days in zip(profile, MONTH_DAYS, strict=True) for value in tuple(month) * days]
     return [0.0, *accumulate(year)]
 
+
+ROUNDING = 1e-9
+"""Sums of the same hours in another order differ in their last digits."""
 
 SHORTEST_HOURS = 1e-3
 """Below it the mean is that of the hour of the start: the difference of two sums over a year has too few digits left."""

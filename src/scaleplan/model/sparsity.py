@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from scaleplan.errors import InputError
 from scaleplan.units import fraction
-from scaleplan.wording import field
 
 PATTERN = re.compile(r"\s*(\d{1,3})\s*:\s*(\d{1,3})\s*")
 
@@ -51,9 +50,9 @@ def parse_sparsity(text: str) -> Sparsity:
     if found is None:
         share = fraction(text)
         if share == 1:
-            raise InputError(f"{field('sparsity')} `{text}` leaves no weight", hint="a share below 1, or a pattern: 2:4")
+            raise InputError(f"`{text}` leaves no weight", hint="a share below 1, or a pattern: 2:4")
         return Sparsity(share)
     kept, group = int(found[1]), int(found[2])
     if not 0 < kept < group:
-        raise InputError(f"{field('sparsity')} `{text}` keeps {kept} of every {group} weights", hint="fewer than all, more than none: 2:4")
+        raise InputError(f"`{text}` keeps {kept} of every {group} weights", hint="fewer than all, more than none: 2:4")
     return Sparsity(1 - kept / group, kept, group)

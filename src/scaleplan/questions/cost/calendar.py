@@ -49,5 +49,7 @@ def grid_note(found: Calendar, profile: Any) -> str:
 def best_note(found: Calendar, best: Start, kgco2e: float | None) -> str:
     """The best start and what it saves."""
     saved = found.saved_kgco2e
+    if saved == 0 and found.start is not None:
+        return "No start emits less."
     saves = f", saves {show_mass(saved)} ({100 * saved / kgco2e:.1f} %)" if saved and kgco2e else ""
     return f"Best start: {spelled(best)}, {1000 * best.kgco2e_per_kwh:.0f} g/kWh{saves}."
