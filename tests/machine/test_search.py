@@ -203,6 +203,8 @@ def test_fewest_devices_for_a_deadline():
     found = fewest(best, [32, 16, 8, 24], n_steps=100, deadline_s=170, least_device_s=8 * 150)
     assert found is not None and (found.n_devices, found.wall_s) == (24, 160.0)
     assert fewest(best, steps, n_steps=100, deadline_s=1, least_device_s=1) is None
+    stopped = fewest(best, steps, n_steps=100, deadline_s=170, least_device_s=1, goodput=lambda n: 0.9 if n < 32 else 0.8)
+    assert stopped is not None and (stopped.n_devices, stopped.wall_s) == (32, pytest.approx(130 / 0.8))
 
 
 def test_adding_devices_stops_paying_where_half_of_them_are_lost():

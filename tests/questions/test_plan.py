@@ -116,6 +116,21 @@ def test_a_deadline_takes_the_fewest_devices():
     assert value(planned(text, n_devices=n - 1), "run.wall_s") > 60 * 86_400
 
 
+FAILING = {"device_mtbf": "5000h", "checkpoint_time": "300s", "restart_time": "1800s"}
+
+
+@pytest.mark.parametrize("says", [{"mfu": 0.2}, FAILING, {"evaluation_share": 0.9}], ids=["rate", "failures", "evaluation"])
+def test_a_searched_layout_takes_the_fewest_nodes_by_the_hours_of_its_own_plan(says):
+    """Whatever the hours follow from, a rate or a goodput: the run is in time, and late on a node fewer."""
+    run = {"model": "gpt2-xl", "tokens": "3T", "hardware": "h100-sxm", "layout": "auto", **says}
+    found = sp.plan(**run, deadline="30d")
+    n = value(found, "run.n_devices")
+
+    assert n % 8 == 0 and n > 8
+    assert value(found, "run.wall_s") <= 30 * 86_400
+    assert value(sp.plan(**run, n_devices=n - 8), "run.wall_s") > 30 * 86_400
+
+
 def test_stages_add_up():
     """A student of 1B on 100B tokens beside its 7B teacher's scores: 6 N_S D + 2 N_T D, and hours that add up."""
     text = """

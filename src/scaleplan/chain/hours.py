@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan import library
@@ -46,15 +46,9 @@ def hours_of_run(given: Given, device: library.Preset, size: Size, step: LayoutS
         elsewhere = [] if step is None else step.elsewhere_words()
         assumed = [hours_words(step, inputs.goodput.value), *elsewhere, *assumed]
     inputs = in_time(given, with_devices(given, device, inputs))
-    if inputs.n_devices is not None and given.get("n_devices") is None and given.get("deadline") is None:
+    if inputs.n_devices is not None and leaves_devices_open(given):
         assumed = [*assumed, usual_deadline_words()]
     return Hours(inputs, lost, assumed)
-
-
-def failure_words(lost: Failures) -> Iterator[str]:
-    """Where the goodput of a plan with a failure rate is from."""
-    if is_number(lost.goodput):
-        yield f"Goodput {lost.goodput:.3g}, from failures, checkpoints and restarts ({field('device_mtbf')})."
 
 
 def step_rate(given: Given, device: library.Preset, step: LayoutStep | None, flops: Any, n_steps: Any) -> Input | None:
@@ -102,10 +96,16 @@ def with_devices(given: Given, device: library.Preset, inputs: CostInputs) -> Co
         return inputs
     if given.get("deadline") is not None:
         return within_deadline(inputs, given["deadline"])
-    if not any(given.get(name) is not None for name in (*BUDGETS, "loss")):
+    if not leaves_devices_open(given):
         return inputs
     n_devices = within_deadline(inputs, USUAL_DEADLINE_S).n_devices
     return inputs if n_devices is None else inputs._replace(n_devices=whole_nodes(n_devices, device))
+
+
+def leaves_devices_open(given: Given) -> bool:
+    """Whether a plan starts from a budget or a loss and names neither devices nor time."""
+    is_open = given.get("n_devices") is None and given.get("deadline") is None
+    return is_open and any(given.get(name) is not None for name in (*BUDGETS, "loss"))
 
 
 def whole_nodes(n_devices: int, device: library.Preset) -> int:

@@ -19,7 +19,7 @@ from scaleplan.machine.layout import Layout, check_layout, fixed_sizes
 from scaleplan.machine.memory import usual_batch_seqs
 from scaleplan.machine.offload import OFFLOADS, Offload, host_link_of
 from scaleplan.machine.recipe import optimizer_named
-from scaleplan.machine.scaling import Point, Priced, fewest
+from scaleplan.machine.scaling import GoodputOn, Point, Priced, always, fewest
 from scaleplan.machine.schedules import Schedule, staged
 from scaleplan.machine.search import Constraint, Progress, Searched, search
 from scaleplan.machine.step_time import Step
@@ -258,10 +258,12 @@ def best_on(asked: Asked, n_devices: int) -> Row | None:
     return found.ranked[0] if found.ranked else None
 
 
-def fewest_devices(asked: Asked, counts: Sequence[int], n_tokens: float, deadline_s: float, priced: Priced | None = None) -> Point | None:
+def fewest_devices(
+    asked: Asked, counts: Sequence[int], n_tokens: float, deadline_s: float, priced: Priced | None = None, goodput: GoodputOn = always
+) -> Point | None:
     """The smallest count that passes so many tokens in time; counts that could not at the device's peak are not priced."""
     run = run_of(asked)
     batch_tokens = run.space.global_batch_size_seqs * asked.seq_len
     flops = count_flops(asked.bill, asked.seq_len).training_flops / asked.seq_len
     least_device_s = n_tokens * float(flops) / 2 / run.machine.kernels.product_flops_per_s  # causal attention may halve what is computed
-    return fewest(lambda n: best_on(asked, n), counts, n_tokens / batch_tokens, deadline_s, least_device_s, priced)
+    return fewest(lambda n: best_on(asked, n), counts, n_tokens / batch_tokens, deadline_s, least_device_s, priced, goodput)

@@ -31,6 +31,7 @@ from scaleplan.wording import field, fields
 
 if TYPE_CHECKING:
     from scaleplan.chain.layout_search import Asked
+    from scaleplan.machine.scaling import GoodputOn
     from scaleplan.machine.search import Progress
 
 Given = Mapping[str, Any]
@@ -224,9 +225,9 @@ def search_of(given: Given, bill: Bill, n_devices: int, seq_len: int, batch_toke
 
 
 def devices_in_time(
-    given: Given, bill: Bill, seq_len: int, batch_tokens: int | None, n_tokens: float, deadline_s: float, progress: Progress | None = None
+    given: Given, bill: Bill, seq_len: int, batch_tokens: int | None, n_tokens: float, goodput: GoodputOn, progress: Progress | None = None
 ) -> int:
-    """The fewest devices, whole nodes, on which the steps of a run take no longer than a time.
+    """The fewest devices, whole nodes, on which a run finishes by its deadline.
 
     Raises InputError where no count is enough, KeyboardInterrupt where `progress` ends it.
     """
@@ -238,7 +239,7 @@ def devices_in_time(
         if progress is not None and progress(counts.index(n) + 1, len(counts)):
             raise KeyboardInterrupt
 
-    found = fewest_devices(search_of(given, bill, counts[0], seq_len, batch_tokens), counts, n_tokens, deadline_s, priced)
+    found = fewest_devices(search_of(given, bill, counts[0], seq_len, batch_tokens), counts, n_tokens, given["deadline"], priced, goodput)
     if found is None:
         raise InputError(
             f"{field('layout')} auto: no count up to {MOST_DEVICES:,} devices finishes by the {field('deadline')}",

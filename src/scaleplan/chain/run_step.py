@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from scaleplan.chain.failures import failures_of
 from scaleplan.chain.layout_step import LayoutStep, devices_in_time, layout_step, with_fastest
 from scaleplan.errors import UsageError
 from scaleplan.model.adapters import adapted_bill
@@ -36,9 +37,13 @@ def with_devices_in_time(
         raise UsageError(
             f"{field('layout')} auto without {field('n_devices')} is of one run, not of arrays", hint=f"give {field('n_devices')}"
         )
-    deadline_s = given["deadline"] * (given.get("goodput") or defaults["goodput"]["p50"])
+
+    def goodput(n_devices: int) -> float:
+        lost = failures_of(given, n_devices, of_a_step=True)
+        return float(lost.goodput if lost is not None else given.get("goodput") or defaults["goodput"]["p50"])
+
     bill = adapted_bill(model.arch, given.get("lora"))
-    return {**given, "n_devices": devices_in_time(given, bill, seq_len, batch_tokens, tokens, deadline_s, progress)}
+    return {**given, "n_devices": devices_in_time(given, bill, seq_len, batch_tokens, tokens, goodput, progress)}
 
 
 def step_of(given: Given, model: Model, seq_len: Any, batch_tokens: Any, progress: Progress | None = None) -> LayoutStep:

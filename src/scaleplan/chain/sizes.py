@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from scaleplan import library
 from scaleplan.answer import Interval
 from scaleplan.chain import catalogue
-from scaleplan.chain.budget import BUDGETS, budget_flops
+from scaleplan.chain.budget import BUDGETS, budget_flops, named_budgets
 from scaleplan.chain.compute import EXACT, compute_of, per_token
 from scaleplan.chain.lengths import chosen_decoder_length, chosen_length
 from scaleplan.chain.run_cost import Input
@@ -98,8 +98,8 @@ def size_of(given: Given, law: Law, device: library.Preset, defaults: Mapping[st
 def refuse_budget(given: Given, budget: Any) -> None:
     """A budget or a loss beside N and D says the same thing twice."""
     if budget is not None or given.get("loss") is not None:
-        both = f"{fields(*said(given))} and model with tokens both set the compute"
-        raise UsageError(both, hint=f"leave out {fields(*said(given))}, the tokens, or the model")
+        said = fields(*named_budgets(given), *([] if given.get("loss") is None else ["loss"]))
+        raise UsageError(f"{said} and model with tokens both set the compute", hint=f"leave out {said}, the tokens, or the model")
 
 
 def asked_of(given: Given, law: Law, budget: Any, n_params: Any, tokens: Any, most_params: Any) -> Question:
@@ -134,11 +134,6 @@ def fitted(law: Law, asked: Question) -> Run:
 def whole(tokens: Any) -> Any:
     """Tokens are counted."""
     return round(tokens) if is_number(tokens) else tokens
-
-
-def said(given: Given) -> list[str]:
-    """The budgets that were given."""
-    return [name for name in (*BUDGETS, "deadline", "loss") if given.get(name) is not None]
 
 
 def model_of(given: Given) -> tuple[Model | None, Any, Any]:

@@ -6,16 +6,16 @@ tokens and the number of devices may be arrays; everything that hangs on them is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan import library
 from scaleplan.answer import Interval
-from scaleplan.chain.budget import BUDGETS, is_time_of_devices, paid_hours
+from scaleplan.chain.budget import is_time_of_devices, paid_hours
 from scaleplan.chain.failures import Failures
-from scaleplan.chain.hours import USUAL_DEADLINE_S, hours_of_run, usual_deadline_words, whole_nodes
+from scaleplan.chain.hours import USUAL_DEADLINE_S, hours_of_run, leaves_devices_open, rate_is_given, usual_deadline_words, whole_nodes
 from scaleplan.chain.idle import OF_ONE_RUN, idle_in_stages, idle_words, refuse_contradictions
-from scaleplan.chain.run_cost import CostInputs, Input, RunCost, intervals_of, run_cost
+from scaleplan.chain.run_cost import CostInputs, Input, RunCost, hours_of, intervals_of, run_cost
 from scaleplan.chain.sizes import (
     CRITICAL,
     Given,
@@ -249,7 +249,7 @@ def walked(given: Given, costs: Costs, settled: Settled) -> Walk:
     loss, interval = loss_of(law, size)
     batch_tokens = batch_of(given, seq_len) if given.get("batch_size_tokens") != CRITICAL else critical_batch(loss)
     left_open = open_to_the_search(given)
-    given = with_devices_in_time(given, device, size, seq_len, batch_tokens, defaults)
+    given = with_devices_in_time(given, device, size, seq_len, batch_tokens, work)
     step = step_of(given, size, seq_len, batch_tokens)
     if step is not None:
         given, batch_tokens = {**given, "n_devices": step.layout.n_devices}, step.batch_tokens
@@ -266,27 +266,28 @@ def walked(given: Given, costs: Costs, settled: Settled) -> Walk:
 
 def open_to_the_search(given: Given) -> bool:
     """Whether a plan from a budget leaves layout, devices and time open."""
-    open_ends = given.get("layout") == AUTO and given.get("n_devices") is None and given.get("deadline") is None
-    return open_ends and any(given.get(name) is not None for name in (*BUDGETS, "loss"))
+    return given.get("layout") == AUTO and leaves_devices_open(given)
 
 
-def with_devices_in_time(
-    given: Given, device: library.Preset, size: Size, seq_len: Any, batch_tokens: Any, defaults: Mapping[str, Any]
-) -> Given:
+def with_devices_in_time(given: Given, device: library.Preset, size: Size, seq_len: Any, batch_tokens: Any, work: Work) -> Given:
     """The plan with the fewest whole nodes whose fastest layout finishes in time, where both are left open.
 
-    A budget says the device-hours: the devices follow from them. A plan from a budget without a deadline finishes in 30 days.
+    A budget or a rate says the device-hours: the devices follow from them. A plan from a budget without a deadline finishes in 30 days.
     """
     if size.model is None or given.get("layout") != AUTO or given.get("n_devices") is not None:
         return given
     if open_to_the_search(given):
         given = {**given, "deadline": USUAL_DEADLINE_S}
-    hours = None if given.get("deadline") is None else paid_hours(given, device, defaults)
+    if given.get("deadline") is None:
+        return given
+    hours = paid_hours(given, device, library.defaults())
+    if hours is None and (rate_is_given(given) or given.get("step_s") is not None):
+        hours = hours_of(hours_of_run(given, device, size, None, work, None).inputs)
     if hours is not None and is_number(hours, given["deadline"]):
         return {**given, "n_devices": whole_nodes(fewest_devices(hours, given["deadline"]), device)}
     from scaleplan.chain import run_step
 
-    return run_step.with_devices_in_time(given, size.model, size.tokens, seq_len, batch_tokens, defaults)
+    return run_step.with_devices_in_time(given, size.model, size.tokens, seq_len, batch_tokens, library.defaults())
 
 
 def step_of(given: Given, size: Size, seq_len: Any, batch_tokens: Any) -> LayoutStep | None:

@@ -35,20 +35,35 @@ BestOf = Callable[[int], Row | None]
 """The best layout on so many devices; None where none fits."""
 Priced = Callable[[int, Point | None], Any]
 """Told of each count that is not in time, and of the run on it; a true answer ends the search."""
+GoodputOn = Callable[[int], float]
+"""Goodput by number of devices."""
+
+
+def always(_n_devices: int) -> float:
+    """The goodput of a run that nothing stops."""
+    return 1.0
 
 
 def fewest(
-    best: BestOf, counts: Sequence[int], n_steps: float, deadline_s: float, least_device_s: float, priced: Priced | None = None
+    best: BestOf,
+    counts: Sequence[int],
+    n_steps: float,
+    deadline_s: float,
+    least_device_s: float,
+    priced: Priced | None = None,
+    goodput: GoodputOn = always,
 ) -> Point | None:
     """The smallest count whose best layout finishes in time.
 
     least_device_s  device-seconds that the FLOP of the run take at the peak: counts that cannot make it are passed over unpriced
+    goodput         on so many devices: the share of the wall time in which the run advances
     """
     for n in sorted(counts):
-        if n * deadline_s < least_device_s:
+        advancing = goodput(n)
+        if n * deadline_s * advancing < least_device_s:
             continue
         row = best(n)
-        point = None if row is None else Point(n, row, n_steps * row.step_s)
+        point = None if row is None else Point(n, row, n_steps * row.step_s / advancing)
         if point is not None and point.wall_s <= deadline_s:
             return point
         if priced is not None and priced(n, point):
