@@ -49,15 +49,8 @@ def solve(asked: UnderLayout) -> Costed:
     work = work_of(as_run(asked, batch_tokens))
     with watched("device counts") as progress:
         given = with_devices_in_time(given, model, work.tokens, length, batch_tokens, defaults, progress)
-    stopped = False
     with watched("layouts") as progress:
-
-        def told_so_far(done: int, total: int) -> bool:
-            nonlocal stopped
-            stopped = progress(done, total) and done < total
-            return stopped
-
-        step = step_of(given, model, length, batch_tokens, told_so_far)
+        step = step_of(given, model, length, batch_tokens, progress)
     if step.recompute != "none":
         work = work_of(as_run(asked, batch_tokens)._replace(recompute=step.recompute))
     n_steps = ceil_div(work.tokens, step.batch_tokens)
@@ -67,7 +60,7 @@ def solve(asked: UnderLayout) -> Costed:
     found = costing(told, device, defaults, training_flops=flops, n_active_params=work.n_active, convention=work.convention)
     assumed = assumptions(told, found, device)
     found = found._replace(inputs=in_time(told, found.inputs._replace(mfu=rate)))
-    return Costed(work, step, n_steps, device, found, assumed, run_cost(found.inputs), not stopped)
+    return Costed(work, step, n_steps, device, found, assumed, run_cost(found.inputs), not progress.cut_short)
 
 
 def as_run(asked: UnderLayout, batch_tokens: Any) -> Run:

@@ -43,22 +43,19 @@ def solve(asked: Fewest) -> Solved:
     counts = counts_of(asked.hardware, asked.n_devices)
     search = asked_of(asked, counts[0] if counts else asked.n_devices.points[0])
     late: list[Point] = []
-    stopped = False
     with watched("device counts") as progress:
 
         def priced(n: int, point: Point | None) -> bool:
-            nonlocal stopped
             late.extend([] if point is None else [point])
-            stopped = progress(counts.index(n) + 1, len(counts))
-            return stopped
+            return progress(counts.index(n) + 1, len(counts))
 
         found = fewest_devices(search, counts, asked.tokens, asked.deadline, priced)
     if found is not None:
         return Solved(search._replace(n_devices=found.n_devices), found)
     shortest = min(late, key=lambda point: point.wall_s, default=None)
-    if stopped and shortest is not None:
+    if progress.cut_short and shortest is not None:
         return Solved(search._replace(n_devices=shortest.n_devices), shortest, in_time=False)
-    if stopped:
+    if progress.cut_short:
         raise KeyboardInterrupt
     raise none_in_time(asked, shortest)
 

@@ -43,19 +43,12 @@ def solve(asked: OverCounts) -> Solved:
     search, money = asked_of(asked, asked.n_devices.points[0]), money_given(asked)
     price = None if money.usd is None else money.usd.value
     batch = batch_of(asked, search)
-    stopped: list[bool] = []
+    curve = None if batch is None else batch.curve
     with watched("device counts") as progress:
-
-        def told(done: int, total: int) -> bool:
-            stopped.append(progress(done, total))
-            return stopped[-1]
-
-        front = front_over(
-            search, asked.n_devices.points, asked.tokens, price, money.facility_w, told, None if batch is None else batch.curve
-        )
+        front = front_over(search, asked.n_devices.points, asked.tokens, price, money.facility_w, progress, curve)
     if not front.points:
         raise NotSupported(f"{field('n_devices')} {asked.n_devices.text}: no layout fits on any of these counts", hint="more devices")
-    return Solved(search, front, money, not any(stopped[:-1]) and len(stopped) == len(asked.n_devices.points), batch)
+    return Solved(search, front, money, not progress.cut_short, batch)
 
 
 def batch_of(asked: OverCounts, search: Asked) -> BatchAnswer | None:
