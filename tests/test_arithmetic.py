@@ -1,11 +1,13 @@
 """Formulas are arithmetic: exact where ints allow, the same on arrays, and nothing else."""
 
+import ast
 import math
 
 import numpy as np
 import pytest
 
 from scaleplan.arithmetic import evaluate, names_in
+from scaleplan.chain.run_cost import FORMULAS
 
 SAMPLES = {
     "a + b * c ** 2 / (a - b)": lambda a, b, c: a + b * c**2 / (a - b),
@@ -79,6 +81,15 @@ def test_a_name_without_a_value_is_named():
 def test_names_come_once_in_order():
     """Functions are no names."""
     assert names_in("6 * n_params * tokens + max(d, n_params) / sum(parts)") == ("n_params", "tokens", "d", "parts")
+    assert names_in("1e-3*a + 2.e5 * b2_wh / 1E6 - max (a, e)") == ("a", "b2_wh", "e")
+
+
+@pytest.mark.parametrize("formula", FORMULAS.values())
+def test_names_are_those_of_the_parsed_formula(formula):
+    """Each name of the syntax tree that is not called."""
+    tree = ast.parse(formula)
+    called = {node.func for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    assert set(names_in(formula)) == {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and node not in called}
 
 
 def test_an_enormous_power_is_no_enormous_int():

@@ -9,7 +9,6 @@ import pytest
 
 from scaleplan import library
 from scaleplan.arithmetic import evaluate
-from scaleplan.arithmetic import names_in as parsed_names
 from scaleplan.chain.cost_inputs import (
     embodied_input,
     goodput_input,
@@ -23,14 +22,12 @@ from scaleplan.chain.cost_inputs import (
 )
 from scaleplan.chain.failures import failures_of
 from scaleplan.chain.run_cost import (
-    FORMULAS,
     CostInputs,
     Input,
     behind,
     formula_of,
     inputs_of,
     intervals_of,
-    names_in,
     run_cost,
     standing_of,
 )
@@ -88,12 +85,6 @@ def test_every_formula_gives_its_value(inputs, scope):
         assert evaluate(formula, inputs_of(key, inputs, cost)) == pytest.approx(value, rel=1e-12), key
         assert {source for given in behind(key, inputs) for source in given.sources} <= set(SOURCES)
     assert shown >= 3
-
-
-@pytest.mark.parametrize("formula", FORMULAS.values())
-def test_names_are_those_of_the_parsed_formula(formula):
-    """The short way to find the names of a formula finds what parsing it does."""
-    assert tuple(names_in(formula)) == parsed_names(formula)
 
 
 def test_arrays_give_what_numbers_give():

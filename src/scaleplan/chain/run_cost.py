@@ -6,11 +6,11 @@ FORMULAS, inputs_of      what a line shows of a quantity: its formula, and the n
 standing_of              the least sure input behind a quantity
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from scaleplan.answer import Interval, unique
+from scaleplan.answer import Interval
+from scaleplan.arithmetic import names_in
 from scaleplan.chain.spread import Factors, Spread, factors, interval_of, over, sum_of, times
 from scaleplan.footprint.carbon import Scope, implied_kgco2e_per_kwh, in_scope, run_kgco2e
 from scaleplan.footprint.embodied import HOURS_PER_YEAR, run_embodied_kgco2e
@@ -251,11 +251,6 @@ def formula_of(key: str, inputs: CostInputs) -> str | None:
     if key == "implied_kgco2e_per_kwh":
         return f"published_kgco2e / ({counted} / 1000)"
     return FORMULAS[key]
-
-
-def names_in(formula: str) -> list[str]:
-    """The names of a formula without functions, each once (`arithmetic.names_in` parses it, which a start has no time for)."""
-    return unique(re.findall(r"[a-z_]\w*", formula))
 
 
 def inputs_of(key: str, inputs: CostInputs, cost: RunCost) -> dict[str, Any] | None:
