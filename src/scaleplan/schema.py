@@ -71,7 +71,7 @@ class Intranode(Part):
     n_devices_per_node: Whole | None = None
     n_devices_scaleup: Whole | None = None
     torus_axes: Whole | None = None
-    torus_ring: Whole | None = None
+    torus_ring: Annotated[int, Field(ge=2)] | None = None  # one device is no ring
     hop_s: Positive | None = None
 
 
@@ -79,7 +79,7 @@ class Internode(Part):
     """The share of the network that one device has, one direction."""
 
     bytes_per_s_per_device: Positive
-    spine_share: Annotated[float, Field(ge=0, le=1)] | None = None
+    spine_share: Share | None = None
     example: Text | None = None
 
 
@@ -436,7 +436,7 @@ class StackCalibration(Part):
     planned_step_s: list[Positive]
     peak_bytes: list[Positive] = []
     planned_peak_bytes: list[Positive] = []
-    covariance: list[list[float]]
+    covariance: list[list[Finite]]
 
 
 class Stack(Part):

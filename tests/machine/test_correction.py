@@ -65,6 +65,17 @@ def test_a_measured_step_is_reproduced_and_others_follow_in_part(factor):
     assert same * math.log(factor) >= 0
 
 
+def test_a_shape_is_corrected_without_its_step():
+    """By its factor, and no other shape."""
+    one = LAYOUTS[3]
+    shares = corrected((one, 1, 1.3 * seconds(one, PLANNED.stack))).shares._replace(steps=())
+    plain, ((*_, factor),) = shares._replace(shapes=()), shares.shapes
+
+    assert factor > 1
+    assert seconds(one, shares) == pytest.approx(factor * seconds(one, plain), rel=1e-12)
+    assert seconds(OTHER, shares) == seconds(OTHER, plain)
+
+
 def test_several_steps_are_all_reproduced():
     """Each to 1e-9, whatever the others were."""
     steps = [

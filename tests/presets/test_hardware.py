@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from scaleplan import library
+from scaleplan.errors import InputError
 
 FOLDER = library.built_in() / "hardware"
 DEVICES = {path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.toml"))}
@@ -279,3 +280,12 @@ def test_the_fabric_of_a_cluster_slows_down_with_its_size():
 
     assert table[1] == 436e9 and table[64] == 33e9
     assert list(table.values()) == sorted(table.values(), reverse=True)
+
+
+def test_a_ring_of_one_device_is_refused(tmp_path):
+    """It has no neighbours; the answer names the key."""
+    path = tmp_path / "own.toml"
+    text = (FOLDER / "tpu-v5e.toml").read_text(encoding="utf-8")
+    path.write_text(text.replace("torus_ring = 16", "torus_ring = 1"), encoding="utf-8")
+    with pytest.raises(InputError, match="torus_ring"):
+        library.load("hardware", str(path))

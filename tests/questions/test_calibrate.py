@@ -64,6 +64,25 @@ def test_what_was_learnt_narrows_the_interval(run, plan, tmp_path):
         assert widths[0] < 1.1 < widths[2]
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ("shapes = [[", "# [[", "has not 6 rows of 6"),
+        ("covariance = [[", "covariance = [[-1e3, 0, 0, 0, 0, 0, 0], [", "has not 7 rows of 7"),
+        ("covariance = [[", "covariance = [[-1000", "not above zero"),
+    ],
+)
+def test_a_stack_whose_covariance_cannot_be_is_refused(run, plan, tmp_path, before, after, says):
+    """A matrix of another size than the terms and shapes, or with a variance below zero."""
+    stack = tmp_path / "stack.toml"
+    run("calibrate", plan, "--step-s", repr(1.2 * numbers(plan)[0]), "-o", stack)
+    text = stack.read_text()
+    assert before in text
+    stack.write_text(text.replace(before, after))
+    with pytest.raises(ScaleplanError, match=says):
+        scaleplan.plan(plan, stack=str(stack))
+
+
 def test_the_forecast_is_the_plan_redone(plan):
     """Hours and dollars go as the step; every part of the step too."""
     step, _ = numbers(plan)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 from scaleplan import library
 from scaleplan.errors import InputError, clipped
-from scaleplan.machine.correction import TermSpread
+from scaleplan.machine.correction import TERMS, TermSpread
 from scaleplan.machine.device import Device, device_of
 from scaleplan.machine.efficiency import (
     Efficiency,
@@ -65,16 +65,22 @@ def spreads(stack: str) -> Spreads:
     """How far predictions are off: for a stack that steps were measured of and for any other; what a user's own steps told narrows it."""
     table, told = efficiencies(), library.load("stacks", stack).data.get("calibration", {})
     known = "known" if told.get("stack", stack) in table["measured_stacks"] else "unknown"
-    return spreads_of(table["spread"][known])._replace(learnt=learnt_of(told))
+    found = spreads_of(table["spread"][known])
+    return found._replace(learnt=learnt_of(stack, told["covariance"])) if "covariance" in told else found
 
 
-def learnt_of(told: Mapping[str, Any]) -> Learnt | None:
-    """What the measured steps of a stack's file told; None where there are none."""
-    if "covariance" not in told:
-        return None
-    spread = term_spread()
-    covariance = tuple(tuple(map(float, row)) for row in told["covariance"])
-    return Learnt(tuple(each * each for each in spread.terms), spread.shape**2, spread.scatter**2, covariance)
+def learnt_of(stack: str, rows: Sequence[Sequence[float]]) -> Learnt:
+    """What the measured steps of a stack's file told, from the covariance of its terms and shapes; InputError where it is none of them."""
+    import numpy as np
+
+    n = len(TERMS) + len(stack_time(stack).shapes)
+    if [len(row) for row in rows] != [n] * n:
+        raise InputError(f"`calibration.covariance` has not {n} rows of {n}: of {len(TERMS)} terms and each of `time.shapes`", file=stack)
+    covariance, spread = np.array(rows, float), term_spread()
+    if not np.linalg.eigvalsh((covariance + covariance.T) / 2)[0] > 0:
+        raise InputError("`calibration.covariance` gives some sum of its terms a variance that is not above zero", file=stack)
+    prior = tuple(each * each for each in spread.terms)
+    return Learnt(prior, spread.shape**2, spread.scatter**2, tuple(map(tuple, covariance.tolist())))
 
 
 def term_spread() -> TermSpread:

@@ -14,7 +14,7 @@ from scaleplan.model.passes import RECOMPUTATIONS
 from scaleplan.numeric import maximum, where
 from scaleplan.wording import field
 
-LEAST_FIRST = ("none", "selective", "per-op", "full")  # recomputation by what it costs
+LEAST_FIRST = ("none", "selective", "per-op", "full")
 """Recomputation by what it costs."""
 LEGAL = 0  # the reason of a candidate that no rule rejects
 SHAPES_AT_ONCE = 2**18  # degrees and micro-batches that the rules are held to together

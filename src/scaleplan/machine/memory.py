@@ -5,7 +5,7 @@ Everything is a sum over the bill, divided by the layout. The formulas take one 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from scaleplan.machine.activations import Batch, Split, kept_bytes, layer_bytes, outside_bytes
@@ -170,16 +170,8 @@ def stages(bill: Bill, layout: Layout, run: Training) -> list[Stage]:
     units = units_of(bill, layout, run)
     found = [(place, stage_parts(bill, layout, run, units, place)) for place in places(bill, layout, run.stack.placement)]
     made = [Stage(place.name, phases_of(parts, run), parts) for place, parts in found]
-    factor = run.stack.factor_of(most(made)) if run.stack.is_corrected else 1.0
+    factor = run.stack.factor_of(fullest(made)) if run.stack.is_corrected else 1.0
     return made if is_number(factor) and factor == 1.0 else [stage.times(factor) for stage in made]
-
-
-def most(made: Sequence[Stage]) -> Size:
-    """The worst moment of the fullest stage."""
-    peak: Any = 0
-    for stage in made:
-        peak = maximum(peak, stage.peak_bytes)
-    return peak
 
 
 def counted_peak(bill: Bill, layout: Layout, run: Training) -> Size:

@@ -304,7 +304,7 @@ def assembled(sums: Sums, ranks: Ranks, step: Step, on: Kernels, d_model: Size) 
 
 def corrected(time: StepTime, shape: ProductShape, stack: StackShares) -> StepTime:
     """A step with what measured steps told of its shape, and of itself."""
-    if not stack.steps:
+    if not (stack.shapes or stack.steps):
         return time
     known = known_of(stack, time.step_s, shape)
     return time.times(known.factor)._replace(same_shapes=known.shapes, same_step=known.step)
