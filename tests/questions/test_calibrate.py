@@ -250,6 +250,8 @@ def test_a_stack_of_another_device_is_said(plan, tmp_path):
 
     assert not any("was corrected by steps on" in note for note in here.notes)
     assert any("was corrected by steps on a100-sxm-80gb; on h100-sxm" in note for note in there.notes)
+    cost = scaleplan.cost("gpt2", tokens="1B", hardware="h100-sxm", layout="dp8", stack=str(stack))
+    assert any("was corrected by steps on a100-sxm-80gb; on h100-sxm" in f"{table.notes}" for table in cost.tables)
 
 
 def test_several_layouts_in_one_log(plan, tmp_path):

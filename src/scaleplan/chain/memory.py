@@ -129,6 +129,11 @@ def global_batch(layout: Layout, wishes: Wishes) -> int:
     return replicas * int(ceil_div(usual_batch_seqs(wishes.seq_len), replicas))
 
 
+def assumed_batch(batch_seqs: int) -> str:
+    """Which global batch was taken where none was given, in words."""
+    return f"Global batch {batch_seqs:,} sequences (4 Mi tokens, assumed); override with {field('global_batch_size_seqs')}."
+
+
 def pass_of(wishes: Wishes, stack: Stack) -> Pass:
     """How the forward pass runs: what was asked for, else what the stack does."""
     attention = wishes.attention or stack.attention

@@ -9,6 +9,7 @@ from scaleplan.answer import INTERRUPTED, Answer, Caution, Column, Interval, Lin
 from scaleplan.chain.cost_given import Costing, assumptions, cautions, costing, in_time
 from scaleplan.chain.cost_inputs import peak_input
 from scaleplan.chain.lengths import chosen_length
+from scaleplan.chain.memory import assumed_batch
 from scaleplan.chain.run_cost import Input, RunCost, run_cost
 from scaleplan.chain.run_step import step_of, with_devices_in_time
 from scaleplan.chain.sizes import batch_of
@@ -83,6 +84,7 @@ def explain(asked: UnderLayout, solved: Costed) -> Answer:
             *length_notes(as_run(asked, None)),
             *batch_notes(asked, step),
             step.hours_words(found.inputs.goodput.value),
+            *step.elsewhere_words(),
             *solved.assumed,
         ],
         said={"seq_len": step.seq_len, "stack": step.stack},
@@ -158,14 +160,8 @@ def parts_table(step: LayoutStep) -> Table:
 
 def batch_notes(asked: UnderLayout, step: LayoutStep) -> list[str]:
     """Which batch was taken where none was given."""
-    from scaleplan.wording import field
-
     given = (asked.batch_size_tokens, asked.batch_size_seqs, asked.global_batch_size_seqs)
-    if any(one is not None for one in given):
-        return []
-    return [
-        f"Global batch {step.global_batch_size_seqs:,} sequences (4 Mi tokens, assumed); override with {field('global_batch_size_seqs')}."
-    ]
+    return [assumed_batch(step.global_batch_size_seqs)] if all(one is None for one in given) else []
 
 
 def memory_cautions(step: LayoutStep) -> list[Caution]:

@@ -9,7 +9,7 @@ from scaleplan import library
 from scaleplan.answer import INTERRUPTED, Answer, Caution, Column, Table
 from scaleplan.chain.layout_search import Asked
 from scaleplan.chain.lengths import chosen_length, length_cautions
-from scaleplan.chain.memory import USUAL_OPTIMIZER, USUAL_PRECISION, USUAL_STACK, format_missing, stack_named
+from scaleplan.chain.memory import USUAL_OPTIMIZER, USUAL_PRECISION, USUAL_STACK, assumed_batch, format_missing, stack_named
 from scaleplan.chain.plausible import too_many_devices
 from scaleplan.machine.candidates import LEAST_FIRST
 from scaleplan.machine.offload import OFFLOADS
@@ -143,9 +143,7 @@ def completed(answer: Answer, asked: Any, search: Asked) -> Answer:
     lacking = format_missing(device.data, stack_named(search.stack).precision(search.precision))
     notes = [why] if why else []
     if asked.global_batch_size_seqs is None:
-        notes.append(
-            f"Global batch {search.batch_seqs:,} sequences (4 Mi tokens, assumed); override with {field('global_batch_size_seqs')}."
-        )
+        notes.append(assumed_batch(search.batch_seqs))
     if asked.stack is None:
         notes.append(f"No {field('stack')}: what stacks have in common; a named one has narrower intervals.")
     cautions = [*asked.model.cautions, *length_cautions(asked.model, length)]

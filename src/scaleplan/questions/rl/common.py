@@ -41,6 +41,13 @@ def trainer_setup(asked: Any, bill: Bill, n_devices: int, seq_len: int, batch: i
     return training_setup(bill, layout, wishes)
 
 
+def layout_notes(asked: Any, setup: Setup) -> list[str]:
+    """Which layout was taken where none was given."""
+    if asked.layout is not None:
+        return []
+    return [f"No {field('layout')}: {setup.layout.spelled()}, all states of the trainer divided over its devices."]
+
+
 def beside(setup: Setup, n_params: Any) -> int:
     """Bytes on a device of a further model's 16-bit weights, divided as those of the policy."""
     return round(int(setup.worst().phases[-1].weights_bytes) * float(n_params) / float(setup.bill.n_params()))

@@ -24,6 +24,7 @@ from scaleplan.questions.rl.common import (
     flops_lines,
     flops_result,
     inputs_of,
+    layout_notes,
     memory_cautions,
     memory_lines,
     memory_note,
@@ -146,9 +147,7 @@ def lines_of(asked: OfGiven, solved: Solved, memory: dict[str, Any]) -> list[Lin
 def notes_of(asked: OfGiven, solved: Solved) -> list[str]:
     """What was assumed."""
     _, why = chosen_length(asked.model, asked.seq_len)
-    notes = [why] if why else []
-    if asked.layout is None:
-        notes.append(f"No {field('layout')}: {solved.setup.layout.spelled()}, all states of the trainer divided over its devices.")
+    notes = [*([why] if why else []), *layout_notes(asked, solved.setup)]
     if asked.mfu is None:
         why = "that of published pre-training runs of this size; short sequences reach less"
         notes.append(f"No {field('mfu')}: {solved.mfu.value:.2g}, {why}.")

@@ -23,6 +23,7 @@ from scaleplan.questions.rl.common import (
     beside,
     flops_result,
     inputs_of,
+    layout_notes,
     memory_cautions,
     memory_note,
     memory_result,
@@ -235,8 +236,7 @@ def notes_of(asked: OfRollouts, solved: Solved, result: dict[str, Any]) -> list[
     lengths = dict(zip(LENGTHS, run.rollout.lengths, strict=True))
     if assumed := [f"{field(name)} {value:,}" for name, value in lengths.items() if getattr(asked, name) is None]:
         notes.append(f"Assumed: {', '.join(assumed)} (GRPO on mathematics, published); time follows them.")
-    if asked.layout is None:
-        notes.append(f"No {field('layout')}: {result['layout']}, all states of the trainer divided over its devices.")
+    notes += layout_notes(asked, solved.setup)
     if asked.engine_layout is None:
         notes.append(f"No {field('engine_layout')}: {result['engine_layout']}, the least tensor parallelism that holds a sequence.")
     if asked.n_rollout_devices is not None:
