@@ -21,6 +21,10 @@ class Interval(NamedTuple):
         """The interval of the quantity times a positive factor that is known."""
         return Interval(self.p10 * factor, self.p50 * factor, self.p90 * factor)
 
+    def plus(self, amount: float) -> "Interval":
+        """The interval of the quantity and an amount that is known."""
+        return Interval(self.p10 + amount, self.p50 + amount, self.p90 + amount)
+
 
 class Line(NamedTuple):
     """One number and where it comes from.

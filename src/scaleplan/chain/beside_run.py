@@ -12,8 +12,6 @@ from scaleplan.footprint.beside import with_trials, with_trials_and_idle
 
 Given = Mapping[str, Any]
 """Field -> value in base units."""
-ASKED = ("trial_share", "idle_share", "embodied")
-"""Fields of which each puts one thing in."""
 
 
 class Total(NamedTuple):
@@ -40,10 +38,8 @@ class Total(NamedTuple):
         return [name for name, is_in in parts.items() if is_in]
 
 
-def total_of(given: Given, cost: RunCost) -> Total | None:
-    """The run with what was put in; None where nothing was."""
-    if not any(given.get(name) for name in ASKED):
-        return None
+def total_of(given: Given, cost: RunCost) -> Total:
+    """The run with what was put in."""
     trials, idle = given.get("trial_share") or 0, given.get("idle_share") or 0
     made = with_trials(cost.embodied_kgco2e, trials) if given.get("embodied") and cost.embodied_kgco2e is not None else None
     running = None if cost.kgco2e is None else with_trials_and_idle(cost.kgco2e, trials, idle)
@@ -64,8 +60,8 @@ def plus_usd(total: Total, usd: Any) -> Total:
     if total.usd is None or not usd:
         return total
     spread = total.intervals.get("usd")
-    moved = {} if spread is None else {"usd": Interval(*(point + usd for point in spread))}
-    return total._replace(usd=total.usd + usd, intervals={**total.intervals, **moved})
+    paid = {} if spread is None else {"usd": spread.plus(usd)}
+    return total._replace(usd=total.usd + usd, intervals={**total.intervals, **paid})
 
 
 def with_intervals(total: Total, inputs: CostInputs) -> Total:

@@ -211,8 +211,7 @@ def total_of(given: Given, inputs: CostInputs, cost: RunCost) -> Total | None:
         return None
     from scaleplan.chain.beside_run import total_of, with_intervals
 
-    total = total_of(given, cost)
-    return None if total is None else with_intervals(total, inputs)
+    return with_intervals(total_of(given, cost), inputs)
 
 
 def calendar_of(given: Given, inputs: CostInputs, cost: RunCost) -> Calendar | None:

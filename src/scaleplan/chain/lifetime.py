@@ -82,8 +82,7 @@ class Lifetime(NamedTuple):
         """The 80 % interval of each quantity of the cost, and of dollars for a million tokens, which go with them."""
         found = intervals_of(self.inputs, self.cost)
         if "usd" in found and self.cost.usd:
-            share = self.usd_per_million_tokens / self.cost.usd
-            found["usd_per_million_tokens"] = Interval(*(share * point for point in found["usd"]))
+            found["usd_per_million_tokens"] = found["usd"].scaled(self.usd_per_million_tokens / self.cost.usd)
         return found
 
 

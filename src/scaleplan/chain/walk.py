@@ -97,13 +97,8 @@ class Walk(NamedTuple):
         """The 80 % interval of each number that has one; a sum beside the devices moves dollars and not their width."""
         found = dict(intervals_of(self.inputs, self.cost))
         if "usd" in found:
-            found["usd"] = moved(found["usd"], self.cost.usd, self.usd)
+            found["usd"] = found["usd"].plus(self.usd - self.cost.usd)
         return found
-
-
-def moved(interval: Interval, old: float, new: float) -> Interval:
-    """The interval of a number to which something known is added."""
-    return Interval(*(point + new - old for point in interval))
 
 
 def no_costs(*_run: Any) -> dict[str, Any]:

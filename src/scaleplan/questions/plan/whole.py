@@ -10,7 +10,7 @@ from scaleplan.chain.cost_given import calendar_of, total_of
 from scaleplan.chain.other_costs import usd_of
 from scaleplan.chain.run_cost import CostInputs, RunCost, intervals_of, run_cost, standing_of
 from scaleplan.chain.stages import Stage
-from scaleplan.chain.walk import Walk, moved, walk, walk_stages
+from scaleplan.chain.walk import Walk, walk, walk_stages
 from scaleplan.errors import ScaleplanError, UsageError
 from scaleplan.limits import judge
 from scaleplan.questions.cost.answers import calendar_notes, calendar_result
@@ -218,7 +218,7 @@ def stage_rows(solved: Solved) -> list[dict[str, Any]]:
         paid = cost if cost.usd is None else cost._replace(usd=cost.usd + beside)
         spread = dict(intervals_of(inputs, cost))
         if "usd" in spread:
-            spread["usd"] = moved(spread["usd"], cost.usd, paid.usd)
+            spread["usd"] = spread["usd"].plus(beside)
         links_of = {group: cost_numbers(inputs, paid, keys, spread) for group, keys in COST_PATHS.items()}
         rows.append({"name": stage.name, "compute": {"training_flops": number(stage.flops, None, "exact")}, **links_of})
     return rows
