@@ -12,10 +12,11 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from math import isfinite
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from scaleplan.errors import InputError, UnknownName, clipped, raise_all
 from scaleplan.wording import field, question
@@ -335,23 +336,13 @@ def read_bytes(path: Path | str) -> bytes:
     """A file, or standard input for `-`; InputError says what is wrong with it."""
     if str(path) == "-":
         name = "standard input"
-        if sys.stdin is None:
-            raise InputError("standard input is closed", hint="give the name of a file, or pipe something in")
-        data = sys.stdin.buffer.read(LARGEST_FILE_BYTES + 1)
+        data = standard_input().read(LARGEST_FILE_BYTES + 1)
     else:
         name = str(path)
-        try:
-            with Path(path).open("rb") as file:
-                data = file.read(USUAL_FILE_BYTES)
-                if len(data) == USUAL_FILE_BYTES:
-                    data += file.read(LARGEST_FILE_BYTES + 1 - USUAL_FILE_BYTES)
-        except FileNotFoundError:
-            raise InputError(f"no file `{clipped(name, 200)}`", hint=files_near(Path(path))) from None
-        except IsADirectoryError:
-            raise InputError(f"`{clipped(name, 200)}` is a folder, not a file") from None
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise InputError(f"cannot read `{clipped(name, 200)}`: {reason}") from None
+        with readable(path), Path(path).open("rb") as file:
+            data = file.read(USUAL_FILE_BYTES)
+            if len(data) == USUAL_FILE_BYTES:
+                data += file.read(LARGEST_FILE_BYTES + 1 - USUAL_FILE_BYTES)
     if len(data) > LARGEST_FILE_BYTES:
         raise InputError(f"larger than {LARGEST_FILE_BYTES // 2**20} MiB", file=name)
     if not data.strip():
@@ -378,11 +369,23 @@ def read_lines(path: Path | str) -> Iterator[str]:
 def opened(path: Path | str) -> io.BufferedReader:
     """A file, or standard input for `-`, to be read in pieces; InputError says what is wrong with it."""
     if str(path) == "-":
-        if sys.stdin is None:
-            raise InputError("standard input is closed", hint="give the name of a file, or pipe something in")
-        return io.BufferedReader(sys.stdin.buffer)  # type: ignore[arg-type]  # a reader of a reader, so that closing it is its own
-    try:
+        return io.BufferedReader(standard_input())  # type: ignore[arg-type]  # a reader of a reader, so that closing it is its own
+    with readable(path):
         return Path(path).open("rb")
+
+
+def standard_input() -> BinaryIO:
+    """The bytes of standard input."""
+    if sys.stdin is None:
+        raise InputError("standard input is closed", hint="give the name of a file, or pipe something in")
+    return sys.stdin.buffer
+
+
+@contextmanager
+def readable(path: Path | str) -> Iterator[None]:
+    """What the system says of a file that cannot be read, as InputError."""
+    try:
+        yield
     except FileNotFoundError:
         raise InputError(f"no file `{clipped(path, 200)}`", hint=files_near(Path(path))) from None
     except IsADirectoryError:
