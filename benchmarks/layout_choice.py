@@ -18,13 +18,12 @@ from typing import Any
 
 import numpy as np
 from step_time import Bars
-from step_time_rows import values_of
+from step_time_rows import kinds_of
 
 from scaleplan.chain.layout_pricing import price_rows
 from scaleplan.chain.memory import stack_named
 
 MOST, SMALL = 511, 64
-KIND = ("stack", "hardware", "attention", "precision", "recompute", "gated", "tied")
 
 Row = dict[str, str]
 Shares = list[float]
@@ -40,14 +39,9 @@ def tried(path: Path) -> list[Row]:
 
 def predicted(rows: list[Row]) -> Any:
     """Tokens a second of every row; 0 where it does not fit."""
-    kinds: dict[tuple[Any, ...], list[tuple[int, dict[str, Any]]]] = defaultdict(list)
-    for place, row in enumerate(rows):
-        values = values_of(row)
-        kinds[tuple(values[name] for name in KIND)].append((place, values))
     found = np.zeros(len(rows))
-    for some in kinds.values():
-        places = [place for place, _ in some]
-        priced = price_rows([values for _, values in some], stack_named(some[0][1]["stack"]))
+    for places, values in kinds_of(rows):
+        priced = price_rows(values, stack_named(values[0]["stack"]))
         tokens = np.array([int(rows[place]["gbs"]) * int(rows[place]["s"]) for place in places])
         found[places] = np.where(priced.fits & (priced.error == ""), tokens / priced.step_s, 0.0)
     return found

@@ -85,14 +85,20 @@ def read(path: Path, *, healthy: bool = True) -> Table:
     """The healthy rows, or all that ran, in groups that are priced in one pass."""
     with path.open(newline="", encoding="utf-8") as lines:
         rows = [row for row in csv.DictReader(lines) if float(row["step_s"] or 0) > 0 and (row["healthy"] == "1" or not healthy)]
+    groups = [measured_of(places, values) for places, values in kinds_of(rows)]
+    return Table(rows, np.array([float(row["step_s"]) for row in rows]), np.array([row["source"] for row in rows]), groups)
+
+
+KIND = ("stack", "hardware", "attention", "precision", "recompute", "gated", "tied")
+
+
+def kinds_of(rows: list[dict[str, str]]) -> list[tuple[list[int], list[dict[str, Any]]]]:
+    """Places and values of the rows of each kind, which are priced in one pass."""
     kinds: dict[tuple[Any, ...], list[tuple[int, dict[str, Any]]]] = defaultdict(list)
     for place, row in enumerate(rows):
         values = values_of(row)
-        kinds[tuple(values[name] for name in ("stack", "hardware", "attention", "precision", "recompute", "gated", "tied"))].append(
-            (place, values)
-        )
-    groups = [measured_of([place for place, _ in some], [v for _, v in some]) for some in kinds.values()]
-    return Table(rows, np.array([float(row["step_s"]) for row in rows]), np.array([row["source"] for row in rows]), groups)
+        kinds[tuple(values[name] for name in KIND)].append((place, values))
+    return [([place for place, _ in some], [values for _, values in some]) for some in kinds.values()]
 
 
 def measured_of(places: list[int], values: list[dict[str, Any]]) -> Measured:
