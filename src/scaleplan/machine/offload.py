@@ -24,18 +24,17 @@ def host_link_of(device: Device) -> HostLink:
     return device.host_link
 
 
-def update_on_host_s(params: Any, gradient_bytes: float, update_bytes: float, link: HostLink, behind_s: Seconds) -> Seconds:
-    """Gradients go to the host, the host updates, new 16-bit weights come back.
+def exchanged_s(params: Any, gradient_bytes: float, link: HostLink, behind_s: Seconds) -> Seconds:
+    """Gradients go to the host that updates, and new 16-bit weights come back.
 
-        max(0, G w / link - behind) + U w / host memory + 2 w / link
+        max(0, G w / link - behind) + 2 w / link
 
-    params        of the states that one device's share of the host keeps
-    update_bytes  memory traffic of one parameter's update
-    behind_s      computation of the last micro-batch, behind which gradients leave
+    params    of the states that one device's share of the host keeps
+    behind_s  computation of the last micro-batch, behind which gradients leave
     Source: ren2021 section 4 (ZeRO-Offload).
     """
     leaving = maximum(0.0, gradient_bytes * params / link.bytes_per_s - behind_s)
-    return leaving + update_bytes * params / link.memory_bytes_per_s + WIDTH * params / link.bytes_per_s
+    return leaving + WIDTH * params / link.bytes_per_s
 
 
 def streamed_s(params: Any, link: HostLink, compute_s: Seconds) -> Seconds:

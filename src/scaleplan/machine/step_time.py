@@ -14,7 +14,7 @@ from scaleplan.machine.correction import ProductShape, known_of
 from scaleplan.machine.efficiency import StackShares
 from scaleplan.machine.layer_time import LayerTime, Passes, head_time, head_weights, layer_time, local_params, network_of
 from scaleplan.machine.layout import SHARDS_GRADIENTS, SHARDS_WEIGHTS, Layout
-from scaleplan.machine.offload import Offload, host_link_of, streamed_s, update_on_host_s
+from scaleplan.machine.offload import Offload, exchanged_s, host_link_of, streamed_s
 from scaleplan.machine.roofline import WIDTH, Kernels, Ranks
 from scaleplan.machine.schedules import PassTimes, Schedule, bubble_s
 from scaleplan.model.arch import Size
@@ -329,12 +329,18 @@ def stage_pass(pace_s: Seconds, sums: Sums) -> PassTimes:
 
 
 def update_s(sums: Sums, layout: Layout, share: Any, on: Kernels, offload: Offload, behind_s: Seconds) -> Seconds:
-    """The optimizer reads and writes the state of the weights that a device updates, on the device or on its host."""
+    """The optimizer reads and writes the state of the weights that a device updates, on the device or on its host.
+
+    Weights that the host keeps stay there, and their gradients came to it with each micro-batch (`from_host_s`).
+    """
     ways = where(layout.zero_stage > 0, layout.shards, 1)
     params = (share * (sums.dense + sums.routed) + sums.outside) / ways
     if offload == "none":
         return OPTIMIZER_BYTES * params / on.memory_bytes_per_s
-    return update_on_host_s(params, on.shares.stack.gradient_bytes, OPTIMIZER_BYTES, host_link_of(on.device), behind_s)
+    link = host_link_of(on.device)
+    exchanged = exchanged_s(params, on.shares.stack.gradient_bytes, link, behind_s)
+    stays = (offload == "all") & (layout.zero_stage >= SHARDS_WEIGHTS)
+    return OPTIMIZER_BYTES * params / link.memory_bytes_per_s + where(stays, 0.0, exchanged)
 
 
 def from_host_s(sums: Sums, layout: Layout, on: Kernels, offload: Offload) -> Seconds:
