@@ -91,6 +91,22 @@ def test_flops_of_training_on_given_responses(method, more, n):
     assert found["device_hours"] == pytest.approx(n * N_8B * 5e8 / (0.4 * 989.4e12) / 3600, rel=1e-3)
 
 
+@pytest.mark.parametrize(("asked", "key"), [(GRPO, "training_s"), (GIVEN | {"method": "dpo"}, "wall_s")])
+def test_training_in_32_bits_takes_as_much_longer_as_its_peak_is_lower(asked, key):
+    """A100 (its data sheet): 312 TFLOP/s in bf16, 156 in TF32, 19.5 in FP32 without tensor cores."""
+    told = asked | {"hardware": "a100-sxm-80gb", "mfu": 0.3}
+    bf16, tf32, fp32 = (sp.rl("llama-3.1-8b", **told, precision=name).result[key] for name in ("bf16-mixed", "tf32", "fp32"))
+    assert (tf32 / bf16, fp32 / bf16) == (pytest.approx(2), pytest.approx(16))
+
+
+def test_a_device_without_bf16_is_said():
+    """A V100 computes in fp16: the trainer's format is not one of its own."""
+    for asked in (GRPO | {"n_prompts": 8}, GIVEN | {"method": "dpo"}):
+        warnings = sp.rl("gpt2", **asked | {"hardware": "v100-sxm-32gb", "precision": "bf16-mixed"}).warnings
+        assert "number-format" in [one.kind for one in warnings]
+    assert "number-format" not in [one.kind for one in sp.rl("gpt2", **GIVEN, method="dpo").warnings]
+
+
 def test_distillation_and_adapters():
     """A teacher adds 2 N of its own; an adapter of rank 16 costs 4 N and little more, and no states of the frozen weights."""
     taught = sp.rl("llama-3.1-8b", method="distillation", n_teacher_params=70 * 10**9, **GIVEN).result

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from scaleplan import library
 from scaleplan.answer import Interval
-from scaleplan.chain.memory import Setup
+from scaleplan.chain.memory import USUAL_PRECISION, Setup
+from scaleplan.chain.step_time import wide_format
 from scaleplan.machine.activations import Batch
 from scaleplan.machine.inverse import largest
 from scaleplan.machine.layout import Layout
@@ -41,6 +42,7 @@ class RlRun(NamedTuple):
     train_batch_size_seqs  sequences of one update; a step has as many updates as fit its rollouts
     reference              the log-probabilities of a frozen reference are computed (a KL term)
     asynchronous           the next step's rollouts are written while this one trains
+    precision              of training: the MFU is of the peak in 16 bits, or in 32 where products are
     mfu                    of the training pass alone
     cache_bytes            of an engine's device, for keys and values; None: what its weights leave of the memory
     """
@@ -56,6 +58,7 @@ class RlRun(NamedTuple):
     reference: bool = True
     n_reward_params: int = 0
     n_value_params: int = 0
+    precision: str = USUAL_PRECISION
     mfu: float | None = None
     cache_bytes: int | None = None
 
@@ -107,7 +110,8 @@ def rl_step(bill: Bill, on: Deployment, run: RlRun) -> RlStep:
     models = Models(active, active if run.reference else 0, run.n_reward_params, run.n_value_params)
     flops = token_flops(run.method, models, n_epochs=run.n_epochs, n_updates=updates)
     tokens = sequences * (run.rollout.lengths.prompt + run.rollout.lengths.mean_response)
-    rate = TrainingRate(training, on.wide_flops_per_s, run.mfu or usual_mfu(bill), on.device.network_bytes_per_s)
+    peak = on.device.peak_flops_per_s(wide_format(run.precision))
+    rate = TrainingRate(training, peak, run.mfu or usual_mfu(bill), on.device.network_bytes_per_s)
     parts = step_time(rollout.total_s, flops, tokens, bill.n_params(), rate, asynchronous=run.asynchronous)
     middle = parts.total_s * assumed["step"]["overhead"]
     spread = (assumed["step"]["factor_p10"], 1.0, assumed["step"]["factor_p90"])
@@ -117,7 +121,7 @@ def rl_step(bill: Bill, on: Deployment, run: RlRun) -> RlStep:
         step_s=Interval(*(middle * factor for factor in spread)),
         rollout_share=parts.rollout_share,
         tokens_per_s_per_device=tokens / middle / run.n_devices,
-        mfu=flops.training * tokens / (middle * run.n_devices * on.wide_flops_per_s),
+        mfu=flops.training * tokens / (middle * run.n_devices * peak),
         n_devices=run.n_devices,
         flops=flops,
         n_tokens=tokens,

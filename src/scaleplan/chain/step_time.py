@@ -100,10 +100,15 @@ def number_format(precision: str) -> str:
     return NUMBER_FORMATS.get(precision.split("-", maxsplit=1)[0], "bf16")
 
 
+def wide_format(precision: str) -> str:
+    """The format of products that a precision does not narrow: its own where that is of 32 bits, else 16 bits."""
+    number = number_format(precision)
+    return number if number in ("fp32", "tf32") else "bf16"
+
+
 def kernels_of(device: Device, shares: Efficiency, precision: str, attention: str) -> Kernels:
     """What runs the products; refused where the device lacks the number format."""
-    number = number_format(precision)
-    wide = number if number in ("fp32", "tf32") else "bf16"
+    number, wide = number_format(precision), wide_format(precision)
     if device.latency_s is not None:
         device = device._replace(latency_s=device.latency_s * shares.stack.communication_pace)
     peak, wide_peak = (device.sustained_share * device.peak_flops_per_s(each) for each in (number, wide))

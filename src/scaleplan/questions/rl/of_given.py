@@ -8,10 +8,11 @@ from scaleplan import library
 from scaleplan.answer import Answer, Caution, Line, intervals, line, quantities
 from scaleplan.chain.cost_inputs import mfu_input
 from scaleplan.chain.lengths import chosen_length, length_cautions
-from scaleplan.chain.memory import Setup
+from scaleplan.chain.memory import USUAL_PRECISION, Setup
 from scaleplan.chain.post_training import trainer_of
 from scaleplan.chain.run_cost import Input
 from scaleplan.chain.spread import factors, interval_of, over
+from scaleplan.chain.step_time import wide_format
 from scaleplan.machine.device import device_of
 from scaleplan.machine.memory import Room
 from scaleplan.machine.post_training import Method, Models, PhaseBytes, TokenFlops, device_hours, given_phases, token_flops
@@ -23,6 +24,7 @@ from scaleplan.questions.rl.common import (
     beside,
     flops_lines,
     flops_result,
+    format_cautions,
     inputs_of,
     layout_notes,
     memory_cautions,
@@ -72,7 +74,7 @@ def solve(asked: OfGiven) -> Solved:
         setup,
         given_phases(trainer),
         room_of(asked, device.capacity_bytes),
-        device.peak_flops_per_s("bf16"),
+        device.peak_flops_per_s(wide_format(asked.precision or USUAL_PRECISION)),
         mfu_input(library.defaults(), float(bill.n_active_params())) if asked.mfu is None else Input(asked.mfu),
         price_given(asked),
     )
@@ -159,4 +161,4 @@ def notes_of(asked: OfGiven, solved: Solved) -> list[str]:
 def cautions(asked: OfGiven, solved: Solved, memory: dict[str, Any]) -> list[Caution]:
     """What goes beyond the model or the device."""
     length, _ = chosen_length(asked.model, asked.seq_len)
-    return [*asked.model.cautions, *length_cautions(asked.model, length), *memory_cautions(memory, solved.room)]
+    return [*asked.model.cautions, *length_cautions(asked.model, length), *format_cautions(asked), *memory_cautions(memory, solved.room)]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.answer import Answer, Caution, intervals, quantities
 from scaleplan.chain.lengths import length_cautions
-from scaleplan.chain.memory import Setup
+from scaleplan.chain.memory import USUAL_PRECISION, Setup
 from scaleplan.chain.post_training import USUAL_ENGINE, RlRun, RlStep, assumptions, most_at_once, rl_step, trainer_of
 from scaleplan.chain.serving import ServingChoices, deployment_of
 from scaleplan.chain.serving_layout import growing
@@ -22,6 +22,7 @@ from scaleplan.questions.priced import Price, price_given
 from scaleplan.questions.rl.common import (
     beside,
     flops_result,
+    format_cautions,
     inputs_of,
     layout_notes,
     memory_cautions,
@@ -109,6 +110,7 @@ def run_of(asked: OfRollouts, on: Deployment, rollout: Rollout, cache: int) -> R
         reference=not asked.no_reference,
         n_reward_params=asked.n_reward_params or (active if ppo else 0),
         n_value_params=(asked.n_value_params or active) if ppo else 0,
+        precision=asked.precision or USUAL_PRECISION,
         mfu=asked.mfu,
         cache_bytes=cache,
     )
@@ -255,5 +257,6 @@ def cautions(asked: OfRollouts, solved: Solved, memory: dict[str, Any]) -> list[
     return [
         *asked.model.cautions,
         *length_cautions(asked.model, longest(solved.run.rollout)),
+        *format_cautions(asked),
         *memory_cautions(memory, solved.room),
     ]
