@@ -13,6 +13,7 @@ from scaleplan.chain.run_cost import CostInputs, Input, RunCost, draws_of, inter
 from scaleplan.chain.serving import Hosted, serve_given
 from scaleplan.chain.spread import interval_of, sum_of, within
 from scaleplan.errors import UsageError
+from scaleplan.machine.serving import fleet
 from scaleplan.model.bill import bill_of
 from scaleplan.model.items import Bill
 from scaleplan.model_files import Model
@@ -121,9 +122,8 @@ def served_for_life(given: Given, tokens: Any, bill: Bill, device: library.Prese
         n_devices, utilisation = int(hosted.on.layout.n_devices), None
         hours = busy_hours(hosted, n_requests)
     else:
-        fleet = serve_given({**asked, "requests_per_s": rate}, bill).served.fleet
-        assert fleet is not None, "a rate makes a fleet"
-        n_devices, utilisation = fleet.n_devices, fleet.utilisation
+        keeps_up = fleet(hosted.served.times, int(load.concurrency), rate)
+        n_devices, utilisation = keeps_up.n_devices, keeps_up.utilisation
         hours = hours_input(hosted, n_devices * seconds / 3600, rate)
     inputs = costing({**of_device(given, device, on), "device_hours": hours.value}, on, defaults).inputs
     inputs = inputs._replace(device_hours=hours, n_devices=n_devices)
@@ -156,8 +156,6 @@ def busy_hours(hosted: Hosted, n_requests: Any) -> Input:
 
 def hours_input(hosted: Hosted, hours: Any, rate: float) -> Input:
     """Device-hours of a fleet; its devices go with the rate of each deployment, in whole deployments."""
-    from scaleplan.machine.serving import fleet
-
     times, engine, concurrency = hosted.served.times, hosted.on.engine, int(hosted.load.concurrency)
     few, usual, many = (fleet(times, concurrency, rate / factor).n_devices for factor in (engine.factor_p90, 1.0, engine.factor_p10))
     return Input(hours, "estimate", engine.sources, within("serving", usual, few, many))
