@@ -58,7 +58,12 @@ FLAGS = {"from_file": "--from"}
 
 def flag(name: str) -> str:
     """A field as the command line spells it."""
-    return SUBJECTS.get(name) or FLAGS.get(name) or "--" + name.replace("_", "-")
+    return SUBJECTS.get(name) or option(name)
+
+
+def option(name: str) -> str:
+    """A field that is given with a flag, whether or not other commands take it without one."""
+    return FLAGS.get(name) or "--" + name.replace("_", "-")
 
 
 def keyword(name: str) -> str:
@@ -97,7 +102,9 @@ def shown(mark: str, spell: Callable[[str], str]) -> str:
     words = [quote(word) for word in subject]
     for name, value in given.items():
         words += (
-            [flag(name), quote(value)] if isinstance(value, str) else [flag(name) if value else OFF.get(name, f"--no-{flag(name)[2:]}")]
+            [option(name), quote(value)]
+            if isinstance(value, str)
+            else [option(name) if value else OFF.get(name, f"--no-{option(name)[2:]}")]
         )
     return " ".join(["scaleplan", command, *words])
 

@@ -34,6 +34,7 @@ import pytest
         ("cost gpt2 --spot", "no option `--spot`", "`--price-term on_demand|spot|"),
         ("serve gpt2 --hardware h100-sxm --n-devices 8", "no option `--n-devices`", "`--layout`"),
         ("serve gpt2 --hardware h100-sxm --batch-size-seqs 8", "no option `--batch-size-seqs`", "`--concurrency`"),
+        ("plan gpt2", "no file `gpt2`", "`scaleplan plan --model gpt2`"),
         ("cost gpt2", "needs --hardware", "add --hardware: A device preset"),
     ],
 )

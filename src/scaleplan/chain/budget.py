@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from scaleplan import library
-from scaleplan.chain.cost_given import Given, costing, rate_inputs
+from scaleplan.chain.cost_given import Given, Rate, costing, rate_inputs
 from scaleplan.chain.cost_inputs import Defaults
 from scaleplan.chain.run_cost import run_cost
 from scaleplan.errors import InputError, UsageError
@@ -36,8 +36,12 @@ def budget_flops(given: Given, device: library.Preset, n_active_params: Any, def
     hours = paid_hours(given, device, defaults)
     if hours is None:
         return given.get("compute")
-    rate = rate_inputs(given, device, n_active_params, "six_n", defaults)
-    return hours * rate.peak_flops_per_s.value * rate.mfu.value * rate.goodput.value * 3600
+    return flops_in(hours, rate_inputs(given, device, n_active_params, "six_n", defaults))
+
+
+def flops_in(hours: Any, rate: Rate) -> Any:
+    """The FLOP of so many device-hours at the rate of one device."""
+    return hours * 3600 * rate.peak_flops_per_s.value * rate.mfu.value * rate.goodput.value
 
 
 def paid_hours(given: Given, device: library.Preset, defaults: Defaults) -> Any:

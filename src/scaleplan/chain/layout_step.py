@@ -27,7 +27,7 @@ from scaleplan.machine.uncertainty import interval
 from scaleplan.model.items import Bill
 from scaleplan.model.params import count_params
 from scaleplan.numeric import ceil_div, is_number
-from scaleplan.units import show_bytes
+from scaleplan.units import counted, show_bytes
 from scaleplan.wording import field, fields
 
 if TYPE_CHECKING:
@@ -269,7 +269,7 @@ def with_fastest(given: Given, bill: Bill, seq_len: int, batch_tokens: int | Non
         least = found.closest
         near = "" if least is None else f": the least memory is {show_bytes(int(least.peak_bytes))}, of `{least.layout.spelled()}`"
         n_params = count_params(bill).n_params
-        raise NoLayoutFits(f"no layout of {n:,} devices fits{near}", f"raise {field('n_devices')}, or recompute more", n_params)
+        raise NoLayoutFits(f"no layout of {counted(n, 'device')} fits{near}", f"raise {field('n_devices')}, or recompute more", n_params)
     return {**given, "layout": best.layout, "recompute": best.recompute, "micro_batch_size_seqs": best.micro_batch_size_seqs}
 
 

@@ -72,10 +72,20 @@ def key_fields() -> dict[str, Field]:
 def read_plan(path: str) -> PlanFile:
     """A plan file; its values are not yet read, and the faults of its keys not yet raised."""
     name = path.name if isinstance(path, library.Text) else "standard input" if path == "-" else path
-    text = library.read_text(path)
+    text = plan_text(path)
     if len(text) > LARGEST_PLAN_BYTES:
         raise InputError(f"larger than {LARGEST_PLAN_BYTES // 2**20} MiB", file=name)
     return plan_of(parsed(text, name), name, lines_of(text))
+
+
+def plan_text(path: str) -> str:
+    """The text of a plan file; where there is none, and a model has that name, the error says how a model is given."""
+    try:
+        return library.read_text(path)
+    except InputError as error:
+        if error.way_out is not None or path not in library.names("models"):
+            raise
+        raise InputError(error.message, hint=f"to plan for that model: `{question('plan', model=path)}`") from None
 
 
 def parsed(text: str, name: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from scaleplan.laws.fitting.frontier import additive_law
 from scaleplan.laws.fitting.newton import minimise
 from scaleplan.laws.fitting.shapes import SHAPES, Array
 from scaleplan.laws.forms import Additive
+from scaleplan.units import counted
 
 FEWEST_SIZES = 4
 SMALLEST_SPAN = 2.0  # largest N over smallest
@@ -79,7 +80,7 @@ def check_ladder(ladder: Ladder) -> None:
     """Refuse a ladder that cannot tell how a task grows."""
     sizes = np.unique(ladder.n_params)
     if len(sizes) < FEWEST_SIZES:
-        raise InputError(f"{len(sizes)} sizes of model are too few for a forecast", hint=f"at least {FEWEST_SIZES} sizes")
+        raise InputError(f"too few for a forecast: {counted(len(sizes), 'size')} of model", hint=f"at least {FEWEST_SIZES} sizes")
     if sizes[-1] < SMALLEST_SPAN * sizes[0]:
         raise InputError(
             f"the largest model is {sizes[-1] / sizes[0]:.2f} times the smallest: nothing to extrapolate from",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan import library
 from scaleplan.answer import Answer, Line, line
-from scaleplan.chain.budget import budget_hours
+from scaleplan.chain.budget import budget_hours, flops_in
 from scaleplan.chain.cost_given import price_of, rate_inputs
 from scaleplan.chain.run_cost import Input
 
@@ -38,9 +38,8 @@ def paid_for(asked: OfDense) -> Paid | None:
     device = library.load("hardware", str(asked.hardware))
     hours = budget_hours(given, name, device, defaults)
     rate = rate_inputs(given, device, None, "six_n", defaults)
-    flops = hours * 3600 * rate.peak_flops_per_s.value * rate.mfu.value * rate.goodput.value
     price = price_of(given, device)[0] if name == "usd" else None
-    return Paid(name, getattr(asked, name), device.name, hours, price, rate.peak_flops_per_s, rate.mfu, flops)
+    return Paid(name, getattr(asked, name), device.name, hours, price, rate.peak_flops_per_s, rate.mfu, flops_in(hours, rate))
 
 
 def with_budget(paid: Paid, answer: Answer) -> Answer:
