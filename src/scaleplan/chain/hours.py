@@ -99,7 +99,7 @@ def with_devices(given: Given, device: library.Preset, inputs: CostInputs) -> Co
     if not leaves_devices_open(given):
         return inputs
     n_devices = within_deadline(inputs, USUAL_DEADLINE_S).n_devices
-    return inputs if n_devices is None else inputs._replace(n_devices=whole_nodes(n_devices, device))
+    return inputs if n_devices is None else inputs._replace(n_devices=in_whole_nodes(n_devices, device))
 
 
 def leaves_devices_open(given: Given) -> bool:
@@ -108,7 +108,7 @@ def leaves_devices_open(given: Given) -> bool:
     return is_open and any(given.get(name) is not None for name in (*BUDGETS, "loss"))
 
 
-def whole_nodes(n_devices: int, device: library.Preset) -> int:
+def in_whole_nodes(n_devices: int, device: library.Preset) -> int:
     """So many devices, or as many more as fill their nodes; fewer than a node holds stay as they are."""
     node = int(device.data.get("intranode", {}).get("n_devices_per_node") or 1)
     return n_devices if n_devices < node else ceil_div(n_devices, node) * node

@@ -13,7 +13,7 @@ from scaleplan import library
 from scaleplan.answer import Interval
 from scaleplan.chain.budget import is_time_of_devices, paid_hours
 from scaleplan.chain.failures import Failures
-from scaleplan.chain.hours import USUAL_DEADLINE_S, hours_of_run, leaves_devices_open, rate_is_given, usual_deadline_words, whole_nodes
+from scaleplan.chain.hours import USUAL_DEADLINE_S, hours_of_run, in_whole_nodes, leaves_devices_open, rate_is_given, usual_deadline_words
 from scaleplan.chain.idle import OF_ONE_RUN, idle_in_stages, idle_words, refuse_contradictions
 from scaleplan.chain.run_cost import CostInputs, Input, RunCost, hours_of, intervals_of, run_cost
 from scaleplan.chain.sizes import (
@@ -279,7 +279,7 @@ def with_devices_in_time(given: Given, device: library.Preset, size: Size, seq_l
     if hours is None and (rate_is_given(given) or given.get("step_s") is not None):
         hours = hours_of(hours_of_run(given, device, size, None, work, None).inputs)
     if hours is not None and is_number(hours, given["deadline"]):
-        return {**given, "n_devices": whole_nodes(fewest_devices(hours, given["deadline"]), device)}
+        return {**given, "n_devices": in_whole_nodes(fewest_devices(hours, given["deadline"]), device)}
     from scaleplan.chain import run_step
 
     return run_step.with_devices_in_time(given, size.model, size.tokens, seq_len, batch_tokens, library.defaults())
