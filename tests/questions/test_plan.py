@@ -170,6 +170,13 @@ def test_a_cost_beside_the_devices_moves_a_stage_and_its_interval():
             assert after["money"]["usd"][key] - before["money"]["usd"][key] == pytest.approx(5e6 * share, rel=1e-6), key
 
 
+def test_a_field_beside_the_run_may_be_searched():
+    """Trials change no time of the run: the first of equal points is chosen, and the total is that of its share."""
+    found = planned(set=['run.trial_share={choices=["10%", "50%"]}', "goal.minimize=run.wall_s"])
+    assert [row["chosen"] for row in found.result["search"]] == [True, False]
+    assert found.result["total"]["usd"] == pytest.approx(1.1 * value(found, "money.usd"))
+
+
 def test_trials_pay_costs_by_the_device_hour_and_none_that_is_paid_once():
     """With trials of half the run's device-hours: 1.5 x (devices + 0.10 $ an hour), and 5,000 $ once."""
     rows = '[[cost]]\nusd = 0.1\nper = "device_hour"\n[[cost]]\nusd = 5000\nper = "run"\n'

@@ -100,7 +100,10 @@ def test_training_in_32_bits_takes_as_much_longer_as_its_peak_is_lower(asked, ke
 
 
 def test_a_device_without_bf16_is_said():
-    """A V100 computes in fp16: the trainer's format is not one of its own."""
+    """A V100 computes in fp16: the trainer's format is not one of its own, whichever question has a step of training."""
+    layout = {"hardware": "v100-sxm-32gb", "n_devices": 8, "layout": "dp8", "tokens": "1B"}
+    for answer in (sp.cost("gpt2", **layout), sp.plan(model="gpt2", **layout)):
+        assert "number-format" in [one.kind for one in answer.warnings]
     for asked in (GRPO | {"n_prompts": 8}, GIVEN | {"method": "dpo"}):
         warnings = sp.rl("gpt2", **asked | {"hardware": "v100-sxm-32gb", "precision": "bf16-mixed"}).warnings
         assert "number-format" in [one.kind for one in warnings]

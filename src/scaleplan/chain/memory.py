@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from scaleplan import library
-from scaleplan.answer import Interval
+from scaleplan.answer import Caution, Interval
 from scaleplan.errors import InputError, UnknownName, UsageError
 from scaleplan.machine.activations import ATTENTION_KERNELS, Batch
 from scaleplan.machine.held import Formats, parameters_of, state_of
@@ -174,6 +174,12 @@ def format_missing(device: Mapping[str, Any], precision: Precision) -> str | Non
         return None
     formats = ", ".join(name for name, rate in peaks.items() if isinstance(rate, int | float))
     return f"{device.get('name', 'the device')} has no {lacking} arithmetic: no {lacking} rate is in its preset (it has {formats})"
+
+
+def format_cautions(device: Mapping[str, Any], stack: str | None, precision: str | None) -> list[Caution]:
+    """The warning of a device that has no arithmetic in the format of a precision; without a stack and a precision, of the usual ones."""
+    lacking = format_missing(device, stack_named(stack or USUAL_STACK).precision(precision or USUAL_PRECISION))
+    return [] if lacking is None else [Caution("number-format", lacking)]
 
 
 def products_missing(device: Mapping[str, Any], stored: Format) -> str | None:

@@ -9,7 +9,7 @@ from scaleplan.answer import INTERRUPTED, Answer, Caution, Column, Interval, Lin
 from scaleplan.chain.cost_given import Costing, assumptions, cautions, costing, in_time
 from scaleplan.chain.cost_inputs import peak_input
 from scaleplan.chain.lengths import chosen_length
-from scaleplan.chain.memory import assumed_batch
+from scaleplan.chain.memory import assumed_batch, format_cautions
 from scaleplan.chain.run_cost import Input, RunCost, run_cost
 from scaleplan.chain.run_step import step_of, with_devices_in_time
 from scaleplan.chain.sizes import batch_of
@@ -96,7 +96,7 @@ def explain(asked: UnderLayout, solved: Costed) -> Answer:
         },
         before=[*work_lines(as_run(asked, None)._replace(recompute=step.recompute), work), *step_lines(solved)],
         compared=side_by_side(as_run(asked, None), found.inputs, solved.device, defaults),
-        warnings=[*model_cautions(as_run(asked, None)), *cautions(asked._asdict(), found, defaults), *memory_cautions(step)],
+        warnings=[*model_cautions(as_run(asked, None)), *cautions(asked._asdict(), found, defaults), *step_cautions(asked, solved)],
     )
     exit_code = 0 if solved.is_complete else INTERRUPTED
     return answer._replace(tables=[*answer.tables, parts_table(step)], exit_code=exit_code)
@@ -162,6 +162,11 @@ def batch_notes(asked: UnderLayout, step: LayoutStep) -> list[str]:
     """Which batch was taken where none was given."""
     given = (asked.batch_size_tokens, asked.batch_size_seqs, asked.global_batch_size_seqs)
     return [assumed_batch(step.global_batch_size_seqs)] if all(one is None for one in given) else []
+
+
+def step_cautions(asked: UnderLayout, solved: Costed) -> list[Caution]:
+    """What is to be doubted of the step: its number format on the device, and its memory."""
+    return [*format_cautions(solved.device.data, asked.stack, asked.precision), *memory_cautions(solved.step)]
 
 
 def memory_cautions(step: LayoutStep) -> list[Caution]:

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from scaleplan import library
-from scaleplan.answer import INTERRUPTED, Answer, Caution, Column, Table
+from scaleplan.answer import INTERRUPTED, Answer, Column, Table
 from scaleplan.chain.layout_search import Asked
 from scaleplan.chain.lengths import chosen_length, length_cautions
-from scaleplan.chain.memory import USUAL_OPTIMIZER, USUAL_PRECISION, USUAL_STACK, assumed_batch, format_missing, stack_named
+from scaleplan.chain.memory import USUAL_OPTIMIZER, USUAL_PRECISION, USUAL_STACK, assumed_batch, format_cautions, stack_named
 from scaleplan.chain.plausible import too_many_devices
 from scaleplan.machine.candidates import LEAST_FIRST
 from scaleplan.machine.offload import OFFLOADS
@@ -140,14 +140,13 @@ def completed(answer: Answer, asked: Any, search: Asked) -> Answer:
     """The answer with what is to be said of the model, the lengths, the batch and the number format."""
     length, why = chosen_length(asked.model, asked.seq_len)
     device = library.load("hardware", asked.hardware)
-    lacking = format_missing(device.data, stack_named(search.stack).precision(search.precision))
     notes = [why] if why else []
     if asked.global_batch_size_seqs is None:
         notes.append(assumed_batch(search.batch_seqs))
     if asked.stack is None:
         notes.append(f"No {field('stack')}: what stacks have in common; a named one has narrower intervals.")
     cautions = [*asked.model.cautions, *length_cautions(asked.model, length)]
-    cautions += [] if lacking is None else [Caution("number-format", lacking)]
+    cautions += format_cautions(device.data, search.stack, search.precision)
     cautions += too_many_devices(max(getattr(asked.n_devices, "points", (search.n_devices,))), library.defaults())
     return answer._replace(
         warnings=[*cautions, *answer.warnings],

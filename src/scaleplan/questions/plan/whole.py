@@ -110,9 +110,10 @@ def explain(asked: OfPlan, solved: Solved) -> Answer:
         result["search"] = [search_row(solved, point, one) for point, one in solved.search]
     result["tornado"] = tornado(solved.walk)
     case, whole = solved.case, solved.walk
-    when = calendar_of(case.given, whole.inputs, whole.cost)
+    given = given_of(solved)
+    when = calendar_of(given, whole.inputs, whole.cost)
     result["calendar"] = calendar_result(when)
-    result["total"], of_total = total_of_plan(case, whole)
+    result["total"], of_total = total_of_plan(case, given, whole)
     inputs = {"plan": case.file.name if asked.plan_file else None, "title": case.title, "set": list(asked.set) or None}
     return Answer(
         "plan",
@@ -120,11 +121,11 @@ def explain(asked: OfPlan, solved: Solved) -> Answer:
         result,
         tables_of(solved.case.title, result),
         lines=lines_of(whole),
-        warnings=[*(whole.size.model.cautions if whole.size.model else ()), *cautions(case, whole)],
+        warnings=[*(whole.size.model.cautions if whole.size.model else ()), *cautions(given, whole)],
         notes=[
             *([plain_line(whole)] if whole.walls else []),
             *whole.assumed,
-            *calendar_notes(case.given, when, whole.cost),
+            *calendar_notes(given, when, whole.cost),
             *of_total,
             *task_notes(whole),
         ],
@@ -135,9 +136,14 @@ def explain(asked: OfPlan, solved: Solved) -> Answer:
     )
 
 
-def total_of_plan(case: Case, whole: Walk) -> tuple[dict[str, Any] | None, list[str]]:
+def given_of(solved: Solved) -> dict[str, Any]:
+    """Every field of the plan; of a search those of the point that was chosen."""
+    return solved.case.given | next((point for point, one in solved.search if one is solved.walk), {})
+
+
+def total_of_plan(case: Case, given: Mapping[str, Any], whole: Walk) -> tuple[dict[str, Any] | None, list[str]]:
     """The run with its trials, idle nodes and the making of its devices, and a sentence; neither where none of them was put in."""
-    total = total_of(case.given, whole.inputs, whole.cost)
+    total = total_of(given, whole.inputs, whole.cost)
     if total is None:
         return None, []
     from scaleplan.chain.beside_run import plus_usd
@@ -229,7 +235,7 @@ def search_row(solved: Solved, point: Mapping[str, Any], one: Walk) -> dict[str,
     keys = {key_named(name): spelled_value(value) for name, value in point.items()}
     shown = {"run.wall_s": one.cost.wall_s, "run.device_hours": one.cost.device_hours, "money.usd": one.usd}
     shown |= {"energy.wh": one.cost.energy_wh, "carbon.kgco2e": one.cost.kgco2e, "law.loss_nats": one.loss_nats}
-    return keys | shown | {"chosen": one is solved.walk or one == solved.walk}
+    return keys | shown | {"chosen": one is solved.walk}
 
 
 def spelled_value(value: Any) -> Any:
@@ -280,15 +286,19 @@ def given_inputs(case: Case, whole: Walk) -> dict[str, Any]:
     return plain | {"model": whole.size.model.label, "model_shape": model_document(whole.size.model)}
 
 
-def cautions(case: Case, whole: Walk) -> list[Caution]:
+def cautions(given: Mapping[str, Any], whole: Walk) -> list[Caution]:
     """What is to be doubted: as of any run whose cost is asked, and the loss."""
     from scaleplan.chain.cost_given import Costing, price_of
     from scaleplan.chain.cost_given import cautions as of_cost
     from scaleplan.library import defaults
 
-    _, quote = price_of(case.given, whole.device)
-    found = of_cost(case.given, Costing(whole.inputs, quote, None), defaults())
+    _, quote = price_of(given, whole.device)
+    found = of_cost(given, Costing(whole.inputs, quote, None), defaults())
     found += [caution for one in (whole.tasks.forecasts if whole.tasks else ()) for caution in task_cautions(one)]
+    if whole.step is not None:
+        from scaleplan.chain.memory import format_cautions
+
+        found += format_cautions(whole.device.data, given.get("stack"), given.get("precision"))
     found += [Caution("idle", sentence) for sentence in whole.idle]
     if whole.loss_nats is None:
         found = [*found, Caution("law", f"{whole.law.name} tells no loss for this run; {field('law')} names another")]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from scaleplan import library
 from scaleplan.answer import Caution, Column, Line, Table, line
-from scaleplan.chain.memory import USUAL_OPTIMIZER, USUAL_PRECISION, USUAL_STACK, Setup, Wishes, format_missing, stack_named, training_setup
+from scaleplan.chain.memory import USUAL_OPTIMIZER, USUAL_PRECISION, USUAL_STACK, Setup, Wishes, training_setup
 from scaleplan.chain.post_training import assumptions
 from scaleplan.chain.spread import Factors, Spread, factors, interval_of, times
 from scaleplan.errors import UsageError
@@ -40,13 +39,6 @@ def trainer_setup(asked: Any, bill: Bill, n_devices: int, seq_len: int, batch: i
         global_batch_size_seqs=batch,
     )
     return training_setup(bill, layout, wishes)
-
-
-def format_cautions(asked: Any) -> list[Caution]:
-    """A device without arithmetic in the format of the trainer."""
-    precision = stack_named(asked.stack or USUAL_STACK).precision(asked.precision or USUAL_PRECISION)
-    lacking = format_missing(library.load("hardware", asked.hardware).data, precision)
-    return [] if lacking is None else [Caution("number-format", lacking)]
 
 
 def layout_notes(asked: Any, setup: Setup) -> list[str]:

@@ -8,7 +8,7 @@ from scaleplan import library
 from scaleplan.answer import Answer, Caution, Line, intervals, line, quantities
 from scaleplan.chain.cost_inputs import mfu_input
 from scaleplan.chain.lengths import chosen_length, length_cautions
-from scaleplan.chain.memory import USUAL_PRECISION, Setup
+from scaleplan.chain.memory import USUAL_PRECISION, Setup, format_cautions
 from scaleplan.chain.post_training import trainer_of
 from scaleplan.chain.run_cost import Input
 from scaleplan.chain.spread import factors, interval_of, over
@@ -24,7 +24,6 @@ from scaleplan.questions.rl.common import (
     beside,
     flops_lines,
     flops_result,
-    format_cautions,
     inputs_of,
     layout_notes,
     memory_cautions,
@@ -161,4 +160,10 @@ def notes_of(asked: OfGiven, solved: Solved) -> list[str]:
 def cautions(asked: OfGiven, solved: Solved, memory: dict[str, Any]) -> list[Caution]:
     """What goes beyond the model or the device."""
     length, _ = chosen_length(asked.model, asked.seq_len)
-    return [*asked.model.cautions, *length_cautions(asked.model, length), *format_cautions(asked), *memory_cautions(memory, solved.room)]
+    device = library.load("hardware", asked.hardware).data
+    return [
+        *asked.model.cautions,
+        *length_cautions(asked.model, length),
+        *format_cautions(device, asked.stack, asked.precision),
+        *memory_cautions(memory, solved.room),
+    ]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from scaleplan import library
 from scaleplan.answer import Answer, Caution, intervals, quantities
 from scaleplan.chain.lengths import length_cautions
-from scaleplan.chain.memory import USUAL_PRECISION, Setup
+from scaleplan.chain.memory import USUAL_PRECISION, Setup, format_cautions
 from scaleplan.chain.post_training import USUAL_ENGINE, RlRun, RlStep, assumptions, most_at_once, rl_step, trainer_of
 from scaleplan.chain.serving import ServingChoices, deployment_of
 from scaleplan.chain.serving_layout import growing
@@ -22,7 +23,6 @@ from scaleplan.questions.priced import Price, price_given
 from scaleplan.questions.rl.common import (
     beside,
     flops_result,
-    format_cautions,
     inputs_of,
     layout_notes,
     memory_cautions,
@@ -257,6 +257,6 @@ def cautions(asked: OfRollouts, solved: Solved, memory: dict[str, Any]) -> list[
     return [
         *asked.model.cautions,
         *length_cautions(asked.model, longest(solved.run.rollout)),
-        *format_cautions(asked),
+        *format_cautions(library.load("hardware", asked.hardware).data, asked.stack, asked.precision),
         *memory_cautions(memory, solved.room),
     ]
