@@ -108,3 +108,12 @@ def test_no_more_wait_than_there_are():
     """Two micro-batches cannot fill eight stages."""
     assert in_flight(0, Layout(pp=8), 2) == 2
     assert in_flight(7, Layout(pp=8), 64) == 1
+
+
+def test_a_group_of_shards_needs_zero():
+    """Without ZeRO each rank has everything, whatever the group."""
+    sizes = fixed_sizes(arch_of_shape({"n_layers": 8, "d_model": 512, "n_heads": 8, "n_vocab": 1000}))
+    with pytest.raises(ScaleplanError, match="shard 4 needs ZeRO"):
+        check_layout(parse_layout("dp8,shard4"), sizes, 1024, 1, 8)
+    for text in ("dp8,zero1,shard4", "dp8,zero3,shard4", "dp8"):
+        check_layout(parse_layout(text), sizes, 1024, 1, 8)

@@ -14,6 +14,7 @@ from scaleplan.machine.layout import Layout
 from scaleplan.machine.ledger import HEADING
 from scaleplan.machine.step_time import Step, StepTime, step_time
 from scaleplan.model.bill import bill_of
+from scaleplan.model.shape import arch_of_shape
 from scaleplan.model_files import read_model
 
 BILL = bill_of(read_model("llama-2-7b").arch)
@@ -35,6 +36,21 @@ def test_the_host_updates_what_it_keeps():
     assert time.optimizer_s == pytest.approx(30 * share / 76.8e9 + 2 * share / 64e9, rel=1e-3)
     plain = timed("none", Layout(dp=8, zero_stage=1), micro=4)
     assert time.step_s - time.optimizer_s == pytest.approx(plain.step_s - plain.optimizer_s, rel=1e-12)
+
+
+def test_experts_are_updated_by_the_ranks_that_share_them():
+    """Eight experts on eight ranks are one each, of which ZeRO divides nothing: the host updates 30 bytes a parameter of a whole expert."""
+    words = {"n_layers": 4, "d_model": 1024, "n_heads": 8, "n_vocab": 1000, "gated": True, "n_experts": 8, "n_experts_per_token": 2}
+    device = device_named("h100-sxm")
+    on = kernels_of(device, efficiency_of(device, "titan-compile"), "bf16-mixed", "flash")
+    layout = Layout(dp=8, ep=8, zero_stage=1)
+    small, large = (
+        step_time(bill_of(arch_of_shape(words | {"d_ff_expert": wide})), layout, Step(8, 4096, 1, Passes(), offload="optimizer"), on)
+        for wide in (1024, 3072)
+    )
+    more = 4 * 3 * 1024 * (3072 - 1024)
+
+    assert large.optimizer_s - small.optimizer_s == pytest.approx(30 * more / 76.8e9 + 2 * more / 64e9, rel=0.01)
 
 
 def test_weights_of_zero_3_come_from_the_host_behind_computation():

@@ -220,7 +220,7 @@ def rules(layout: Layout, sizes: Fixed, seq_len: Size, micro: Size, in_all: Size
     replicas = layout.dp * micro
     reason = "a global batch of {whole} sequences is not a whole number of micro-batches of {micro} on dp {dp}"
     yield Rule("dp", in_all % replicas == 0, reason, n | {"whole": in_all, "micro": micro, "step": replicas})
-    yield Rule("shard", *shard_rule(layout, n))
+    yield from shard_rules(layout, n)
 
 
 def stage_rules(layout: Layout, n_layers: Size, n: dict[str, Any]) -> Iterator[Rule]:
@@ -259,10 +259,12 @@ def expert_tensor_rules(layout: Layout, sizes: Fixed, n: dict[str, Any]) -> Iter
     yield Rule("etp", n["ranks"] % n["both"] == 0, reason, n)
 
 
-def shard_rule(layout: Layout, n: dict[str, Any]) -> tuple[Any, str, dict[str, Any]]:
-    """A smaller group of ranks that ZeRO divides over must divide all of them."""
-    reason = "shard {n_shards} does not divide the {whole} ranks of dp and cp"
-    return layout.replicas % layout.shards == 0, reason, n | {"whole": layout.replicas}
+def shard_rules(layout: Layout, n: dict[str, Any]) -> Iterator[Rule]:
+    """A smaller group of ranks that ZeRO divides over must divide all of them, and there is none without ZeRO."""
+    n, whole = n | {"whole": layout.replicas}, layout.shards == layout.replicas
+    yield Rule("shard", layout.replicas % layout.shards == 0, "shard {n_shards} does not divide the {whole} ranks of dp and cp", n)
+    if layout.n_shards is not None:
+        yield Rule("zero", (layout.zero_stage > 0) | whole, "shard {n_shards} needs ZeRO, such as zero3: without it nothing is divided", n)
 
 
 def check_layout(layout: Layout, sizes: Fixed, seq_len: int, micro: int, in_all: int) -> None:

@@ -333,8 +333,8 @@ def update_s(sums: Sums, layout: Layout, share: Any, on: Kernels, offload: Offlo
 
     Weights that the host keeps stay there, and their gradients came to it with each micro-batch (`from_host_s`).
     """
-    ways = where(layout.zero_stage > 0, layout.shards, 1)
-    params = (share * (sums.dense + sums.routed) + sums.outside) / ways
+    dense, routed = (where(layout.zero_stage > 0, ranks.size, 1) for ranks in weight_groups(layout, on))
+    params = (share * sums.dense + sums.outside) / dense + share * sums.routed / routed
     if offload == "none":
         return OPTIMIZER_BYTES * params / on.memory_bytes_per_s
     link = host_link_of(on.device)
