@@ -34,4 +34,4 @@ def having(pattern: str) -> str:
     """The devices with a pattern, in few words."""
     names = [preset.name for preset in library.all_of("hardware") if preset.data.get("sparse", {}).get("pattern") == pattern]
     more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    return f"devices that have it: {', '.join(names[:4]) or 'none'}{more}"
+    return f"devices that have it: {', '.join(names[:4])}{more}" if names else "no built-in device has it"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.answer import Answer, Column, Table
 from scaleplan.errors import InputError
@@ -34,28 +34,20 @@ def solve(asked: OfForms) -> Solved:
     return Solved(runs, ranking)
 
 
+COLUMNS = (
+    Column("form", "form"),
+    Column("n_constants", "constants", "int"),
+    Column("held_out_error", "error held out", "fraction"),
+    Column("held_out_bias", "bias held out", "fraction"),
+    Column("fitted_error", "error fitted", "fraction"),
+    Column("formula", "L"),
+)
+
+
 def explain(asked: OfForms, solved: Solved) -> Answer:
     """The ranking as a table."""
     table, ranking = solved.runs.table, solved.ranking
-    rows = [
-        {
-            "form": score.shape.name,
-            "formula": score.shape.formula,
-            "n_constants": len(score.shape.parameters),
-            "held_out_error": score.held_out_error,
-            "held_out_bias": score.held_out_bias,
-            "fitted_error": score.fitted_error,
-        }
-        for score in ranking.scores
-    ]
-    columns = [
-        Column("form", "form"),
-        Column("n_constants", "constants", "int"),
-        Column("held_out_error", "error held out", "fraction"),
-        Column("held_out_bias", "bias held out", "fraction"),
-        Column("fitted_error", "error fitted", "fraction"),
-        Column("formula", "L"),
-    ]
+    rows = rows_of(ranking)
     notes = [
         *solved.runs.remarks,
         f"Fitted to {table.n_rows - len(ranking.held_out)} runs; judged on the {len(ranking.held_out)} of most compute, "
@@ -74,7 +66,22 @@ def explain(asked: OfForms, solved: Solved) -> Answer:
         "fit",
         {"runs": table.file, "compare": asked.compare, "n_kind": solved.runs.n_kind},
         result,
-        [Table("", columns, rows)],
+        [Table("", COLUMNS, rows)],
         notes=notes,
         more_sources=cited,
     )
+
+
+def rows_of(ranking: Ranking) -> list[dict[str, Any]]:
+    """Each form that could be fitted, the best first."""
+    return [
+        {
+            "form": score.shape.name,
+            "formula": score.shape.formula,
+            "n_constants": len(score.shape.parameters),
+            "held_out_error": score.held_out_error,
+            "held_out_bias": score.held_out_bias,
+            "fitted_error": score.fitted_error,
+        }
+        for score in ranking.scores
+    ]

@@ -33,40 +33,15 @@ def lines_of(solved: RepetitionAnswer) -> Iterator[Line]:
     star, lost = {"r_d_star": form.r_d_star}, {"lost_per_epoch": solved.lost_per_pass}
     worth = {"worth": solved.worth_saturating}
     both = {**worth, "worth_geometric": solved.worth_geometric, "beta": form.fresh.beta}
+    saturating, geometric = "1 + r_d_star * (1 - exp(-(epochs - 1) / r_d_star))", "(1 - (1 - lost_per_epoch) ** epochs) / lost_per_epoch"
+    average, excess = solved.worth_saturating / solved.passes, solved.data_term_difference
+    series, differing = "worth as a geometric series", "data term of the series over the first, less 1"
     made = (
-        (
-            "worth",
-            "worth: 1 + R* (1 - exp(-R / R*))",
-            solved.worth_saturating,
-            "passes",
-            "1 + r_d_star * (1 - exp(-(epochs - 1) / r_d_star))",
-            {**passes, **star},
-        ),
-        (
-            "worth_per_epoch",
-            "worth of a pass, on average",
-            solved.worth_saturating / solved.passes,
-            "fraction",
-            "worth / epochs",
-            {**worth, **passes},
-        ),
+        ("worth", "worth: 1 + R* (1 - exp(-R / R*))", solved.worth_saturating, "passes", saturating, {**passes, **star}),
+        ("worth_per_epoch", "worth of a pass, on average", average, "fraction", "worth / epochs", {**worth, **passes}),
         ("lost_per_epoch", "share that each pass loses to the one before", solved.lost_per_pass, "fraction", "1 / (1 + r_d_star)", star),
-        (
-            "worth_geometric",
-            "worth as a geometric series",
-            solved.worth_geometric,
-            "passes",
-            "(1 - (1 - lost_per_epoch) ** epochs) / lost_per_epoch",
-            {**passes, **lost},
-        ),
-        (
-            "data_term_difference",
-            "data term of the series over the first, less 1",
-            solved.data_term_difference,
-            "fraction",
-            "(worth / worth_geometric) ** beta - 1",
-            both,
-        ),
+        ("worth_geometric", series, solved.worth_geometric, "passes", geometric, {**passes, **lost}),
+        ("data_term_difference", differing, excess, "fraction", "(worth / worth_geometric) ** beta - 1", both),
         ("most_worth", "worth of endless passes", solved.most_worth, "passes", "1 + r_d_star", star),
     )
     for key, label, value, unit, formula, inputs in made:
