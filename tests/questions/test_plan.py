@@ -131,6 +131,18 @@ def test_a_searched_layout_takes_the_fewest_nodes_by_the_hours_of_its_own_plan(s
     assert value(sp.plan(**run, n_devices=n - 8), "run.wall_s") > 30 * 86_400
 
 
+@pytest.mark.parametrize("says", [{"tokens": "1B", "mfu": 0.3, "deadline": "10d"}, {"usd": 2000}], ids=["rate", "budget"])
+def test_where_the_devices_in_time_are_too_few_to_hold_the_model_there_are_as_many_more_as_hold_it(says):
+    """16 bytes of state for 69B parameters are 1.1 TB: two H100s have the time, and no fewer than two nodes the memory."""
+    found = sp.plan(model="llama-2-70b", hardware="h100-sxm", layout="auto", **says)
+    n = value(found, "run.n_devices")
+
+    assert n >= 16
+    assert value(found, "run.wall_s") < 10 * 86_400
+    with pytest.raises(sp.ScaleplanError, match="no layout of 8 devices fits"):
+        sp.plan(model="llama-2-70b", hardware="h100-sxm", layout="auto", tokens="1B", n_devices=8)
+
+
 def test_stages_add_up():
     """A student of 1B on 100B tokens beside its 7B teacher's scores: 6 N_S D + 2 N_T D, and hours that add up."""
     text = """

@@ -243,9 +243,9 @@ def walked(given: Given, costs: Costs, settled: Settled) -> Walk:
     work = compute(given, size, seq_len)
     loss, interval = loss_of(law, size)
     batch_tokens = batch_of(given, seq_len) if given.get("batch_size_tokens") != CRITICAL else critical_batch(loss)
-    left_open = open_to_the_search(given)
+    left_open, more = open_to_the_search(given), given.get("n_devices") is None
     given = with_devices_in_time(given, device, size, seq_len, batch_tokens, work)
-    step = step_of(given, size, seq_len, batch_tokens)
+    step = (step_on_enough if more else step_of)(given, size, seq_len, batch_tokens)
     if step is not None:
         given, batch_tokens = {**given, "n_devices": step.layout.n_devices}, step.batch_tokens
     n_steps = None if batch_tokens is None else ceil_div(size.tokens, batch_tokens)
@@ -297,6 +297,22 @@ def step_of(given: Given, size: Size, seq_len: Any, batch_tokens: Any) -> Layout
     from scaleplan.chain import run_step
 
     return run_step.step_of(given, size.model, seq_len, batch_tokens)
+
+
+def step_on_enough(given: Given, size: Size, seq_len: Any, batch_tokens: Any) -> LayoutStep | None:
+    """The step on the devices that are in time, or where no layout fits them, on as many whole nodes more as hold one."""
+    if given.get("layout") != AUTO or given.get("n_devices") is None:
+        return step_of(given, size, seq_len, batch_tokens)
+    from scaleplan.chain.layout_search import whole_nodes
+    from scaleplan.chain.layout_step import MOST_DEVICES, NoLayoutFits
+
+    too_few = None
+    for n in (given["n_devices"], *whole_nodes(given["hardware"], given["n_devices"] + 1, MOST_DEVICES)):
+        try:
+            return step_of({**given, "n_devices": n}, size, seq_len, batch_tokens)
+        except NoLayoutFits as error:
+            too_few = error
+    raise too_few or AssertionError("a number of devices was tried")
 
 
 def device_of(given: Given) -> library.Preset:
