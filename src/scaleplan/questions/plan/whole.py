@@ -11,7 +11,7 @@ from scaleplan.chain.other_costs import usd_of
 from scaleplan.chain.run_cost import CostInputs, RunCost, intervals_of, run_cost, standing_of
 from scaleplan.chain.stages import Stage
 from scaleplan.chain.walk import Walk, walk, walk_stages
-from scaleplan.errors import ScaleplanError, UsageError
+from scaleplan.errors import UsageError
 from scaleplan.limits import judge
 from scaleplan.questions.cost.answers import calendar_notes, calendar_result
 from scaleplan.questions.optimal.task import cautions as task_cautions
@@ -347,6 +347,3 @@ def plan_text(asked: OfPlan, case: Case) -> str:
     from scaleplan.questions.plan.writing import written
 
     return written(asked, case)
-
-
-__all__ = ["ScaleplanError", "explain", "solve"]
