@@ -7,6 +7,7 @@ tokens and the number of devices may be arrays; everything that hangs on them is
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan import library
@@ -306,13 +307,11 @@ def step_on_enough(given: Given, size: Size, seq_len: Any, batch_tokens: Any) ->
     from scaleplan.chain.layout_search import whole_nodes
     from scaleplan.chain.layout_step import MOST_DEVICES, NoLayoutFits
 
-    too_few = None
-    for n in (given["n_devices"], *whole_nodes(given["hardware"], given["n_devices"] + 1, MOST_DEVICES)):
-        try:
+    *counts, most = given["n_devices"], *whole_nodes(given["hardware"], given["n_devices"] + 1, MOST_DEVICES)
+    for n in counts:
+        with suppress(NoLayoutFits):
             return step_of({**given, "n_devices": n}, size, seq_len, batch_tokens)
-        except NoLayoutFits as error:
-            too_few = error
-    raise too_few or AssertionError("a number of devices was tried")
+    return step_of({**given, "n_devices": most}, size, seq_len, batch_tokens)
 
 
 def device_of(given: Given) -> library.Preset:
