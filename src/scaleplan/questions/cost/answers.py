@@ -12,6 +12,8 @@ from scaleplan.questions.asking import plain
 from scaleplan.questions.cost.lines import LABELS, converted_rate, cost_lines, rate_lines, rate_note
 
 if TYPE_CHECKING:
+    from scaleplan import library
+    from scaleplan.chain.cost_inputs import Defaults
     from scaleplan.chain.grid_profile import Calendar
 
 ONLY_DETAIL = ("kgco2e_devices", "kgco2e_it", "kgco2e_facility")
@@ -69,6 +71,15 @@ def start_views(asked: Any, when: Calendar | None, inputs: CostInputs, cost: Run
     from scaleplan.questions.cost.calendar import lines_of
 
     return lines_of(when, inputs, cost), calendar_notes(asked._asdict(), when, cost)
+
+
+def side_by_side(asked: Any, inputs: CostInputs, device: library.Preset, defaults: Defaults) -> list[Table]:
+    """The same run elsewhere, where that is asked for."""
+    if asked.side_by_side is None:
+        return []
+    from scaleplan.questions.cost.compared import compared
+
+    return compared(asked, inputs, device, defaults)
 
 
 def total_views() -> Any:

@@ -16,9 +16,7 @@ ENERGY = (Column("energy_wh", "energy", "Wh"), Column("kgco2e", "CO2e", "kgCO2e"
 
 
 def compared(asked: Any, inputs: CostInputs, device: library.Preset, defaults: Defaults) -> list[Table]:
-    """The table that was asked for, and for regions that of the cheapest; none where none was."""
-    if asked.side_by_side is None:
-        return []
+    """The table that was asked for, and for regions that of the cheapest."""
     term = asked.price_term or "on_demand"
     if asked.side_by_side == "providers":
         tables = [of_providers(inputs, device, term)]

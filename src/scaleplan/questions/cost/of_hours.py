@@ -8,8 +8,7 @@ from scaleplan import library
 from scaleplan.answer import Answer
 from scaleplan.chain.cost_given import Costing, assumptions, cautions, costing, settled
 from scaleplan.chain.run_cost import RunCost, run_cost
-from scaleplan.questions.cost.answers import answer_of
-from scaleplan.questions.cost.compared import compared
+from scaleplan.questions.cost.answers import answer_of, side_by_side
 
 if TYPE_CHECKING:
     from scaleplan.questions.cost import DeviceHours
@@ -35,6 +34,6 @@ def explain(asked: DeviceHours, solved: Costed) -> Answer:
     """The answer for the device-hours."""
     device, found, cost = solved
     notes = assumptions(asked._asdict(), found, device)
-    tables = compared(asked, found.inputs, device, library.defaults())
+    tables = side_by_side(asked, found.inputs, device, library.defaults())
     warnings = cautions(asked._asdict(), found, library.defaults())
     return answer_of(asked, found, cost, notes, compared=tables, warnings=warnings)

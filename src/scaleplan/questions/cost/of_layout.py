@@ -15,8 +15,8 @@ from scaleplan.chain.run_step import step_of, with_devices_in_time
 from scaleplan.chain.sizes import batch_of
 from scaleplan.numeric import ceil_div
 from scaleplan.questions.cost import Run
-from scaleplan.questions.cost.answers import answer_of
-from scaleplan.questions.cost.of_run import length_notes, model_cautions, side_by_side
+from scaleplan.questions.cost.answers import answer_of, side_by_side
+from scaleplan.questions.cost.of_run import length_notes, model_cautions
 from scaleplan.questions.cost.work import Work, work_lines, work_of
 from scaleplan.questions.long_work import watched
 from scaleplan.units import show_bytes

@@ -10,16 +10,13 @@ from scaleplan.chain.compute import EXACT
 from scaleplan.chain.cost_given import Costing, assumptions, cautions, costing, settled
 from scaleplan.chain.lengths import chosen_length, length_cautions
 from scaleplan.chain.run_cost import Input, RunCost, run_cost
-from scaleplan.questions.cost.answers import answer_of
+from scaleplan.questions.cost.answers import answer_of, side_by_side
 from scaleplan.questions.cost.room import too_little_memory
 from scaleplan.questions.cost.work import Work, work_lines, work_of
 from scaleplan.questions.run_file import unused_notes
 from scaleplan.wording import field
 
 if TYPE_CHECKING:
-    from scaleplan.answer import Table
-    from scaleplan.chain.cost_inputs import Defaults
-    from scaleplan.chain.run_cost import CostInputs
     from scaleplan.questions.cost import Run
 
 
@@ -103,12 +100,3 @@ def sparse_cautions(asked: Run, work: Work, device: str) -> list[Caution]:
             f"gradients of inputs: at most {most:.2g}x on these products; of 1.5x for 2:4, 1.3x was measured"
         )
     return [Caution("estimate", message)]
-
-
-def side_by_side(asked: Run, inputs: CostInputs, device: library.Preset, defaults: Defaults) -> list[Table]:
-    """The same run elsewhere, where that is asked for."""
-    if asked.side_by_side is None:
-        return []
-    from scaleplan.questions.cost.compared import compared
-
-    return compared(asked, inputs, device, defaults)
