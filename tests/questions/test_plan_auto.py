@@ -58,3 +58,11 @@ def test_the_interleaved_schedule_has_virtual_stages(tmp_path):
         steps[layout, schedule] = sp.plan(str(path))["run.n_devices.value"], sp.plan(str(path))["run.wall_s.value"]
     assert steps["tp2,pp4,dp2", "interleaved"] == steps["tp2,pp4,dp2,vpp2", "interleaved"]
     assert steps["tp2,pp4,dp2", "interleaved"][1] < steps["tp2,pp4,dp2", "1f1b"][1]
+
+
+def test_a_budget_too_small_for_heads_over_a_node_has_fewer_heads():
+    """$10 buy a model with fewer heads than a node has devices; the layout that is searched does not ask for eight."""
+    plan = sp.plan(usd=10, hardware="h100-sxm", layout="auto")
+
+    assert plan["layout"] == "tp1,pp1,dp1"
+    assert plan["money.usd.value"] == pytest.approx(10, rel=2e-3)

@@ -13,7 +13,7 @@ from scaleplan.chain.compute import EXACT, compute_of, per_token
 from scaleplan.chain.lengths import chosen_decoder_length, chosen_length
 from scaleplan.chain.run_cost import Input
 from scaleplan.chain.tokens import whole_sequences
-from scaleplan.errors import NotSupported, ScaleplanError, UsageError
+from scaleplan.errors import InputError, NotSupported, ScaleplanError, UsageError
 from scaleplan.laws.allocation import Question, Run, allocate
 from scaleplan.laws.convention import TOTAL, converted_params, training_flops
 from scaleplan.laws.law import TopicUnknown
@@ -159,8 +159,20 @@ def built_near(given: Given, n_params: float) -> Model:
 
     like = given.get("like") or "llama"
     tp, pp = divisions_of(given)
-    best = shapes_near(round(n_params), like, fixed=given.get("shape") or {}, tp=tp, pp=pp)[0]
-    return model_of_words(best.words)._replace(label=f"{like}-{show_count(best.params.n_params)}")
+    while True:
+        try:
+            best = shapes_near(round(n_params), like, fixed=given.get("shape") or {}, tp=tp, pp=pp)[0]
+        except InputError:
+            if tp == 1 or not is_open(given.get("layout")):
+                raise
+            tp //= 2  # too small for so many heads: it is divided over fewer devices
+        else:
+            return model_of_words(best.words)._replace(label=f"{like}-{show_count(best.params.n_params)}")
+
+
+def is_open(layout: Any) -> bool:
+    """Whether the layout is left to the search."""
+    return isinstance(layout, str)
 
 
 def divisions_of(given: Given) -> tuple[int, int]:
@@ -168,7 +180,7 @@ def divisions_of(given: Given) -> tuple[int, int]:
     layout = given.get("layout")
     if layout is None:
         return 1, 1
-    return (NODE, 1) if isinstance(layout, str) else (int(layout.tp), int(layout.pp))
+    return (NODE, 1) if is_open(layout) else (int(layout.tp), int(layout.pp))
 
 
 NODE = 8  # devices that tensor parallelism usually stays within

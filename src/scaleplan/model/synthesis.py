@@ -12,6 +12,7 @@ from scaleplan.model.bill import bill_of
 from scaleplan.model.params import ParamCount, count_params
 from scaleplan.model.shape import arch_of_shape
 from scaleplan.model.words import LARGEST, MOST_LAYERS
+from scaleplan.wording import field
 
 D_HEAD = 128  # what attention kernels are made for
 WIDTH_STEP = 128  # widths in whole tiles of a matrix unit
@@ -69,7 +70,7 @@ def shapes_near(
     if not usable:
         raise InputError(
             f"no shape of the kind `{style}` has about {target:.3g} parameters",
-            hint="a larger target, or fewer fixed sizes and parallel degrees",
+            hint=f"a larger target or budget, {field('like')} gpt for its smaller vocabulary, or fewer fixed sizes and parallel degrees",
         )
     return sorted(usable, key=lambda c: c.rank)[:most]
 
