@@ -185,7 +185,8 @@ def complaint(case: Case, outcome: Outcome) -> str | None:
 
 def is_json(case: Case, outcome: Outcome) -> bool:
     """Whether an outcome is to be one document."""
-    return outcome.code in (0, 1) and outcome.stdout != "" and ("--json" in case.args or case.keywords is not None)
+    helped = any(word in case.args for word in ("-h", "--help", "--version"))
+    return outcome.code in (0, 1) and outcome.stdout != "" and not helped and ("--json" in case.args or case.keywords is not None)
 
 
 def wrong_text(case: Case, outcome: Outcome) -> str | None:

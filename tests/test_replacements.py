@@ -52,7 +52,7 @@ def test_our_own_rows_pass(kind):
         (("whole_run_mfu", "p10", 0.6), "`whole_run_mfu.p10` is 0.6, above p90, 0.52"),
         (("price", "term", 5), "`price.term` is `5`; it is text"),
         (("price", "nonsense", 1), "`price.nonsense` is read by nothing"),
-        (("goodput", "runs", []), "`goodput.runs` is `[]`, a list; it is a list"),
+        (("goodput", "runs", []), "`goodput.runs` is `[]`, a list; it is a list of one or more"),
     ],
 )
 def test_a_changed_default_is_refused_by_key(change, said):
@@ -61,6 +61,22 @@ def test_a_changed_default_is_refused_by_key(change, said):
     table, key, value = change
     with pytest.raises(InputError, match=re.escape(said)):
         check_assumptions({**ours, table: {**ours[table], key: value}}, ours, "defaults.toml")
+
+
+@pytest.mark.parametrize(("key", "value"), [("p10_p90_small", [0.16]), ("n_params", [1e9, 1e9]), ("p10_p90_large", [0.4, 0.22])])
+def test_the_ends_of_a_range_are_two_and_in_order(key, value):
+    """One end, no width and the larger first are refused."""
+    ours = library.read_toml(built_in() / "defaults.toml")
+    usual = ours["whole_run_mfu"]
+    with pytest.raises(InputError, match="a list; it is two numbers, the smaller first"):
+        check_assumptions({**ours, "whole_run_mfu": {**usual, "by_size": {**usual["by_size"], key: value}}}, ours, "defaults.toml")
+
+
+def test_a_name_of_another_table_is_one_that_it_has():
+    """The generation of hardware that others are priced as."""
+    ours = library.read_toml(built_in() / "efficiencies.toml")
+    with pytest.raises(InputError, match="`default_generation` is `Fermi`; it is one of generation: Ampere, Hopper"):
+        check_assumptions({**ours, "default_generation": "Fermi"}, ours, "efficiencies.toml")
 
 
 def test_a_fault_of_a_default_is_told_with_its_line(tmp_path, monkeypatch):

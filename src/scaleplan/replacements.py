@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from scaleplan.errors import InputError, clipped, raise_all
+from scaleplan.numeric import is_number
 
 MOST_FAULTS = 10  # told at once
 ABOUT = ("source", "date", "note")
@@ -21,6 +22,8 @@ OPEN = ("whole_run_mfu.over_six_n.", "whole_run_mfu.by_size.n_params")
 """Numbers of such a table that mean something else."""
 MAYBE_NONE = ("water.",)
 """Numbers that may be 0: a site that is cooled by air takes no water."""
+NAMES_OF = {"default_generation": "generation"}
+"""Key of a table -> the table beside it whose names it takes."""
 
 Fault = tuple[str, str]  # dotted key, what is wrong
 
@@ -140,18 +143,25 @@ def faults_of(value: Any, ours: Any, key: str) -> Iterator[Fault]:
     if isinstance(ours, Mapping):
         yield from faults_of_table(value, ours, key)
     elif isinstance(ours, list):
-        if not isinstance(value, list) or bool(ours) != bool(value):
-            yield key, f"is {kind_of(value)}; it is a list"
-        else:
-            for place, item in enumerate(value):
-                yield from faults_of(item, ours[min(place, len(ours) - 1)], f"{key}[{place}]")
+        yield from faults_of_list(value, ours, key)
     elif isinstance(ours, bool | str):
         if not isinstance(value, type(ours)):
             yield key, f"is {kind_of(value)}; it is {'text' if isinstance(ours, str) else 'true or false'}"
-    elif isinstance(value, bool) or not isinstance(value, int | float):
+    elif isinstance(value, bool) or not is_number(value):
         yield key, f"is {kind_of(value)}; it is a number"
     elif said := out_of_bounds(value, ours, key):
         yield key, said
+
+
+def faults_of_list(value: Any, ours: Sequence[Any], key: str) -> Iterator[Fault]:
+    """What is wrong with a list: numbers are the two ends of a range, others as many as one likes."""
+    if not isinstance(value, list) or not value:
+        yield key, f"is {kind_of(value)}; it is a list" + (" of one or more" if value == [] else "")
+        return
+    faults = [fault for place, item in enumerate(value) for fault in faults_of(item, ours[min(place, len(ours) - 1)], f"{key}[{place}]")]
+    yield from faults
+    if not faults and is_number(ours[0]) and not (len(value) == 2 and value[0] < value[1]):
+        yield key, f"is {kind_of(value)}; it is two numbers, the smaller first"
 
 
 def faults_of_table(value: Any, ours: Mapping[str, Any], key: str) -> Iterator[Fault]:
@@ -172,6 +182,9 @@ def faults_of_table(value: Any, ours: Mapping[str, Any], key: str) -> Iterator[F
         elif not isinstance(item, str) and not (isinstance(item, list) and all(isinstance(one, str) for one in item)):
             yield inside + name, f"is {kind_of(item)}; it is text"
     yield from ((inside + name, "is missing") for name in ours if name not in value)
+    for name, table in NAMES_OF.items():
+        if isinstance(value.get(name), str) and isinstance(value.get(table), Mapping) and value[name] not in value[table]:
+            yield inside + name, f"is `{clipped(value[name])}`; it is one of {table}: {', '.join(map(clipped, value[table]))}"
     for before in ("", "factor_"):
         yield from faults_of_ends(value.get(f"{before}p10"), value.get(f"{before}p90"), f"{inside}{before}")
 

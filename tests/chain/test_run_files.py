@@ -272,6 +272,13 @@ def test_yaml_beyond_the_known_part_is_refused_by_line(text: str):
         parsed_subset(text, "a.yaml")
 
 
+@pytest.mark.parametrize("value", ["9" * 5000, "2026-13-45", "[" * 3000])
+def test_a_value_that_yaml_cannot_hold_is_refused(value: str):
+    """A number of too many digits, a day that is none, and lists in lists without end."""
+    with pytest.raises(InputError, match="not valid YAML"):
+        parse_yaml(f"model_config: {value}\n", "a.yaml")
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

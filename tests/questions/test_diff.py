@@ -117,6 +117,19 @@ def test_two_of_different_commands_are_refused(run, tmp_path, plan):
     assert "no numbers in common" in outcome.stderr
 
 
+def test_a_share_of_next_to_nothing_is_none(tmp_path):
+    """A document of another's making may hold a number so small that no float64 is the quotient."""
+    document = json.loads(sp.cost(n_params="7B", tokens="1T", hardware="h100-sxm").to_json())
+    head, base = tmp_path / "head.json", tmp_path / "base.json"
+    head.write_text(json.dumps(document))
+    document["result"]["device_hours"] = 1e-320
+    base.write_text(json.dumps(document))
+
+    row = change(sp.diff(str(base), str(head)), "device_hours")
+
+    assert (row["base"], row["head"] > 0, row["change_fraction"]) == (1e-320, True, None)
+
+
 def test_documents_of_other_presets_are_told(run, tmp_path, plan):
     """A digest that differs is named, in the warnings of `diff` and of `check`."""
     document = json.loads(sp.plan(plan("base")).to_json())

@@ -40,7 +40,7 @@ def read_task_law(name: str) -> TaskLaw:
     loss_law = preset.data.get("loss_law")
     table = preset.path.with_name(f"{preset.path.stem}.draws.csv")
     draws = library.read_draws(table) if table.is_file() else None
-    return task_law_of({"name": preset.name, **preset.data}, catalogue.load_law(loss_law).additive if loss_law else None, draws)
+    return task_law_of({"name": preset.name, **preset.data}, None if loss_law is None else catalogue.load_law(loss_law).additive, draws)
 
 
 def task_laws() -> list[TaskLaw]:

@@ -33,7 +33,7 @@ def parse_yaml(text: str, name: str) -> Mapping[str, Any]:
         return parsed_subset(text, name)
     try:
         data = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:  # a date or number that none can be
         raise InputError(f"not valid YAML: {clipped(error, 120)}", file=name) from None
     if not isinstance(data, dict):
         raise InputError("is no table of keys", file=name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -127,16 +128,23 @@ def row_of(solved: Compared, path: str) -> dict[str, Any]:
         "base": before,
         "head": after,
         "change": change,
-        "change_fraction": change / before if change is not None and before else None,
+        "change_fraction": None if change is None else share_in(change, before),
         "because": [row for row in because if row["share"] is None or abs(row["share"]) > 1e-12],
     }
 
 
 def share_of(alone_: Mapping[str, Any] | None, path: str, before: Any, change: Any) -> float | None:
     """The share of a change that one key alone makes; shares need not add up to 1, where keys work together."""
-    if alone_ is None or before is None or not change or alone_.get(path) is None:
+    if alone_ is None or before is None or change is None or alone_.get(path) is None:
         return None
-    return float((alone_[path] - before) / change)
+    return share_in(alone_[path] - before, change)
+
+
+def share_in(part: float, whole: float) -> float | None:
+    """How large a part is beside the whole; None beside nothing, or next to nothing."""
+    if not whole or abs(part) > sys.float_info.max * min(abs(whole), 1):
+        return None
+    return float(part / whole)
 
 
 def why(because: Sequence[Mapping[str, Any]]) -> str:
