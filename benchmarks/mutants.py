@@ -1,11 +1,12 @@
 """Single mutations of the formula rooms, each held against the tests that reach it: how many are noticed.
 
-    python benchmarks/mutants.py [--n 400] [--seed 7] [--only machine/goodput model/mixers] [--map FILE] [--every]
+    python benchmarks/mutants.py [--n 400] [--seed 7] [--only machine/goodput model/mixers] [--map FILE] [--every] [--again FILE]
 
 A mutation swaps + and -, * and /, ** and *, drops one side of such an operation, doubles a constant, moves a comparison by one step or
 swaps the smaller of two for the larger. Nothing of the checkout is changed: tests are collected once, and each mutation is made in a copy
 of that process, where the tests that reach its line are run until one fails. One that lives is tried again on a changed copy of the
-sources, with all tests that reach it. `--map` keeps which tests reach which line, found by running them once. Without --only the five
+sources, with all tests that reach it. `--map` keeps which tests reach which line, found by running them once; tests in the file of a
+module's name (test_goodput.py) are tried on all of it. `--again` tries those that an earlier output names. Without --only the five
 places where a wrong formula would be believed are tried whole (WHOLE), the rest by a sample of --n.
 
 benchmarks/mutants_reviewed.csv lists mutations that change nothing that anybody could see, each with its reason; they are not tried.
@@ -29,7 +30,7 @@ import tempfile
 import time
 import types
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,7 +43,7 @@ WHOLE = (
     "model/mixers/mamba2", "model/mixers/rwkv", "model/mixers/gated_delta", "model/mixers/latent", "model/mixers/linear",
 )  # fmt: skip
 """Goodput, pipelines, the serving workspace, scans (Mamba, RWKV, the delta rule) and latent attention (MLA)."""
-TESTS = ("machine", "model", "laws", "footprint", "published", "chain")
+TESTS = ("machine", "model", "laws", "footprint", "published", "chain", "presets", "questions")
 BAR = 0.92
 LIMIT_S = 30  # of the processor for one test: one that does not end notices the mutation
 MOST_TESTS = 150  # of those that reach a line, the narrowest
@@ -208,11 +209,12 @@ class Reach(NamedTuple):
     width: Mapping[str, int]
     at_import: set[tuple[str, int]]
 
-    def of(self, mutant: Mutant) -> list[str]:
-        """The tests that may notice a mutation: of its own module first, the narrowest first."""
+    def of(self, mutant: Mutant, new: Iterable[pytest.Item] = ()) -> list[str]:
+        """The tests that may notice a mutation: of its own module first, the narrowest first; of the new ones, those of its module."""
         found = {test for place in self.places(mutant) for test in self.tests.get(place, ())}
         own = f"test_{mutant.path.stem}.py"
-        return sorted(found, key=lambda test: (own not in test, self.width[test], test))[:MOST_TESTS]
+        found |= {item.nodeid for item in new if item.path.name == own and item.nodeid not in self.width}
+        return sorted(found, key=lambda test: (own not in test, self.width.get(test, 0), test))[:MOST_TESTS]
 
     def places(self, mutant: Mutant) -> Iterator[tuple[str, int]]:
         """The line of a mutation; of a constant or a default, every line that names it or its type."""
@@ -272,14 +274,15 @@ class Trials:
     def __init__(self, mutants: Sequence[Mutant], reach: Reach) -> None:
         self.mutants, self.reach = mutants, reach
         self.alive: list[Mutant] = []
+        self.items: list[pytest.Item] = []
         self.failed_without = ""
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Each mutation in a copy of this process; now and then none, which must not fail."""
-        by_name = {item.nodeid: item for item in session.items}
+        self.items, by_name = session.items, {item.nodeid: item for item in session.items}
         start = time.perf_counter()
         for number, mutant in enumerate(self.mutants, 1):
-            items = [by_name[test] for test in self.reach.of(mutant) if test in by_name]
+            items = [by_name[test] for test in self.reach.of(mutant, self.items) if test in by_name]
             if number % 50 == 1 and noticed_in_copy(None, items):
                 self.failed_without = next((item.nodeid for item in items if noticed_in_copy(None, [item])), str(mutant.path))
                 return True
@@ -395,7 +398,7 @@ def alive_of(mutants: Sequence[Mutant], reach: Reach, folder: Path) -> list[Muta
     if trials.failed_without:
         raise SystemExit(f"{trials.failed_without} fails without a mutation")
     early = [one for one in trials.alive if (str(one.path), one.line) in reach.at_import and one.name is None]
-    return [one for one in trials.alive if one not in early or not noticed_in_sources(one, folder, reach.of(one))]
+    return [one for one in trials.alive if one not in early or not noticed_in_sources(one, folder, reach.of(one, trials.items))]
 
 
 def shown(mutant: Mutant) -> str:
@@ -404,6 +407,14 @@ def shown(mutant: Mutant) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------------------ measuring
+
+
+def again(listed: Path) -> list[Mutant]:
+    """Those that an earlier output names, wherever their lines are now."""
+    lines = {re.sub(r"^(\S+?):[0-9]+: ", r"\1: ", line) for line in listed.read_text(encoding="utf-8").splitlines()}
+    paths = {Path(line.partition(": ")[0]) for line in lines if line.startswith("src/")}
+    found = [one for path in sorted(paths) if (ROOT / path).is_file() for one in sites(path)]
+    return [one for one in found if shown(one).replace(f":{one.line}: ", ": ", 1) in lines and one.key not in reviewed()]
 
 
 def drawn(only: Sequence[str], n: int, seed: int, *, every: bool) -> list[Mutant]:
@@ -432,8 +443,9 @@ def measure() -> int:
     parser.add_argument("--only", nargs="+", default=(), help="files or folders below src/scaleplan")
     parser.add_argument("--every", action="store_true", help="all mutations, no sample")
     parser.add_argument("--map", type=Path, help="file that keeps which tests reach which line")
+    parser.add_argument("--again", type=Path, help="an earlier output, whose mutations are tried again")
     asked = parser.parse_args()
-    mutants = drawn(asked.only, asked.n, asked.seed, every=asked.every)
+    mutants = again(asked.again) if asked.again else drawn(asked.only, asked.n, asked.seed, every=asked.every)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for part in COPIED:

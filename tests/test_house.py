@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "answer": BASE,
     "limits": BASE,
     "library": BASE | {"schema", "replacements"},
-    "replacements": {"errors"},
+    "replacements": {"errors", "numeric"},
     "schema": BASE,
     "model_files": BASE | {"library", "model", "schema"},
     "runs": BASE | {"library"},

@@ -16,6 +16,13 @@ def test_a_field_is_spelled_by_who_asked():
     assert str(error) == "seq_len: too long"
 
 
+def test_the_name_of_a_file_stays_on_its_line():
+    """It is shown whole, however it is called."""
+    name = "runs\n\x1b[2J" + "x" * 300 + ".csv"
+
+    assert InputError("no rows", file=name, line=3).report(flag) == "error: runs\\n\\x1b[2J" + "x" * 300 + ".csv:3: no rows"
+
+
 def test_a_question_is_shown_as_it_is_asked():
     """A command line that a shell reads back, or a call."""
     mark = question("memory", "my model", layout="tp2,dp4", inference=True)

@@ -48,7 +48,10 @@ class ScaleplanError(Exception):
 
     def place(self) -> str:
         """The file and line that the value came from, before the message; empty where there is none."""
-        return f"{self.file}:{self.line}: " if self.file and self.line is not None else f"{self.file}: " if self.file else ""
+        if not self.file:
+            return ""
+        name = one_line(self.file)
+        return f"{name}: " if self.line is None else f"{name}:{self.line}: "
 
     def report(self, spell: Callable[[str], str] = keyword) -> str:
         """The lines for stderr: `error: ...`, then `hint: ...`; `spell` says how a field is named (flag, keyword, plan key)."""
@@ -119,8 +122,13 @@ def raise_all(errors: Sequence[ScaleplanError]) -> None:
 
 def clipped(text: object, limit: int = 60) -> str:
     """A value as it was seen, cut so that hostile input cannot flood a terminal; control characters are shown, not sent."""
-    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text)[: limit + 1])
+    shown = one_line(str(text)[: limit + 1])
     return shown if len(shown) <= limit else shown[:limit] + "..."
+
+
+def one_line(text: str) -> str:
+    """A text on one line, in characters that steer no terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def near_names(name: str, known: Sequence[str], count: int = 3) -> list[str]:

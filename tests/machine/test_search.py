@@ -170,6 +170,18 @@ def test_more_layouts_than_can_be_searched_are_refused_before_they_are_listed():
         enumerate_layouts(Space(8_648_640, 2048, 1536), fixed_sizes(arch))
 
 
+def test_a_count_that_no_cluster_has_is_refused_at_once():
+    """The divisors of a number of sixty digits would take longer than anybody waits."""
+    assert divisors(999_999_999_989) == [1, 999_999_999_989]  # the largest prime below 10^12
+    with pytest.raises(InputError, match="too large to be divided"):
+        divisors(10**60 - 1)
+
+
+@pytest.mark.parametrize("n", [1, 2, 12, 97, 360, 961, 2**9 * 7])
+def test_divisors_are_those_that_leave_no_rest(n):
+    assert divisors(n) == [d for d in range(1, n + 1) if n % d == 0]
+
+
 def test_where_nothing_fits_the_closest_is_told():
     """175B parameters on eight H100s: no layout fits; none needs less than the one that is named."""
     found, rows = search(run(n_devices=8, batch=8, n_layers=96, d_model=12288, n_heads=96, n_kv_heads=96, d_ff=32768))

@@ -88,9 +88,9 @@ def read_start(text: str) -> str:
 
 def read_profile(path: str) -> GridProfile:
     """A table of month, hour and intensity (CSV, TSV, JSON lines); every fault is raised, with its line in the file."""
-    name = "standard input" if path == "-" else path
+    name, data = "standard input" if path == "-" else path, library.read_bytes(path)
     try:
-        headings, rows = runs.opened(runs.text_of(library.read_bytes(path)), f"month,hour,{next(iter(KG_OF_COLUMN))}")
+        headings, rows = runs.opened(runs.text_of(data), f"month,hour,{next(iter(KG_OF_COLUMN))}")
         column = column_of(headings)
         found, lines, faults = collected(rows, column)
     except ScaleplanError as error:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from math import prod
 from typing import Any, NamedTuple, TypeAlias
 
 from scaleplan.errors import InputError
-from scaleplan.machine.inverse import divisors
+from scaleplan.machine.inverse import divisors, prime_powers
 from scaleplan.machine.layout import SHARDS_WEIGHTS, Fixed, Layout, rules
 from scaleplan.machine.offload import OFFLOADS, Offload
 from scaleplan.model.passes import RECOMPUTATIONS
@@ -195,14 +196,7 @@ def n_degrees(n_devices: int) -> int:
     >>> n_degrees(8), len(degrees(8))
     (20, 20)
     """
-    found, prime = 1, 2
-    while n_devices > 1:
-        power = 0
-        while n_devices % prime == 0:
-            n_devices, power = n_devices // prime, power + 1
-        found *= (power + 1) * (power + 2) * (power + 3) // 6
-        prime = prime + 1 if prime * prime <= n_devices else n_devices
-    return found
+    return prod((power + 1) * (power + 2) * (power + 3) // 6 for _, power in prime_powers(n_devices))
 
 
 def check_number(n: int, most: int, what: str, space: Space) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
+from scaleplan.errors import InputError, clipped
+
+MOST_DIVIDED = 10**12  # whose smallest prime is found in a moment
 LARGEST = 2**40
 
 
@@ -43,6 +47,24 @@ def best_of(candidates: Sequence[int], fits: Callable[[int], bool]) -> int | Non
 
 
 def divisors(n: int) -> list[int]:
-    """All whole numbers that divide n, in order."""
-    small = [d for d in range(1, int(n**0.5) + 1) if n % d == 0]
-    return sorted({*small, *(n // d for d in small)})
+    """All whole numbers that divide n, in order; InputError above MOST_DIVIDED."""
+    found = [1]
+    for prime, power in prime_powers(n):
+        found = [d * prime**k for d in found for k in range(power + 1)]
+    return sorted(found)
+
+
+@lru_cache(maxsize=4096)
+def prime_powers(n: int) -> tuple[tuple[int, int], ...]:
+    """The primes whose product is n, each with its power: 12 is (2, 2), (3, 1); InputError above MOST_DIVIDED."""
+    if n > MOST_DIVIDED:
+        raise InputError(f"a count of {clipped(n)} is too large to be divided among devices", hint=f"at most {MOST_DIVIDED:,}")
+    found, prime = [], 2
+    while n > 1:
+        power = 0
+        while n % prime == 0:
+            n, power = n // prime, power + 1
+        if power:
+            found.append((prime, power))
+        prime = prime + 1 if prime * prime <= n else n
+    return tuple(found)

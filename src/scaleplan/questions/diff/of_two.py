@@ -128,7 +128,7 @@ def row_of(solved: Compared, path: str) -> dict[str, Any]:
         "base": before,
         "head": after,
         "change": change,
-        "change_fraction": None if change is None else share_in(change, before),
+        "change_fraction": None if before is None or change is None else share_in(change, before),
         "because": [row for row in because if row["share"] is None or abs(row["share"]) > 1e-12],
     }
 
