@@ -304,9 +304,10 @@ def read_draws(path: Path) -> dict[str, list[float]]:
 
     A comma-separated table of plain numbers, parsed without a CSV library because `optimal` reads it at every start.
     """
-    heading, *lines = read_text(path).split()
-    columns = heading.split(",")
+    text = read_text(path)
     try:
+        heading, *lines = text.split()
+        columns = heading.split(",")
         if any(line.count(",") != len(columns) - 1 for line in lines):
             raise ValueError
         texts = ",".join(lines).split(",")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from scaleplan.errors import InputError, clipped, raise_all
@@ -16,8 +17,17 @@ from scaleplan.numeric import is_number
 
 MOST_FAULTS = 10  # told at once
 ABOUT = ("source", "date", "note")
-BOUNDS = {"pue": (1.0, math.inf), "whole_run_mfu": (0.0, 1.0), "goodput": (0.0, 1.0)}
-"""Table -> what its numbers may be; others are not negative where ours are not."""
+BOUNDS = {
+    "pue": (1.0, math.inf),
+    "whole_run_mfu": (0.0, 1.0),
+    "goodput": (0.0, 1.0),
+    "power.system_over_device": (1.01, math.inf),  # a host draws something
+    "spread": (0.0, 10.0),  # of a logarithm
+    "calibration": (0.0, 10.0),
+}
+"""Beginning of a key -> what its numbers may be; others are not negative where ours are not."""
+FARTHEST = 1000.0
+"""How many times ours, or what part of it, a number may be: beyond that its unit is another."""
 OPEN = ("whole_run_mfu.over_six_n.", "whole_run_mfu.by_size.n_params")
 """Numbers of such a table that mean something else."""
 MAYBE_NONE = ("water.",)
@@ -171,43 +181,58 @@ def faults_of_table(value: Any, ours: Mapping[str, Any], key: str) -> Iterator[F
         return
     inside = f"{key}." if key else ""
     ours = {name: item for name, item in ours.items() if name not in ABOUT}
-    named = all(isinstance(item, Mapping) for item in ours.values()) and key != ""
+    named = key != "" and bool(ours) and all(isinstance(item, Mapping) for item in ours.values())
+    faults: list[Fault] = []
     for name, item in value.items():
         if name in ours:
-            yield from faults_of(item, ours[name], inside + name)
+            faults += faults_of(item, ours[name], inside + name)
         elif named and name not in ABOUT:
-            yield from faults_of(item, next(iter(ours.values())), inside + name)
+            faults += faults_of(item, next(iter(ours.values())), inside + name)
         elif name not in ABOUT:
-            yield inside + name, "is read by nothing"
+            faults.append((inside + name, "is read by nothing"))
         elif not isinstance(item, str) and not (isinstance(item, list) and all(isinstance(one, str) for one in item)):
-            yield inside + name, f"is {kind_of(item)}; it is text"
-    yield from ((inside + name, "is missing") for name in ours if name not in value)
-    for name, table in NAMES_OF.items():
-        if isinstance(value.get(name), str) and isinstance(value.get(table), Mapping) and value[name] not in value[table]:
-            yield inside + name, f"is `{clipped(value[name])}`; it is one of {table}: {', '.join(map(clipped, value[table]))}"
-    for before in ("", "factor_"):
-        yield from faults_of_ends(value.get(f"{before}p10"), value.get(f"{before}p90"), f"{inside}{before}")
+            faults.append((inside + name, f"is {kind_of(item)}; it is text"))
+    faults += [(inside + name, "is missing") for name in ours if name not in value]
+    yield from faults or faults_between(value, key)
 
 
-def faults_of_ends(low: Any, high: Any, key: str) -> Iterator[Fault]:
-    """What is wrong with the ends of an interval: the draws between them are those of a logarithm."""
-    if isinstance(low, int | float) and isinstance(high, int | float):
-        if low > high:
-            yield f"{key}p10", f"is {low:g}, above p90, {high:g}"
-        elif low == 0 < high and key.startswith(MAYBE_NONE):
-            yield f"{key}p10", "is 0; it is a number above 0"
+def faults_between(table: Mapping[str, Any], key: str) -> Iterator[Fault]:
+    """What is wrong between the values of a table that are right by themselves."""
+    inside = f"{key}." if key else ""
+    for name, names in NAMES_OF.items():
+        if name in table and table[name] not in table[names]:
+            yield inside + name, f"is `{clipped(table[name])}`; it is one of {names}: {', '.join(map(clipped, table[names]))}"
+    for name in table:
+        if name.endswith("p10"):
+            yield from faults_of_interval(table, name.removesuffix("p10"), key)
+
+
+def faults_of_interval(table: Mapping[str, Any], before: str, key: str) -> Iterator[Fault]:
+    """What is wrong with an interval, `before` in front of p10 and p90: the draws between its points are those of a logarithm."""
+    middle = next((name for name in (f"{before}p50", before.rstrip("_"), key) if name in table), None)
+    names = [name for name in (f"{before}p10", middle, f"{before}p90") if name is not None and name in table]
+    inside = f"{key}." if key else ""
+    for low, high in pairwise(names):
+        if table[low] > table[high]:
+            yield inside + low, f"is {table[low]:g}, above {high}, {table[high]:g}"
+        elif table[low] == 0 < table[high] and inside.startswith(MAYBE_NONE):
+            yield inside + low, "is 0; it is a number above 0"
 
 
 def out_of_bounds(value: float, ours: float, key: str) -> str | None:
     """What is wrong with the size of a number; where ours is above zero others are, because a quotient or a logarithm needs it."""
-    least, most = BOUNDS.get(key.split(".", maxsplit=1)[0], (0.0 if ours >= 0 else -math.inf, math.inf))
+    usual = (0.0 if ours >= 0 else -math.inf, math.inf)
+    least, most = next((bounds for beginning, bounds in BOUNDS.items() if key.startswith(beginning)), usual)
     if key.startswith(OPEN):
         least, most = 0.0, math.inf
     above = least == 0 < ours and not key.startswith(MAYBE_NONE)
-    if math.isfinite(value) and (least < value if above else least <= value) and value <= most:
-        return None
-    upper = "" if not math.isfinite(most) else f" and at most {most:g}" if above else f" to {most:g}"
-    return f"is {value:g}; it is a number {'above' if above else 'from'} {least:g}{upper}"
+    if not math.isfinite(value) or not (least < value if above else least <= value) or value > most:
+        upper = "" if not math.isfinite(most) else f" and at most {most:g}" if above else f" to {most:g}"
+        return f"is {value:g}; it is a number {'above' if above else 'from'} {least:g}{upper}"
+    if value and ours and not ours / FARTHEST <= value <= ours * FARTHEST:
+        beyond = "above" if value > ours else "below"
+        return f"is {value:g}, more than {FARTHEST:g} times {beyond} the built-in {ours:g}: is its unit the same?"
+    return None
 
 
 def kind_of(value: Any) -> str:

@@ -520,18 +520,46 @@ def faults_of_citations(data: Any, place: Place) -> list[tuple[Place, str]]:
 
 
 ABOUT_FORM = ("form", "gives", "source", "date", "note")
+FORMS = (
+    "additive", "over-training", "repeating", "kaplan", "power", "power-sum", "logarithm", "sparse-experts", "routed-experts",
+    "fine-grained-experts", "joint-experts", "precision", "sparsity",
+)  # fmt: skip
+STEEPEST = 10  # an exponent of a law: the steepest published one is 4.8
 SWITCHES = ("of_spent_compute",)  # keys of forms that are true or false
 
 
 def faults_of_constants(data: Mapping[str, Any]) -> list[tuple[Place, str]]:
-    """Every constant of a form that is no number, and every end of the range of a law that is none above zero."""
+    """Every constant of a form that is none, and every end of the range of a law that is no number above zero."""
     blocks = {name: block for name, block in data.items() if isinstance(block, Mapping) and ("form" in block or name == "range")}
-    return [
-        ((name, key), f"should be a number{' above zero' if name == 'range' else ''}; it is `{clipped(value)}`")
+    faults: list[tuple[Place, str]] = [
+        ((name, key), f"should be {wanted}; it is `{clipped(value)}`")
         for name, block in blocks.items()
         for key, value in block.items()
-        if key not in (*ABOUT_FORM, *SWITCHES) and (not is_number(value) or (name == "range" and value <= 0))
+        if key not in (*ABOUT_FORM, *SWITCHES) and (wanted := wanted_constant(name, key, value))
     ]
+    for name, block in blocks.items():
+        if name != "range" and block["form"] not in FORMS:
+            faults.append(((name, "form"), f"should be one of {', '.join(FORMS)}; it is `{clipped(block['form'])}`"))
+    return faults + faults_of_allocation(blocks.get("allocation", {}))
+
+
+def wanted_constant(block: str, key: str, value: Any) -> str | None:
+    """What a constant should be, where it is something else."""
+    above = block == "range" or key == "scale" or key.endswith("_unit")
+    if not is_number(value) or (above and value <= 0):
+        return "a number above zero" if above else "a number"
+    least, most = (0, 1) if block == "allocation" else (-STEEPEST, STEEPEST)
+    return f"a number from {least} to {most}" if key.endswith("_exponent") and not least <= value <= most else None
+
+
+def faults_of_allocation(block: Mapping[str, Any]) -> list[tuple[Place, str]]:
+    """What the power of compute that gives N or D lacks: its exponent, or which of the two it is."""
+    faults: list[tuple[Place, str]] = []
+    if block and "compute_flops_exponent" not in block:
+        faults.append((("allocation", "compute_flops_exponent"), "field required"))
+    if block.get("gives", "n_params") not in ("n_params", "n_tokens"):
+        faults.append((("allocation", "gives"), f"should be n_params or n_tokens; it is `{clipped(block['gives'])}`"))
+    return faults
 
 
 def is_number(value: Any) -> bool:

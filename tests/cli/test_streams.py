@@ -73,7 +73,8 @@ def test_a_name_from_a_file_does_not_steer_the_terminal(run, tmp_path, command, 
     from scaleplan.model_files import toml_value
 
     path = tmp_path / "evil.toml"
-    path.write_text(f"name = {toml_value(ESCAPES)}\nn_layers = 2\nd_model = 64\nn_heads = 2\nn_vocab = 100\n")
+    shape = "n_layers = 2, d_model = 64, n_heads = 2, n_vocab = 100"
+    path.write_text(f"name = {toml_value(ESCAPES)}\narchitecture = {{ {shape}, source = {toml_value(ESCAPES)} }}\n")
     outcome = run(command, path, *form)
 
     assert outcome.code == 0

@@ -6,6 +6,7 @@ import pytest
 
 from scaleplan import library
 from scaleplan.chain.catalogue import load_law
+from scaleplan.errors import ScaleplanError
 from scaleplan.laws.experts import FORMS, expert_law_of
 from scaleplan.laws.forms import Additive
 from scaleplan.laws.precision import precision_of, sparse_of
@@ -77,3 +78,30 @@ def test_the_unrounded_constants_are_the_logarithms_of_the_source():
     law, rounded = load_law("hoffmann2022-3").additive, load_law("hoffmann2022-3-rounded").additive
     assert (law.e_nats, law.a, law.b) == pytest.approx((math.exp(0.5267228), math.exp(6.0073404), math.exp(6.0179186)), rel=1e-12)
     assert rounded.params_at_compute(5.76e23) / law.params_at_compute(5.76e23) == pytest.approx(0.8, abs=0.01)
+
+
+POWER = """title = "mine"
+convention = { source = "own-runs", n_params = "total", loss = "nats per token" }
+allocation = { form = "power", gives = "n_tokens", scale = 0.299, compute_flops_exponent = 0.537 }
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "instead", "fault"),
+    [
+        ("0.537", "-3", "`allocation.compute_flops_exponent`: should be a number from 0 to 1; it is `-3`"),
+        ("0.537", '"x"', "`allocation.compute_flops_exponent`: should be a number; it is `x`"),
+        ("compute_flops_exponent", "n_params_exponent", "`allocation.compute_flops_exponent`: field required"),
+        ("0.299", "0", "`allocation.scale`: should be a number above zero; it is `0`"),
+        ('"n_tokens"', '"loss"', "`allocation.gives`: should be n_params or n_tokens; it is `loss`"),
+        ('"power"', '"powder"', "joint-experts, precision, sparsity; it is `powder`"),
+        ('"mine"', '"mine"\ndraws = "../x.csv"', "`draws` is `../x.csv`; it is the name of a file beside this one"),
+    ],
+)
+def test_a_law_of_ones_own_is_refused_by_the_constant_that_is_wrong(tmp_path, said, instead, fault):
+    """Nothing of a file is passed over: its form, what it gives, and what its exponents can be."""
+    path = tmp_path / "law.toml"
+    path.write_text(POWER.replace(said, instead))
+    with pytest.raises(ScaleplanError) as refused:
+        load_law(str(path))
+    assert fault in str(refused.value)

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
 from scaleplan import library
-from scaleplan.errors import InputError, NotSupported, ScaleplanError, UnknownName
+from scaleplan.errors import InputError, NotSupported, ScaleplanError, UnknownName, clipped
 from scaleplan.laws.law import Law, TopicUnknown, law_of
 from scaleplan.laws.power import Power
 from scaleplan.wording import field, question
@@ -114,7 +114,10 @@ def named_law(name: str) -> Law:
 def read_law(name: str) -> Law:
     """A law and its draws, read now."""
     preset = preset_of(name)
-    table = preset.path.with_name(str(preset.data.get("draws", f"{preset.path.stem}.draws.csv")))
+    name_of_draws = preset.data.get("draws", f"{preset.path.stem}.draws.csv")
+    if "/" in name_of_draws or name_of_draws in ("", ".", ".."):
+        raise InputError(f"`draws` is `{clipped(name_of_draws)}`; it is the name of a file beside this one", file=str(preset.path))
+    table = preset.path.with_name(name_of_draws)
     draws = library.read_draws(table) if "draws" in preset.data or table.is_file() else None
     return law_of({"name": preset.name, **preset.data}, draws)
 

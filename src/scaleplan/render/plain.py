@@ -15,7 +15,7 @@ from scaleplan.answer import Answer, Table, checked
 from scaleplan.render import Style
 from scaleplan.render.cells import numeric, show_cell
 from scaleplan.render.explained import explained, notes_of, tables_of
-from scaleplan.wording import wrapped
+from scaleplan.wording import visible, wrapped
 
 GAP = 2  # blanks between columns
 RULE = "\N{BOX DRAWINGS LIGHT HORIZONTAL}"
@@ -49,7 +49,7 @@ def below(answer: Answer, style: Style) -> list[str]:
         blocks += [
             "\n".join(line for part in explained(one).split("\n") for line in wrapped(part, style.width)) for one in checked(answer.lines)
         ]
-        blocks += ["\n".join(wrapped("sources: " + ", ".join(answer.sources), style.width))] if answer.sources else []
+        blocks += ["\n".join(wrapped(visible("sources: " + ", ".join(answer.sources)), style.width))] if answer.sources else []
     return blocks
 
 
