@@ -272,7 +272,7 @@ def fraction(text: str) -> float:
     """A share above 0 and at most 1: `0.4`, `40%`."""
     value = float(quantity(text, FRACTION, "a fraction"))
     if not 0 < value <= 1:
-        raise InputError(f"`{clipped(text)}` is not between 0 and 1", hint="write 0.4 or 40%")
+        raise InputError(f"`{clipped(text)}` is not a share above 0 and at most 1", hint="write 0.4 or 40%")
     return value
 
 

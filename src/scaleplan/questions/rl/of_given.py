@@ -154,6 +154,8 @@ def notes_of(asked: OfGiven, solved: Solved) -> list[str]:
         notes.append(f"No {field('mfu')}: {solved.mfu.value:.2g}, {why}.")
     if asked.method in PAIRED:
         notes.append(f"{field('tokens')} are those of both responses, each with its prompt.")
+    if asked.method == "distillation":
+        notes.append("The teacher holds as many parameters as are active for a token; one of experts holds more.")
     return notes
 
 
