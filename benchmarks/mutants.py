@@ -1,13 +1,15 @@
 """Single mutations of the formula rooms, each held against the tests that reach it: how many are noticed.
 
     python benchmarks/mutants.py [--n 400] [--seed 7] [--only machine/goodput model/mixers] [--map FILE] [--every] [--again FILE]
+    python benchmarks/mutants.py --only machine/goodput --every --tests machine/test_goodput.py
 
 A mutation swaps + and -, * and /, ** and *, drops one side of such an operation, doubles a constant, moves a comparison by one step or
 swaps the smaller of two for the larger. Nothing of the checkout is changed: tests are collected once, and each mutation is made in a copy
 of that process, where the tests that reach its line are run until one fails. One that lives is tried again on a changed copy of the
 sources, with all tests that reach it. `--map` keeps which tests reach which line, found by running them once; tests in the file of a
-module's name (test_goodput.py) are tried on all of it. `--again` tries those that an earlier output names. Without --only the five
-places where a wrong formula would be believed are tried whole (WHOLE), the rest by a sample of --n.
+module's name (test_goodput.py) are tried on all of it. `--tests` tries those of some files on every mutation, without a map; `--again`
+the mutations that an earlier output names. Without --only the five places where a wrong formula would be believed are tried whole
+(WHOLE), the rest by a sample of --n.
 
 benchmarks/mutants_reviewed.csv lists mutations that change nothing that anybody could see, each with its reason; they are not tried.
 Exits 1 where fewer than 92 % are noticed, or one lives in WHOLE, and prints each that does.
@@ -210,7 +212,12 @@ class Reach(NamedTuple):
     at_import: set[tuple[str, int]]
 
     def of(self, mutant: Mutant, new: Iterable[pytest.Item] = ()) -> list[str]:
-        """The tests that may notice a mutation: of its own module first, the narrowest first; of the new ones, those of its module."""
+        """The tests that may notice a mutation: of its own module first, the narrowest first; of the new ones, those of its module.
+
+        Where nothing is known of what they reach, all of them.
+        """
+        if not self.tests:
+            return [item.nodeid for item in new]
         found = {test for place in self.places(mutant) for test in self.tests.get(place, ())}
         own = f"test_{mutant.path.stem}.py"
         found |= {item.nodeid for item in new if item.path.name == own and item.nodeid not in self.width}
@@ -389,11 +396,11 @@ def noticed_in_sources(mutant: Mutant, folder: Path, tests: Sequence[str]) -> bo
         target.write_text(kept, encoding="utf-8")
 
 
-def alive_of(mutants: Sequence[Mutant], reach: Reach, folder: Path) -> list[Mutant]:
+def alive_of(mutants: Sequence[Mutant], reach: Reach, folder: Path, tests: Sequence[str] = TESTS) -> list[Mutant]:
     """Those that no test notices; what is computed while tests are collected needs a process of its own."""
     trials = Trials(mutants, reach)
     pytest.main(
-        ["-q", "-s", "-p", "no:cacheprovider", "-p", "no:unraisableexception", *(f"tests/{room}" for room in TESTS)], plugins=[trials]
+        ["-q", "-s", "-p", "no:cacheprovider", "-p", "no:unraisableexception", *(f"tests/{name}" for name in tests)], plugins=[trials]
     )
     if trials.failed_without:
         raise SystemExit(f"{trials.failed_without} fails without a mutation")
@@ -444,6 +451,7 @@ def measure() -> int:
     parser.add_argument("--every", action="store_true", help="all mutations, no sample")
     parser.add_argument("--map", type=Path, help="file that keeps which tests reach which line")
     parser.add_argument("--again", type=Path, help="an earlier output, whose mutations are tried again")
+    parser.add_argument("--tests", nargs="+", help="files or folders below tests, all of which are tried on every mutation")
     asked = parser.parse_args()
     mutants = again(asked.again) if asked.again else drawn(asked.only, asked.n, asked.seed, every=asked.every)
     with tempfile.TemporaryDirectory() as name:
@@ -451,11 +459,12 @@ def measure() -> int:
         for part in COPIED:
             (shutil.copytree if (ROOT / part).is_dir() else shutil.copy)(ROOT / part, folder / part)
         data_file = asked.map or folder / "reach"
-        if not data_file.exists():
+        if not asked.tests and not data_file.exists():
             measure_reach(folder, data_file)
         os.chdir(ROOT)
         sys.path.insert(0, str(ROOT / "src"))  # these sources, wherever the package is installed from
-        alive = alive_of(mutants, reach_of(data_file), folder)
+        reach = Reach({}, {}, set()) if asked.tests else reach_of(data_file)
+        alive = alive_of(mutants, reach, folder, asked.tests or TESTS)
     for one in alive:
         print(shown(one))
     whole = [one for one in alive if starts(one.path, WHOLE)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from scaleplan.machine.activations import Batch
@@ -160,3 +161,11 @@ def test_a_pool_without_room_or_without_a_cache_has_no_blocks():
 
     assert (full.pool_bytes, full.n_blocks) == (0, 0)
     assert (state.pool_bytes, state.n_blocks, state.n_tokens) == (450_000, 0, 0)
+
+
+def test_pools_of_arrays_are_those_of_their_numbers():
+    """A model of states alone, one byte in a block of one token, and a usual cache."""
+    each = np.array([0, 1, 480])
+    pools = cache_pool(ServingMemory(400_000, each, 0, 30_000, 20_000), 1_000_000, block_tokens=np.array([16, 1, 16]))
+
+    assert pools.n_blocks.tolist() == [0, 450_000, 58]
