@@ -41,10 +41,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ROOMS = ("model", "laws", "machine", "footprint")
 WHOLE = (
-    "machine/goodput", "machine/run_time", "machine/pipeline", "machine/schedules", "machine/serving_memory", "model/mixers/mamba",
-    "model/mixers/mamba2", "model/mixers/rwkv", "model/mixers/gated_delta", "model/mixers/latent", "model/mixers/linear",
+    "machine/goodput", "machine/run_time", "machine/pipeline", "machine/schedules", "machine/schedule_order", "machine/serving_memory",
+    "model/mixers/mamba", "model/mixers/mamba2", "model/mixers/rwkv", "model/mixers/gated_delta", "model/mixers/latent",
+    "model/mixers/linear",
 )  # fmt: skip
-"""Goodput, pipelines, the serving workspace, scans (Mamba, RWKV, the delta rule) and latent attention (MLA)."""
+"""Goodput, pipelines and their order, the serving workspace, scans (Mamba, RWKV, the delta rule) and latent attention (MLA)."""
 TESTS = ("machine", "model", "laws", "footprint", "published", "chain", "presets", "questions")
 BAR = 0.92
 LIMIT_S = 30  # of the processor for one test: one that does not end notices the mutation

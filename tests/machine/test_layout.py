@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from typing import get_args
 
 import numpy as np
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaleplan.errors import ScaleplanError, UsageError
-from scaleplan.machine.layout import Layout, Placement, check_layout, fixed_sizes, nearest_divisors, parse_layout, rules
+from scaleplan.machine.layout import Fixed, Layout, Placement, check_layout, fixed_sizes, nearest_divisors, parse_layout, rules
 from scaleplan.machine.pipeline import head_stage, layers_before
 from scaleplan.machine.schedules import in_flight
 from scaleplan.model.shape import arch_of_shape
@@ -117,3 +119,140 @@ def test_a_group_of_shards_needs_zero():
         check_layout(parse_layout("dp8,shard4"), sizes, 1024, 1, 8)
     for text in ("dp8,zero1,shard4", "dp8,zero3,shard4", "dp8"):
         check_layout(parse_layout(text), sizes, 1024, 1, 8)
+
+
+def test_devices_and_replicas_are_products_of_degrees():
+    """tp 2, pp 3, cp 5, dp 7: 210 devices, of which 35 hold the same weights; ZeRO divides over them, or over a smaller group."""
+    layout = Layout(tp=2, pp=3, cp=5, dp=7)
+
+    assert (layout.n_devices, layout.replicas, layout.shards, layout.expert_tp) == (210, 35, 35, 2)
+    assert (layout._replace(n_shards=5).shards, layout._replace(etp=1).expert_tp) == (5, 1)
+
+
+def test_one_device_is_what_no_degree_says():
+    """Absent degrees are 1, and off: spelled with the three that are always said."""
+    assert Layout() == Layout(1, 1, 1, 1, 1, 1, 0, False)
+    assert Layout().spelled() == "tp1,pp1,dp1"
+    assert Layout(cp=2, ep=3, n_virtual_stages=4, zero_stage=2, etp=1, n_shards=5).spelled() == "tp1,pp1,cp2,dp1,ep3,vpp4,zero2,shard5,etp1"
+
+
+def test_fsdp_is_zero_3():
+    """zhao2023: weights, gradients and optimizer states are divided, as in stage 3 of rajbhandari2020."""
+    assert parse_layout("dp4,fsdp") == parse_layout("dp4,zero3") == Layout(dp=4, zero_stage=3)
+
+
+@pytest.mark.parametrize(("inside", "outside"), [("zero0", "zero4"), ("zero3", "zero4"), ("tp1", "tp0"), ("tp16777216", "tp16777217")])
+def test_degrees_from_one_to_2_to_the_24_and_stages_of_zero_to_three(inside: str, outside: str):
+    assert parse_layout(inside)
+    with pytest.raises(UsageError, match="out of range"):
+        parse_layout(outside)
+
+
+@pytest.mark.parametrize("text", ["tp=8", "tp:8", "tp = 8"])
+def test_a_sign_between_part_and_degree_is_told(text: str):
+    """What should have been written is said; another unknown part lists the parts there are."""
+    with pytest.raises(UsageError) as refused:
+        parse_layout(text)
+    assert "write `tp8`" in refused.value.report()
+    with pytest.raises(UsageError) as unknown:
+        parse_layout("qq8")
+    assert "write" not in unknown.value.report() and "fsdp" in unknown.value.report()
+
+
+@pytest.mark.parametrize("whole", [1, 2, 4, 7, 12, 96, 97])
+@pytest.mark.parametrize("part", [1, 2, 3, 5, 6, 8, 11, 40, 95, 98, 300])
+def test_nearest_divisors_are_those_of_a_list_of_all(part: int, whole: int):
+    """The last divisor up to the number and the first beyond it."""
+    every = [d for d in range(1, whole + 1) if whole % d == 0]
+
+    assert nearest_divisors(part, whole) == [d for d in every if d <= part][-1:] + [d for d in every if d > part][:1]
+
+
+def test_a_divisor_beyond_the_next_4096_numbers_is_not_near():
+    """4,111 is a prime: the next divisor after 15 is 4,096 away, after 14 one more."""
+    assert nearest_divisors(15, 4111) == [1, 4111]
+    assert nearest_divisors(14, 4111) == [1]
+    assert nearest_divisors(5000, 10_007) == [1]
+
+
+def broken(layout: Layout, sizes: Fixed, seq_len: int, micro: int, in_all: int) -> set[str]:
+    """The parts of a layout that break a rule, said in plain terms."""
+    tp, pp, cp, dp, ep, vpp = layout[:6]
+    shards, etp, given = layout.n_shards or dp * cp, layout.etp, layout.stage_layers
+    ranks = tp * cp * dp
+    divided = [sizes.n_heads, sizes.d_ff]
+    kv = sizes.n_kv_heads
+    found = {
+        "tp": any(n is not None and n % tp for n in divided) or (kv is not None and kv % tp and tp % kv),
+        "pp": pp > sizes.n_layers,
+        "vpp": vpp > 1 and (pp == 1 or pp * vpp > sizes.n_layers + 2),
+        "cp": seq_len % cp,
+        "stages": given is not None and (len(given) != pp * vpp or min(given) < 1 or sum(given) != sizes.n_layers),
+        "ep": ep > 1 if sizes.n_experts is None else sizes.n_experts % ep or ranks % ep,
+        "dp": in_all % (dp * micro),
+        "shard": (dp * cp) % shards,
+        "zero": shards != dp * cp and layout.zero_stage == 0,
+    }
+    if etp is not None:
+        found["etp"] = etp != tp if sizes.d_expert is None else sizes.d_expert % etp or ranks % (ep * etp)
+    return {part for part, is_broken in found.items() if is_broken}
+
+
+DENSE, ROUTED = Fixed(6, 12, 4, 60, None), Fixed(10, 24, 2, None, 12, 40)
+
+
+@pytest.mark.parametrize("sizes", [DENSE, ROUTED], ids=["dense", "experts"])
+@pytest.mark.parametrize("seed", range(5))
+def test_rules_are_those_said_in_plain_terms(sizes: Fixed, seed: int):
+    """Degrees that divide what they should and degrees that do not, one by one; each rule is kept by some and broken by others."""
+    chance, seen = random.Random(seed), Counter[str]()
+    for _ in range(400):
+        degrees = ((1, 2, 3, 4, 8), range(1, 14), (1, 2, 3), range(1, 9), (1, 2, 3, 4, 6), range(1, 5))
+        tp, pp, cp, dp, ep, vpp = map(chance.choice, degrees)
+        listed = tuple(chance.choice((0, 1, 2, 3)) for _ in range(pp * vpp - chance.choice((0, 0, 0, 1)))) or None
+        zero, shards, etp = map(chance.choice, ((0, 1, 3), (None, None, 1, 2, 3, 6), (None, 1, 2, 4)))
+        layout = Layout(tp, pp, cp, dp, ep, vpp, zero, False, shards, etp, chance.choice((None, None, listed)))
+        micro, in_all = chance.choice((1, 2, 3)), chance.choice((12, 30, 48))
+        expected = broken(layout, sizes, 4096, micro, in_all)
+        seen.update(expected)
+        assert {rule.part for rule in rules(layout, sizes, 4096, micro, in_all) if not rule.holds} == expected
+    assert {"tp", "pp", "vpp", "cp", "ep", "dp", "shard", "zero", "etp", "stages"} == set(seen)
+
+
+@pytest.mark.parametrize(
+    ("layout", "said"),
+    [
+        (Layout(pp=2, n_virtual_stages=3, stage_layers=(1, 1, 1, 1, 2)), "has 5 numbers; the layout has 6 stages"),
+        (Layout(pp=3, stage_layers=(4, 0, 2)), "has a stage of `0` layers"),
+        (Layout(pp=3, stage_layers=(1, 2, 4)), "adds up to 7 layers; the model has 6"),
+        (Layout(pp=3, n_virtual_stages=3), "pp 3 times vpp 3 is more stages than the 6 layers"),
+        (Layout(dp=5), "a global batch of 24 sequences is not a whole number of micro-batches of 2 on dp 5"),
+        (Layout(dp=12, cp=2, n_shards=7, zero_stage=1), "shard 7 does not divide the 24 ranks of dp and cp"),
+        (Layout(tp=8), "tp 8 does not divide the 12 attention heads"),
+    ],
+)
+def test_a_refusal_says_the_numbers_of_the_rule(layout: Layout, said: str):
+    with pytest.raises(ScaleplanError) as refused:
+        check_layout(layout, DENSE, 4096, 2, 24)
+    assert said in refused.value.report()
+
+
+@pytest.mark.parametrize(
+    ("layout", "said"),
+    [
+        (Layout(tp=2, cp=3, dp=5, ep=5), "`ep5` must divide the 12 experts, and the 30 ranks of dp, cp and tp"),
+        (Layout(tp=2, cp=2, dp=2, ep=4, etp=4), "`ep4` times `etp4` does not divide the 8 ranks"),
+        (Layout(tp=2, cp=2, dp=3, etp=3), "`etp3` does not divide the experts' width 40"),
+    ],
+)
+def test_a_refusal_of_experts_says_the_numbers_of_the_rule(layout: Layout, said: str):
+    with pytest.raises(ScaleplanError) as refused:
+        check_layout(layout, ROUTED, 4096, 1, 30)
+    assert said in refused.value.report()
+
+
+def test_stages_of_virtual_ranks_may_hold_table_and_head_alone():
+    """6 layers, the table and the head are on 8 stages at most: 4 ranks of 2; 3 ranks of 3 are more."""
+    check_layout(Layout(pp=4, n_virtual_stages=2), DENSE, 4096, 1, 4)
+    with pytest.raises(ScaleplanError, match="more stages"):
+        check_layout(Layout(pp=3, n_virtual_stages=3), DENSE, 4096, 1, 3)

@@ -77,14 +77,50 @@ TIMES = [
 """Forward pass, gradients of inputs and of weights: each path that can bind a step binds one of them."""
 
 
-@pytest.mark.parametrize("schedule", ["zb1p", "zbv", "dualpipe"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("times", TIMES, ids=str)
-@pytest.mark.parametrize("pp", [2, 4, 6])
-def test_every_path_that_can_bind_a_step_is_the_bubble_where_it_does(schedule, pp, times):
-    """Passes of very different lengths, without drawing."""
-    m, passes = enough(schedule, pp, 2), PassTimes(*times)
+def test_a_step_is_its_micro_batches_and_the_path_that_binds(schedule, times):
+    """Passes of very different lengths, without drawing, on 2, 4 and 6 ranks."""
+    passes, vpp = PassTimes(*times), 3 if schedule == "interleaved" else 1
+    for pp in (2, 4, 6):
+        m = enough(schedule, pp, 2)
+        assert run(schedule, pp, vpp, m, passes).step_s == pytest.approx(m * passes.pair + bubble_s(schedule, pp, vpp, passes), rel=1e-9)
 
-    assert run(schedule, pp, 1, m, passes).step_s == pytest.approx(m * passes.pair + bubble_s(schedule, pp, 1, passes), rel=1e-9)
+
+@pytest.mark.parametrize("schedule", ["zb1p", "zbv", "dualpipe"])
+def test_one_rank_has_no_bubble(schedule):
+    """Whatever its passes take: there is nobody to wait for."""
+    assert bubble_s(schedule, 1, 1, PassTimes(3.0, 5.0, 7.0)) == 0
+
+
+def test_bubbles_of_uneven_passes_by_hand():
+    """F 3, B 5, W 4 s on 6 ranks of 2 virtual stages: 5 x 12; half of it; 5 max(3 + 5 - 4, 3, 5)."""
+    passes = PassTimes(3.0, 5.0, 4.0)
+
+    assert (passes.backward, passes.both, passes.pair) == (9.0, 12.0, 12.0)
+    assert passes._replace(overlapped=10.0).pair == 10.0
+    assert bubble_s("gpipe", 6, 2, passes) == 60.0
+    assert bubble_s("interleaved", 6, 2, passes) == bubble_s("1f1b", 6, 2, passes) == 30.0
+    assert bubble_s("zb1p", 6, 1, passes) == 25.0
+
+
+@pytest.mark.parametrize(
+    ("schedule", "p", "v", "stage", "few", "many"),
+    [
+        ("gpipe", 6, 1, 2, (3, 3), (29, 29)),
+        ("gpipe", 1, 1, 0, (3, 1), (29, 1)),
+        ("1f1b", 6, 1, 2, (3, 3), (29, 4)),
+        ("interleaved", 6, 3, 2, (6, 18), (30, 2 * 3 + 2 * 6 + 1)),
+        ("interleaved", 6, 3, 0, (6, 18), (30, 2 * 5 + 2 * 6 + 1)),
+        ("zb1p", 6, 1, 2, (3, 3), (29, 6)),
+        ("zbv", 6, 2, 2, (3, 6), (29, 12)),
+        ("dualpipe", 6, 1, 2, (3, 3), (30, 7)),
+    ],
+)
+def test_micro_batches_in_flight_by_hand(schedule, p, v, stage, few, many):
+    """Of (micro-batches, expected): all of a few; p - i, 2 (p - i - 1) + (v - 1) p + 1, p on each of 1 or 2 stages, p + 1 of many."""
+    for m, expected in (few, many):
+        assert in_flight(stage, Layout(pp=p, n_virtual_stages=v), m, schedule) == expected
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

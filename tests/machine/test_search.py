@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+import math
+import random
 from collections import Counter
 from itertools import product
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from scaleplan.chain.memory import Wishes, errors_of, pass_of, stack_named
 from scaleplan.chain.step_time import device_named, efficiency_of, kernels_of
-from scaleplan.errors import InputError
-from scaleplan.machine.candidates import Space, degrees, enumerate_layouts, n_degrees
+from scaleplan.machine import search as rooms
+from scaleplan.machine.activations import Batch
+from scaleplan.machine.candidates import LEAST_FIRST, Candidates, How, Space, degrees
 from scaleplan.machine.held import Formats
 from scaleplan.machine.inverse import divisors
 from scaleplan.machine.layer_time import Passes
 from scaleplan.machine.layout import Layout, fixed_sizes, rules
 from scaleplan.machine.ledger import COLUMNS, HEADING
+from scaleplan.machine.memory import Phase, Training, stages
+from scaleplan.machine.offload import OFFLOADS
 from scaleplan.machine.recipe import optimizer_named
-from scaleplan.machine.scaling import Point, fewest, pareto, scaling
-from scaleplan.machine.search import Constraint, recommended, search
-from scaleplan.machine.step_time import Step
+from scaleplan.machine.search import (
+    Constraint,
+    Peaks,
+    Priced,
+    batches,
+    fastest,
+    largest_part,
+    peaks_of,
+    recommended,
+    recommended_of,
+    search,
+    times_of,
+)
+from scaleplan.machine.step_time import Step, step_time
 from scaleplan.machine.training_run import Machine, Row, Run, explained
 from scaleplan.model.bill import bill_of
 from scaleplan.model.shape import arch_of_shape
@@ -66,18 +84,18 @@ def test_a_ledger_has_every_candidate_once(words: dict):
 
 def test_the_search_finds_what_a_loop_over_layouts_finds():
     """Each degree by itself, each layout priced alone: the same fastest step, the same number that fit."""
-    asked = run()
+    asked = run(n_devices=8, batch=8)
     space, sizes = asked.space, fixed_sizes(asked.bill.arch)
     steps = []
-    for tp, pp, cp, vpp, micro in product(*[divisors(16)] * 3, divisors(8), divisors(32)):
-        if 16 % (tp * pp * cp):
+    for tp, pp, cp, vpp, micro in product(*[divisors(8)] * 3, divisors(8), divisors(8)):
+        if 8 % (tp * pp * cp):
             continue
-        dp = 16 // (tp * pp * cp)
+        dp = 8 // (tp * pp * cp)
         for zero, sequence, how in product((0, 1, 2, 3), (False, True), ("none", "per-op", "full")):
             layout = Layout(tp, pp, cp, dp, 1, vpp, zero, sequence)
             rounds = space.global_batch_size_seqs / (dp * micro)
             skipped = (zero and dp * cp == 1) or (sequence and tp == 1) or (vpp > 1 and (8 % (pp * vpp) or rounds % pp))
-            if skipped or not all(rule.holds for rule in rules(layout, sizes, 4096, micro, 32)):
+            if skipped or not all(rule.holds for rule in rules(layout, sizes, 4096, micro, 8)):
                 continue
             row = explained(asked, layout, Step(micro, 4096, int(rounds), Passes(how)))
             if row.fits:
@@ -132,56 +150,6 @@ def test_a_search_that_is_stopped_has_the_best_so_far():
     assert found.n_fitting + sum(found.rejected.values()) == found.n_considered
 
 
-def test_a_million_candidates_for_gpt_3():
-    """512 devices and 1,536 sequences: degrees x micro-batches x virtual stages x ZeRO x sequence parallel x recomputation."""
-    arch = arch_of_shape({"n_layers": 96, "d_model": 12288, "n_heads": 96, "n_vocab": 51200, "gated": False, "n_positions": 2048})
-
-    assert enumerate_layouts(Space(512, 2048, 1536), fixed_sizes(arch)).n_considered > 1_000_000
-
-
-@pytest.mark.parametrize("n", [1, 2, 8, 30, 36, 97, 512, 1440, 2**9 * 7])
-def test_degrees_are_counted_without_being_listed(n):
-    """Every (tp, pp, cp, dp) with this product: as many as the list has."""
-    listed = degrees(n)
-
-    assert n_degrees(n) == len(listed) == len(set(listed))
-    assert all(tp * pp * cp * dp == n for tp, pp, cp, dp in listed)
-
-
-@pytest.mark.parametrize("at_once", [1, 7, 1000])
-def test_layouts_are_the_same_however_many_are_looked_at_together(monkeypatch, at_once):
-    """Legal ones in the same order, the others as often by each rule."""
-    arch = arch_of_shape({"n_layers": 12, "d_model": 512, "n_heads": 8, "n_vocab": 1000, "gated": False, "n_positions": 2048})
-    space = Space(48, 2048, 24)
-    together = enumerate_layouts(space, fixed_sizes(arch))
-    monkeypatch.setattr("scaleplan.machine.candidates.SHAPES_AT_ONCE", at_once)
-    apart = enumerate_layouts(space, fixed_sizes(arch))
-
-    assert apart.n_shapes.tolist() == together.n_shapes.tolist() and apart.reasons == together.reasons
-    assert all((a == b).all() for a, b in zip(apart.shapes, together.shapes, strict=True))
-    assert sum(some.n for some in apart.illegal()) == (apart.n_shapes[1:].sum()) * len(apart.choices)
-
-
-def test_more_layouts_than_can_be_searched_are_refused_before_they_are_listed():
-    """8,648,640 devices have 448 divisors."""
-    arch = arch_of_shape({"n_layers": 60, "d_model": 512, "n_heads": 8, "n_vocab": 1000, "gated": False, "n_positions": 2048})
-
-    with pytest.raises(InputError, match="are searched"):
-        enumerate_layouts(Space(8_648_640, 2048, 1536), fixed_sizes(arch))
-
-
-def test_a_count_that_no_cluster_has_is_refused_at_once():
-    """The divisors of a number of sixty digits would take longer than anybody waits."""
-    assert divisors(999_999_999_989) == [1, 999_999_999_989]  # the largest prime below 10^12
-    with pytest.raises(InputError, match="too large to be divided"):
-        divisors(10**60 - 1)
-
-
-@pytest.mark.parametrize("n", [1, 2, 12, 97, 360, 961, 2**9 * 7])
-def test_divisors_are_those_that_leave_no_rest(n):
-    assert divisors(n) == [d for d in range(1, n + 1) if n % d == 0]
-
-
 def test_where_nothing_fits_the_closest_is_told():
     """175B parameters on eight H100s: no layout fits; none needs less than the one that is named."""
     found, rows = search(run(n_devices=8, batch=8, n_layers=96, d_model=12288, n_heads=96, n_kv_heads=96, d_ff=32768))
@@ -204,39 +172,163 @@ def test_memory_that_is_sure_goes_before_two_percent_of_speed():
     assert recommended([]) is None
 
 
-def test_fewest_devices_for_a_deadline():
-    """One step fewer would be late: counted by trying every number of nodes."""
-    row = search(run())[0].ranked[0]
-    steps = {8: 4.0, 16: 2.2, 24: 1.6, 32: 1.3}
-
-    def best(n: int) -> Row:
-        return row._replace(step_s=steps[n])
-
-    found = fewest(best, [32, 16, 8, 24], n_steps=100, deadline_s=170, least_device_s=8 * 150)
-    assert found is not None and (found.n_devices, found.wall_s) == (24, 160.0)
-    assert fewest(best, steps, n_steps=100, deadline_s=1, least_device_s=1) is None
-    stopped = fewest(best, steps, n_steps=100, deadline_s=170, least_device_s=1, goodput=lambda n: 0.9 if n < 32 else 0.8)
-    assert stopped is not None and (stopped.n_devices, stopped.wall_s) == (32, pytest.approx(130 / 0.8))
+# ----------------------------------------------------------------------------------------------------------- parts of a search
 
 
-def test_adding_devices_stops_paying_where_half_of_them_are_lost():
-    """Doubling that gains less than a factor of 2 ** 0.5 does not pay."""
-    row = search(run())[0].ranked[0]
-    times = {8: 8.0, 16: 4.2, 32: 2.4, 64: 1.9}
-    points = [Point(n, row, wall_s) for n, wall_s in times.items()]
-
-    assert scaling(points).stops_paying == 32
-    assert [point.device_hours for point in points] == pytest.approx([n * t / 3600 for n, t in times.items()])
-    assert isinstance(points[0], Point)
+def candidates_of(n: int, **words: object) -> Candidates:
+    columns = {name: np.ones(n, dtype=np.int64) for name in Candidates._fields}
+    columns |= {name: np.zeros(n, dtype=np.int64) for name in ("n_shards", "recompute", "offload", "reason", "zero_stage")}
+    return Candidates(**columns | {"sequence_parallel": np.zeros(n, bool)} | {name: np.array(column) for name, column in words.items()})
 
 
-def test_two_points_of_one_count_are_judged_by_the_faster():
-    """A count that is given twice with other layouts is one step of the scaling."""
-    row = search(run())[0].ranked[0]
-    points = [Point(n, row, seconds) for n, seconds in ((8, 8.0), (16, 9.0), (16, 4.2), (32, 2.4), (64, 1.9), (64, 1.9))]
-    assert scaling(points).stops_paying == 32
+def phase(name: str, *parts: list[int]) -> Phase:
+    return Phase(name, *map(np.array, parts))
 
 
-def test_the_front_is_what_no_other_point_beats():
-    """Time and devices: 3 s on 8 is beaten by 2 s on 8."""
-    assert pareto([(4.0, 4), (2.0, 8), (3.0, 8), (1.9, 16)]) == [0, 1, 3]
+LOSS = phase("loss", [70, 5, 5, 1], [10, 60, 5, 1], [10, 5, 50, 1], [7, 7, 7, 9], [3, 3, 3, 1])
+UPDATE = phase("update", [20, 20, 5, 1], [20, 20, 5, 1], [20, 20, 5, 1], [20, 20, 5, 1], [19, 21, 51, 9])
+
+
+def test_the_largest_part_is_the_one_with_most_bytes():
+    """Weights, gradients, optimizer, activations, other; of equal ones the first."""
+    assert largest_part(LOSS, 4).tolist() == [0, 1, 2, 3]
+    assert largest_part(UPDATE, 4).tolist() == [0, 4, 4, 4]
+
+
+def test_the_peak_is_the_fullest_moment_of_the_fullest_stage(monkeypatch: pytest.MonkeyPatch):
+    """Of 100, 80, 70, 13 bytes at the loss and 99, 101, 71, 13 at the update; of equal moments the first says what takes most."""
+    for order in ([LOSS, UPDATE], [UPDATE, LOSS]):
+        found = [SimpleNamespace(phases=order[:1]), SimpleNamespace(phases=order[1:])]
+        monkeypatch.setattr(rooms, "stages", lambda bill, layout, training, found=found: found)
+        peaks = peaks_of(run(), candidates_of(4), How())
+
+        assert isinstance(peaks, Peaks)
+        assert peaks.peak_bytes.tolist() == [100, 101, 71, 13]
+        assert peaks.largest.tolist() == [0, 4, 4, 3 if order[0] is LOSS else 4]
+
+
+@pytest.mark.parametrize("words", [{}, EXPERTS])
+def test_seconds_of_many_are_those_of_each_alone(words: dict):
+    """Candidates that differ in one column only: none takes the seconds of another."""
+    asked = run(**words)
+    degrees = [(1, 1, 1, 16, 1, 1), (2, 1, 1, 8, 1, 2), (4, 1, 2, 2, 1, 4), (2, 2, 2, 2, 1, 2), (1, 4, 2, 2, 1, 1)]
+    degrees += [(2, 1, 1, 8, 2, 2), (2, 1, 1, 8, 2, 1), (2, 1, 1, 8, 8, 2)] if words else []
+    cases = [(*d, micro, zero, sp and d[0] > 1) for d in degrees for micro in (1, 2) for zero in (0, 1, 3) for sp in (False, True)]
+    names = ("tp", "pp", "cp", "dp", "ep", "etp", "micro_batch_size_seqs", "zero_stage", "sequence_parallel")
+    some = candidates_of(len(cases), **dict(zip(names, map(list, zip(*cases, strict=True)), strict=True)))
+    found = times_of(asked, some, How("full")).step_s
+
+    for case, step_s in zip(cases, found.tolist(), strict=True):
+        tp, pp, cp, dp, ep, etp, micro, zero, sp = case
+        layout = Layout(tp, pp, cp, dp, ep, 1, zero, sp, None, None if etp == tp else etp)
+        step = Step(micro, 4096, 32 // (dp * micro), Passes("full"))
+        assert step_s == pytest.approx(float(step_time(asked.bill, layout, step, asked.machine.kernels).step_s), rel=1e-9)
+
+
+def test_candidates_are_priced_by_recomputation_and_offload_some_at_a_time(monkeypatch: pytest.MonkeyPatch):
+    """Every legal one once, with its own recomputation and offload, at most three in one pass."""
+    monkeypatch.setattr(rooms, "AT_ONCE", 3)
+    chance = random.Random(5)
+    some = candidates_of(60, recompute=[chance.randrange(4) for _ in range(60)], offload=[chance.randrange(3) for _ in range(60)])
+    legal = np.array([chance.random() < 0.8 for _ in range(60)])
+    parts = list(batches(some, legal))
+
+    assert sorted(place for _, places in parts for place in places.tolist()) == np.flatnonzero(legal).tolist()
+    for how, places in parts:
+        assert 1 <= len(places) <= 3
+        assert {LEAST_FIRST[i] for i in some.recompute[places]} == {how.recompute}
+        assert {OFFLOADS[i] for i in some.offload[places]} == {how.offload}
+    assert len(parts) < 35
+
+
+@pytest.mark.parametrize("top", [1, 2, 5, 9, 40])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_fastest_are_the_first_of_a_sorted_list(top: int, seed: int):
+    """By seconds, then by bytes, those that do not fit left out; many take the same time."""
+    chance = random.Random(seed)
+    steps = [chance.choice((2.0, 3.0, 3.0, 3.0, 5.0, math.inf)) for _ in range(37)]
+    peaks = chance.sample(range(100, 900), 37)
+    listed = sorted((step, peak, place) for place, (step, peak) in enumerate(zip(steps, peaks, strict=True)) if step < math.inf)
+
+    assert fastest(Priced(candidates_of(37), np.array(peaks), np.array(steps)), top) == [place for *_, place in listed[:top]]
+
+
+def test_of_nothing_that_fits_nothing_is_the_fastest():
+    assert fastest(Priced(candidates_of(2), np.array([7, 9]), np.array([math.inf, math.inf])), 3) == []
+
+
+def test_ten_layouts_are_ranked_where_no_number_is_given():
+    """Tokens a second of a row of the ledger are those of the global batch on each device."""
+    found, rows = search(run())
+    first = dict(zip(HEADING, next(row for row in rows if row[HEADING.index("fits")]), strict=True))
+
+    assert found.n_fitting > 20 and len(found.ranked) == 10
+    assert first["tokens_per_s_per_device"] == pytest.approx(32 * 4096 / first["step_s"] / 16, rel=1e-12)
+
+
+@pytest.mark.parametrize(("rank", "recommended_at"), [(2, 2), (19, 19), (20, 0)])
+def test_twenty_of_the_fastest_are_looked_at_for_one_that_is_sure(monkeypatch: pytest.MonkeyPatch, rank: int, recommended_at: int):
+    """All within 2 %, and one of them sure to fit: the 20th is found, the 21st is not; five are shown."""
+    base = search(run())[0].ranked[0]
+    priced = Priced(candidates_of(30, tp=list(range(30))), np.full(30, 7), np.linspace(1.0, 1.01, 30))
+
+    def row_of(run: Run, one: Candidates) -> Row:
+        place = int(one.tp[0])
+        return base._replace(step_s=float(priced.step_s[place]), verdict="fits" if place == rank else "unsure", micro_batch_size_seqs=place)
+
+    monkeypatch.setattr(rooms, "row_of", row_of)
+    rows = [row_of(run(), candidates_of(1, tp=[place])) for place in range(5)]
+    found = recommended_of(run(), priced, rows)
+    assert found is not None and found.micro_batch_size_seqs == recommended_at
+
+
+@pytest.mark.parametrize(("step_s", "chosen_s"), [(2.04, 2.04), (2.041, 2.0), (2.0, 2.0)])
+def test_exactly_two_percent_is_within_two_percent(step_s: float, chosen_s: float):
+    base = search(run())[0].ranked[0]
+    rows = [base._replace(step_s=2.0, verdict="unsure"), base._replace(step_s=step_s, verdict="fits")]
+    found = recommended(rows)
+
+    assert found is not None and found.step_s == chosen_s
+    assert recommended([rows[0], rows[0]._replace(step_s=2.03), rows[0]._replace(step_s=2.035, verdict="fits")]).step_s == 2.035
+
+
+def test_what_does_not_fit_falls_for_the_part_that_takes_most():
+    """20 billion parameters on eight H100s: every reason is counted as often as candidates have it, each priced alone."""
+    asked = run(n_devices=8, batch=8, n_layers=40, d_model=6144, n_heads=48, n_kv_heads=8, d_ff=20480)
+    asked = asked._replace(space=asked.space._replace(recompute=("none", "full"), zero_stages=(0, 3)))
+    found, _ = search(asked, constraints=[Constraint("tp<=2", "tp", lambda tp: tp <= 2), Constraint("cp=1", "cp", lambda cp: cp == 1)])
+    expected, tp4, cp2 = Counter[str](), 0, 0
+    for (tp, pp, cp, dp), vpp, micro in product(degrees(8), divisors(40), divisors(8)):
+        for zero, sp, how in product((0, 3), (False, True), ("none", "full")):
+            layout, rounds = Layout(tp, pp, cp, dp, 1, vpp, zero, sp), 8 / (dp * micro)
+            skipped = (zero and dp * cp == 1) or (sp and tp == 1) or (vpp > 1 and (40 % (pp * vpp) or rounds % pp))
+            if skipped or not all(rule.holds for rule in rules(layout, fixed_sizes(asked.bill.arch), 4096, micro, 8)):
+                continue
+            tp4, cp2 = tp4 + (tp > 2), cp2 + (tp <= 2 and cp > 1)
+            if tp <= 2 and cp == 1:
+                expected[why(asked, layout, micro, int(rounds), how)] += 1
+    fitting = expected.pop("")
+
+    assert {name: n for name, n in found.rejected.items() if name.startswith("memory")} == expected and len(expected) > 1
+    assert (found.n_fitting, found.rejected["tp<=2"], found.rejected["cp=1"]) == (fitting, tp4, cp2)
+    assert list(found.rejected.values()) == sorted(found.rejected.values(), reverse=True)
+
+
+def why(asked: Run, layout: Layout, micro: int, rounds: int, recompute: str) -> str:
+    """The part that takes most at the fullest moment of a layout that does not fit; nothing for one that does."""
+    machine = asked.machine
+    training = Training(Batch(micro, 4096), rounds, machine.formats, machine.passes(recompute), machine.stack)
+    peak = max((phase for stage in stages(asked.bill, layout, training) for phase in stage.phases), key=lambda phase: phase.total_bytes)
+    if peak.total_bytes <= 0.9 * machine.kernels.device.capacity_bytes:
+        return ""
+    parts = {"weights": peak.weights_bytes, "gradients": peak.gradients_bytes, "optimizer": peak.optimizer_bytes}
+    parts |= {"activations": peak.activations_bytes, "other": peak.other_bytes}
+    return f"memory: mostly {max(parts, key=lambda name: parts[name])}"
+
+
+def test_the_closest_keeps_the_conditions():
+    """Where nothing fits, a candidate that a condition rejected, whose bytes nobody counted, is not the closest."""
+    asked = run(n_devices=8, batch=8, n_layers=96, d_model=12288, n_heads=96, n_kv_heads=96, d_ff=32768)
+    found, _ = search(asked, constraints=[Constraint("tp=4", "tp", lambda tp: tp == 4)])
+    assert found.closest is not None and found.closest.layout.tp == 4
+    assert search(asked, constraints=[Constraint("tp=3", "tp", lambda tp: tp == 3)])[0].closest is None

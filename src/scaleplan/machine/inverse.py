@@ -12,7 +12,7 @@ LARGEST = 2**40
 
 
 def largest(fits: Callable[[int], bool], step: int = 1, most: int = LARGEST) -> int | None:
-    """The largest multiple of `step` that fits, where everything below it fits too; None where not even `step` does.
+    """The largest multiple of `step` up to `most` that fits, where everything below it fits too; None where not even `step` does.
 
     Doubles until it does not fit, then halves the gap.
     """
@@ -21,6 +21,7 @@ def largest(fits: Callable[[int], bool], step: int = 1, most: int = LARGEST) -> 
     below, above = 1, 2
     while above * step <= most and fits(above * step):
         below, above = above, 2 * above
+    above = min(above, most // step + 1)  # which does not fit, or is not asked for
     while above - below > 1:
         middle = (below + above) // 2
         below, above = (middle, above) if fits(middle * step) else (below, middle)
@@ -28,13 +29,12 @@ def largest(fits: Callable[[int], bool], step: int = 1, most: int = LARGEST) -> 
 
 
 def smallest(fits: Callable[[int], bool], most: int = LARGEST) -> int | None:
-    """The smallest whole number that fits, where everything above it fits too; None where nothing does."""
-    upper = 1
+    """The smallest whole number up to `most` that fits, where everything above it fits too; None where nothing does."""
+    below, upper = 0, 1
     while not fits(upper):
-        upper *= 2
-        if upper > most:
+        if upper == most:
             return None
-    below = upper // 2  # 0, or the last power of two that does not fit
+        below, upper = upper, min(2 * upper, most)
     while upper - below > 1:
         middle = (below + upper) // 2
         below, upper = (below, middle) if fits(middle) else (middle, upper)

@@ -153,8 +153,8 @@ def at(value: Any, row: int | None) -> Any:
 
 
 def nearest_divisors(part: int, whole: int) -> list[int]:
-    """The largest divisor below and the smallest above a number that does not divide."""
-    below = next((n for n in range(min(part, whole), 0, -1) if whole % n == 0), 1)
+    """The largest divisor below and the smallest above a number that does not divide, if one of the 4,096 numbers above does."""
+    below = next((n for n in range(min(part, whole), 1, -1) if whole % n == 0), 1)
     above = next((n for n in range(part + 1, min(whole, part + 4096) + 1) if whole % n == 0), None)
     return [below] if above is None else [below, above]
 

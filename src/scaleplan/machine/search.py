@@ -216,12 +216,12 @@ def fastest(priced: Priced, top: int) -> list[int]:
     """Places of the fastest; among equals the one with least memory."""
     import numpy as np
 
-    many = int(np.isfinite(priced.step_s).sum())
+    many = min(top, int(np.isfinite(priced.step_s).sum()))
     if not many:
         return []
-    near = np.argpartition(priced.step_s, min(many, 4 * top) - 1)[: min(many, 4 * top)]
+    near = np.flatnonzero(priced.step_s <= np.partition(priced.step_s, many - 1)[many - 1])
     order = np.lexsort((priced.peak_bytes[near], priced.step_s[near]))
-    return [int(place) for place in near[order][:top]]
+    return [int(place) for place in near[order][:many]]
 
 
 def counted(found: Enumerated, legal: Candidates, reasons: list[str]) -> dict[str, int]:
