@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from statistics import NormalDist, fmean
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.laws.minimum import place_of_least
 
-from scaleplan.laws.batch import NormAtBatch, StepLoss, Tradeoff, from_run, from_steps, gradient_noise, min_compute
+from scaleplan.errors import InputError
+from scaleplan.laws.batch import (
+    NormAtBatch,
+    StepLoss,
+    Tradeoff,
+    compute_exponent,
+    doubling_speedup,
+    from_run,
+    from_steps,
+    gradient_noise,
+    min_compute,
+    norm_at_batch,
+)
 
 STEPS = StepLoss(6.5e13, 0.077, 2.1e3, 0.76)
 CURVE = Tradeoff(min_tokens=1e10, min_steps=4e3)
@@ -94,3 +107,97 @@ def test_the_noise_scale_comes_back_from_the_norms_it_predicts(scale, gradient):
     """|G_B|^2 = |G|^2 (1 + B_simple / B) at two batch sizes gives back B_simple."""
     small, large = (gradient * (1 + scale / size) for size in (32, 512))
     assert gradient_noise(NormAtBatch(32, small), NormAtBatch(512, large)).noise_scale == pytest.approx(scale, rel=1e-6)
+
+
+# Whole formulas, with constants that are all different.
+
+PLAIN = StepLoss(n_c=7.3e13, alpha_n=0.083, s_c=2.9e3, alpha_s=0.71)
+
+
+def test_the_tradeoff_by_hand():
+    """3e9 tokens and 5e3 steps at least: B_crit = 6e5; at B = 2e5 four times the steps and 4/3 of the tokens; 6 N E FLOP."""
+    curve = Tradeoff(3e9, 5e3)
+    assert curve.critical_batch == pytest.approx(6e5)
+    assert curve.steps(2e5) == pytest.approx(2e4)
+    assert curve.tokens(2e5) == pytest.approx(4e9)
+    assert curve.flops(2e5, 7e8) == pytest.approx(6 * 7e8 * 4e9)
+    assert from_run(4e9, 2e5, 6e5) == pytest.approx(curve)
+    assert from_steps(5e3, 6e5) == pytest.approx(curve)
+    assert min_compute(8.4e19, 2e5, 6e5) == pytest.approx(6.3e19)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7, 2.9])
+def test_doubling_devices_speeds_up_by_the_ratio_of_steps(share):
+    """Steps before over steps after, as the trade-off counts them; never more than two."""
+    before, after = (CURVE.steps(factor * CURVE.critical_batch) for factor in (share, 2 * share))
+    assert doubling_speedup(share) == pytest.approx(before / after)
+    assert 1 < doubling_speedup(share) < 2
+
+
+def test_the_loss_of_steps_by_hand():
+    """Equation 5.6, its inverse in S, and equation 5.7 for an overfit of 0.13 nats."""
+    n, steps = 3.1e8, 4.7e4
+    converged, transient = (7.3e13 / n) ** 0.083, (2.9e3 / steps) ** 0.71
+    assert PLAIN.converged(n) == pytest.approx(converged)
+    assert PLAIN.loss(n, steps) == pytest.approx(converged + transient)
+    assert PLAIN.min_steps(n, converged + transient) == pytest.approx(steps)
+    assert PLAIN.stopping_steps(2.77, 2.64) == pytest.approx(2.9e3 * 0.13 ** (-1 / 0.71))
+
+
+def test_the_efficient_size_has_the_least_product_of_size_and_steps():
+    """d log (N S) / d log N = 0 where L is 1 + alpha_N / alpha_S times the converged loss, by differences of N S."""
+    n = PLAIN.params_at_loss(2.9)
+    below, at, above = (size * PLAIN.min_steps(size, 2.9) for size in (n / 1.001, n, n * 1.001))
+    assert PLAIN.converged(n) * (1 + 0.083 / 0.71) == pytest.approx(2.9)
+    assert at < min(below, above)
+    for ratio in (0.57, 3.3):
+        steps = PLAIN.min_steps(ratio * n, 2.9) / PLAIN.min_steps(n, 2.9)
+        assert PLAIN.steps_of_size(ratio) == pytest.approx(steps)
+        assert PLAIN.compute_of_size(ratio) == pytest.approx(ratio * steps)
+
+
+@pytest.mark.parametrize("excess", [0.013, 0.05, 0.31])
+def test_training_closer_to_convergence_by_hand(excess):
+    """To one loss, the size that ends an `excess` above its converged loss against the efficient one: N, and N S (appendix B.3)."""
+    target = 3.07
+
+    def size_and_steps(above: float) -> tuple[float, float]:
+        converged = target / (1 + above)
+        return 7.3e13 / converged ** (1 / 0.083), 2.9e3 / (target - converged) ** (1 / 0.71)
+
+    (n, steps), (n_best, steps_best) = size_and_steps(excess), size_and_steps(0.083 / 0.71)
+    assert PLAIN.params_of_excess(excess) == pytest.approx(n_best / n)
+    assert PLAIN.compute_of_excess(excess) == pytest.approx(n_best * steps_best / (n * steps))
+
+
+def test_the_exponent_of_compute_is_that_of_the_product():
+    """Each of S, B and N a power of the loss: C = L^-(1/x + 1/y + 1/z), so L = C^-(that inverted) (equation 6.4)."""
+    loss = 0.7
+    compute = loss ** (-1 / 0.71) * loss ** (-1 / 0.23) * loss ** (-1 / 0.083)
+    assert compute ** -compute_exponent(0.71, 0.23, 0.083) == pytest.approx(loss)
+
+
+def test_the_noise_of_a_gradient_by_simulation():
+    """Means of 3 and of 12 samples with mean 2 and variance 5, as squared norms: 4 + 5 / B each (mccandlish2018 A.1)."""
+    found = gradient_noise(NormAtBatch(3, 4 + 5 / 3), NormAtBatch(12, 4 + 5 / 12))
+    assert found == pytest.approx((4, 5))
+    assert found.noise_scale == pytest.approx(1.25)
+    samples = NormalDist(2, 5**0.5).samples(60_000, seed=3)
+    norms = [fmean(fmean(samples[i : i + size]) ** 2 for i in range(0, 60_000, size)) for size in (3, 12)]
+    drawn = gradient_noise(NormAtBatch(3, norms[0]), NormAtBatch(12, norms[1]))
+    assert drawn == pytest.approx((4, 5), rel=0.05)
+
+
+@pytest.mark.parametrize(("small", "large"), [((3, 4.0), (12, 1.0)), ((3, 4.0), (12, 4.0)), ((3, 4.0), (12, 0.9)), ((3, 4.0), (12, 4.1))])
+def test_norms_of_pure_noise_or_of_none_tell_no_scale(small, large):
+    """A norm that falls as 1 / B has no gradient in it, one that does not fall has no noise; exactly there and beyond."""
+    with pytest.raises(InputError, match="cannot be those"):
+        gradient_noise(NormAtBatch(*small), NormAtBatch(*large))
+
+
+def test_a_norm_in_words():
+    """BATCH=NORM2; none of them zero, negative, endless or missing."""
+    assert norm_at_batch("48=0.37") == (48.0, 0.37)
+    for text in ("0=0.37", "48=0", "-48=0.37", "48=inf", "inf=0.37", "48", "a=b", "48=nan"):
+        with pytest.raises(InputError, match="BATCH=NORM2"):
+            norm_at_batch(text)

@@ -60,3 +60,50 @@ def test_steps_saved_at_equal_tokens():
 
     assert product == pytest.approx(1)
     assert schedule.saved_steps_fraction > 0
+
+
+def test_each_stretch_against_an_integral():
+    """From 1 % of the fewest steps on: ds steps cost (1 + B_crit / B) ds steps and (B + B_crit) ds tokens, B = sqrt(B_crit B_last).
+
+    Sums of 20,000 midpoints, for a model, a loss and laws with constants of their own, at the middle and at the end.
+    """
+    law, n, target = StepLoss(7.3e13, 0.083, 2.9e3, 0.71), 6.1e8, 2.95
+    schedule = growing_batch(law, Power(3.7e7, {"loss_nats": -3.3}), n, target)
+    converged = (7.3e13 / n) ** 0.083
+    fewest = 2.9e3 / (target - converged) ** (1 / 0.71)
+    for stretch in (schedule.stretches[len(schedule.stretches) // 2], schedule.stretches[-1]):
+        steps = tokens = counted = 0.0
+        ds = (stretch.min_steps - 0.01 * fewest) / 20_000
+        for i in range(20_000):
+            loss = converged + (2.9e3 / (0.01 * fewest + (i + 0.5) * ds)) ** 0.71
+            critical = 3.7e7 * loss**-3.3
+            batch = (critical * 3.7e7 * target**-3.3) ** 0.5
+            steps += (1 + critical / batch) * ds
+            tokens += (batch + critical) * ds
+            counted += critical * ds
+        assert (stretch.steps, stretch.tokens) == pytest.approx((steps, tokens), rel=1e-3)
+        assert stretch.loss_nats == pytest.approx(converged + (2.9e3 / stretch.min_steps) ** 0.71)
+    assert schedule.stretches[-1].min_steps == pytest.approx(fewest)
+    assert (schedule.steps, schedule.tokens) == pytest.approx((steps, tokens), rel=1e-3)
+    assert schedule.least == pytest.approx((counted, 0.99 * fewest), rel=1e-3)
+    last = schedule.stretches[-1]
+    assert (last.critical_batch, last.batch_tokens) == pytest.approx((3.7e7 * target**-3.3,) * 2, rel=0.01)
+
+
+def test_stretches_are_of_equal_length():
+    """The first ends 1 / n of the way from 1 % to all of the fewest steps."""
+    stretches = growing_batch(LAW, CRITICAL, 1e9, 2.6).stretches
+    ends = [stretch.min_steps / LAW.min_steps(1e9, 2.6) for stretch in stretches]
+    assert ends == pytest.approx([0.01 + 0.99 * (i + 1) / len(ends) for i in range(len(ends))])
+
+
+def test_constant_batches_of_as_many_steps_or_tokens_by_hand():
+    """S = S_min + E_min / B at the batch of as many steps, E = E_min + B S_min at that of as many tokens."""
+    schedule = growing_batch(LAW, CRITICAL, 1e9, 2.6)
+    tokens, steps = schedule.least
+    batch = tokens / (schedule.steps - steps)
+    assert schedule.constant_batch == pytest.approx(batch)
+    assert schedule.constant_tokens == pytest.approx(tokens + batch * steps)
+    assert 1 - schedule.saved_fraction == pytest.approx(schedule.tokens / (tokens + batch * steps))
+    batch = (schedule.tokens - tokens) / steps
+    assert 1 - schedule.saved_steps_fraction == pytest.approx(schedule.steps / (steps + tokens / batch))

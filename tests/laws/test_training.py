@@ -59,3 +59,26 @@ def test_the_contradiction_by_hand(scale, exponent, pf_days):
 
     assert flops / PF_DAY_FLOPS == pytest.approx(pf_days, rel=0.05)
     assert LOSS_OF_COMPUTE.at(compute_flops=flops) == pytest.approx(LOSS_OF_TOKENS.at(n_tokens=tokens.at(compute_flops=flops)))
+
+
+@pytest.mark.parametrize("batch", [1.3e5, 2.9e6])
+def test_a_moment_at_a_batch_of_its_own(batch):
+    """Steps are D / B, of which S / (1 + B_crit(L) / B) count; the loss is that of those steps (equations 5.4 and 5.6)."""
+    n, d = 7.1e8, 1.9e10
+    found = moment(ALONG, CRITICAL, n, d, batch)
+    critical = 2.1e8 / found.loss_nats ** (1 / 0.21)
+    fewest = d / batch / (1 + critical / batch)
+
+    assert found.n_tokens == d
+    assert found.steps == pytest.approx(d / batch)
+    assert found.min_steps == pytest.approx(fewest)
+    assert found.loss_nats == pytest.approx((6.5e13 / n) ** 0.077 + (2.1e3 / fewest) ** 0.76)
+
+
+def test_the_contradiction_of_powers_without_rounding():
+    """(C_c / C)^x = (D_c / (k C^y))^z has one C: (D_c^z / (k^z C_c^x))^(1 / (y z - x))."""
+    x, y, z, c_c, d_c, k = 0.053, 0.29, 0.097, 3.7e27, 5.9e13, 0.31
+    flops = contradiction_flops(
+        Power(c_c**x, {"compute_flops": -x}), Power(d_c**z, {"n_tokens": -z}), Power(k, {"compute_flops": y})
+    )
+    assert flops == pytest.approx((d_c**z / (k**z * c_c**x)) ** (1 / (y * z - x)), rel=1e-9)

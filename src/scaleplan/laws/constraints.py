@@ -7,6 +7,7 @@ best of all, moved to the nearest bound.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import nan
 from typing import Any, NamedTuple
 
 from scaleplan.errors import InputError, NotSupported, UnknownName
@@ -59,7 +60,7 @@ class Bounded(_BoundedConstants, Frontier):
         return self.inner.tokens_at_compute(flops, n_params)
 
     def params_at_loss(self, loss_nats: Any) -> Any:
-        """The N of least compute that reaches the loss within the bounds."""
+        """The N of least compute that reaches the loss within the bounds; in arrays NaN where none does."""
         law = self.inner
         if not isinstance(law, Additive):
             raise NotSupported("bounds with a loss need a law of the form E + A / N^alpha + B / D^beta", hint=f"bound a {field('compute')}")
@@ -68,12 +69,13 @@ class Bounded(_BoundedConstants, Frontier):
         endless = (law.a / reducible) ** (1 / law.alpha)  # the N that needs endless data
         low = maximum(maximum(n_low, params_of(law, loss_nats, d_high)), self.params_at_ratio(loss_nats, r_high, endless))
         high = minimum(minimum(n_high, params_of(law, loss_nats, d_low)), self.params_at_ratio(loss_nats, r_low, endless))
-        if not high > endless:
+        if is_number(high, endless) and not high > endless:
             raise InputError(
                 f"no amount of data brings {float(high):.4g} parameters to a loss of {loss_nats} nats",
                 hint=f"it takes more than {endless:.4g}",
             )
-        return between(law.params_at_loss(loss_nats), low, high)
+        found = between(law.params_at_loss(loss_nats), low, high)
+        return found if is_number(high, endless) else where(high > endless, found, nan)
 
     def params_at_ratio(self, loss_nats: Any, ratio: Any, endless: Any) -> Any:
         """The N that reaches the loss on ratio x N tokens."""
@@ -96,10 +98,13 @@ def params_of(law: Additive, loss_nats: Any, n_tokens: Any) -> Any:
 
 
 def between(value: Any, low: Any, high: Any) -> Any:
-    """The value moved between two bounds; refused where they cross."""
-    if is_number(low, high) and low > high * (1 + 1e-12):
+    """The value moved between two bounds; refused where they cross, in arrays NaN."""
+    moved, crossed = minimum(maximum(value, low), high), low > high * (1 + 1e-12)
+    if not is_number(low, high):
+        return where(crossed, nan, moved)
+    if crossed:
         raise InputError("nothing keeps to all the bounds at once", hint=f"they ask for N of at least {low:.4g} and at most {high:.4g}")
-    return minimum(maximum(value, low), high)
+    return moved
 
 
 def bounds_of(limits: Sequence[tuple[str, bool, float]], tokens_per_param: float | None = None) -> Bounds | None:
