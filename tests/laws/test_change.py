@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,3 +44,26 @@ def test_double_the_parameters_of_kaplans_first_law():
     """L(N) ~ N^-0.076: twice the parameters leave 0.949 of the loss, `0.95` as printed."""
     law = Additive(0.0, 1.0, 1e-30, 0.076, 1.0)
     assert change_of(law, 1e9, 1e12, 2**-0.076 - 1).params_factor == pytest.approx(2)
+
+
+def test_the_factors_by_hand():
+    """5 % less than 1 + 64 / 80 + 27 / 30 = 2.7: each term, and both, less 0.135, as powers of what is left."""
+    found = change_of(Additive(1.0, 64.0, 27.0, 0.5, 0.3), 6400, 30 ** (1 / 0.3), -0.05)
+    assert found.target_nats == pytest.approx(2.565)
+    assert found.params_factor == pytest.approx((0.8 / 0.665) ** 2)
+    assert found.tokens_factor == pytest.approx((0.9 / 0.765) ** (1 / 0.3))
+    assert found.compute_factor == pytest.approx((1.7 / 1.565) ** (2 + 1 / 0.3))
+    assert (found.params_limit_nats, found.tokens_limit_nats) == pytest.approx((1.9, 1.8))
+
+
+def test_a_term_that_would_have_to_vanish_has_no_factor():
+    """1 + 1 / 2 + 1 / 2 less a quarter, half a nat, takes all of a term, exactly: endless N or D; in arrays NaN, as beyond."""
+    law = Additive(1.0, 1.0, 1.0, 1.0, 1.0)
+    found = change_of(law, 2.0, 2.0, -0.25)
+    assert found.params_factor is None
+    assert found.tokens_factor is None
+    assert found.compute_factor == pytest.approx(4)
+    some = change_of(law, np.array([2.0, 2.0]), np.array([2.0, 4.0]), -0.25)
+    assert math.isnan(some.params_factor[0])
+    assert some.params_factor[1] == pytest.approx(0.5 / (0.5 - 0.4375))
+    assert np.isnan(some.tokens_factor).all()

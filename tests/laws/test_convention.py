@@ -39,3 +39,22 @@ def test_bits_per_byte():
 def test_six_n_d_of_the_example_that_circulates():
     """6 x 1e9 parameters x 2e6 tokens x 1e5 steps is 1.2e21 FLOP; `1.2e24` is a false correction."""
     assert convention.training_flops(10**9, 2 * 10**6 * 10**5) == 12 * 10**20
+
+
+def test_counts_by_hand():
+    """6 N D to train, 2 N D to read; 47491 N^(1/3) parameters of embeddings at N = 8e9: twice a thousand times."""
+    assert convention.training_flops(7, 11) == 462
+    assert convention.inference_flops(7, 11) == 154
+    assert convention.total_params(8e9) == pytest.approx(8e9 + 47491 * 2000)
+    assert convention.converted_params(8e9, "non_embedding", "total") == pytest.approx(8e9 + 47491 * 2000)
+    assert convention.converted_params(8e9 + 47491 * 2000, "total", "non_embedding") == pytest.approx(8e9)
+
+
+@pytest.mark.parametrize("total", [3e3, 7e7, 5e11])
+def test_params_without_embeddings_by_bisection(total):
+    """N + 47491 N^(1/3) = N_total, by halving."""
+    low, high = 0.0, total
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if middle + 47491 * middle ** (1 / 3) < total else (low, middle)
+    assert convention.non_embedding_params(total) == pytest.approx(low, rel=1e-9)

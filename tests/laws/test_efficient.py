@@ -8,7 +8,7 @@ import pytest
 from tests.laws.minimum import place_of_least
 
 from scaleplan.chain.catalogue import load_law
-from scaleplan.laws.batch import step_loss_of
+from scaleplan.laws.batch import StepLoss, step_loss_of
 from scaleplan.laws.efficient import EfficientFrontier, efficient_frontier
 from scaleplan.laws.power import Power
 
@@ -46,3 +46,16 @@ def test_the_constants_come_from_the_law_of_the_batch():
     assert isinstance(rule, Power)
     found = efficient_frontier(FRONTIER.steps, rule)
     assert (found.batch_scale, found.alpha_b) == pytest.approx((2.1e8, 0.21))
+
+
+def test_the_scale_by_hand():
+    """C_c = 6 N_c B* S_c (1 + r)^(1 / alpha_S + 1 / alpha_N) r^(-1 / alpha_S), r = alpha_N / alpha_S, with constants of our own."""
+    frontier = EfficientFrontier(StepLoss(7e12, 0.09, 3e3, 0.6), 5e7, 0.25)
+    r = 0.09 / 0.6
+    scale = 6 * 7e12 * 5e7 * 3e3 * (1 + r) ** (1 / 0.6 + 1 / 0.09) * r ** (-1 / 0.6)
+    exponent = 1 / (1 / 0.6 + 1 / 0.25 + 1 / 0.09)
+
+    assert frontier.scale == pytest.approx(scale)
+    assert frontier.exponent == pytest.approx(exponent)
+    assert frontier.loss(1e22) == pytest.approx((scale / 1e22) ** exponent)
+    assert frontier.params_at_compute(1e22) == pytest.approx(7e12 * (1e22 / scale) ** (exponent / 0.09) * (1 + r) ** (1 / 0.09))

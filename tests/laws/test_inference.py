@@ -9,6 +9,7 @@ from scipy.optimize import minimize_scalar
 
 from scaleplan.laws.forms import Additive
 from scaleplan.laws.inference import Served
+from scaleplan.laws.repetition import Repeating
 
 LAW = Additive(1.6933736809989528, 406.4010175194737, 410.7228269450398, 0.33917084, 0.2849083)
 served_tokens = st.floats(9, 15).map(lambda exponent: 10**exponent)
@@ -54,3 +55,30 @@ def test_a_budget_pays_for_training_and_inference():
     n = frontier.params_at_compute(1e23)
     assert frontier.total_flops(n, frontier.tokens_at_compute(1e23, n)) == pytest.approx(1e23)
     assert frontier.tokens_at_compute(1e23, n) == pytest.approx(frontier.tokens_at_params(n), rel=1e-9)
+
+
+def test_serving_by_hand():
+    """At D = 3e11, I = 5e11: N costs 1 + 5 / 9 times what training alone costs; 6 N D + 2 N I, and D from what is left."""
+    frontier, n, d = Served(LAW, 5e11), 7e9, 3e11
+    assert frontier.burden(d) == pytest.approx(14 / 9)
+    assert frontier.total_flops(n, d) == pytest.approx(6 * n * d + 2 * n * 5e11)
+    assert frontier.tokens_at_compute(6 * n * d + 2 * n * 5e11, n) == pytest.approx(d)
+    assert frontier.loss(n, d) == LAW.loss(n, d)
+    by_params, by_tokens = 0.33917084 * LAW.a / n**0.33917084, 0.2849083 * LAW.b / d**0.2849083
+    assert frontier.balance(n, d) == pytest.approx(by_params / (14 / 9) - by_tokens)
+    best = frontier.params_at_tokens(d)
+    assert 0.33917084 * LAW.a / best**0.33917084 == pytest.approx(14 / 9 * by_tokens)
+
+
+@pytest.mark.parametrize("law", [LAW, Repeating(LAW, 15.4, 5.3).on(4e10)], ids=["fresh", "repeated"])
+def test_the_best_run_of_a_total_budget(law):
+    """Of all N with 6 N D + 2 N I = C, a minimiser of the loss finds the same; of repeated data too."""
+    flops, served = 3e22, 7e11
+    most = flops / (2 * served)  # all of it to serve
+
+    def at(share: float) -> float:
+        n = share * most
+        return law.loss(n, (flops / n - 2 * served) / 6)
+
+    found = minimize_scalar(at, bounds=(1e-3, 0.99), method="bounded", options={"xatol": 1e-10})
+    assert Served(law, served).params_at_compute(flops) == pytest.approx(found.x * most, rel=1e-4)

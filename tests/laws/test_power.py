@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from tests.formula import evaluate
 
 from scaleplan.errors import InputError
 from scaleplan.laws.forms import Additive, KaplanLoss
-from scaleplan.laws.power import Power, PowerFrontier, frontier_of_params, frontier_of_tokens, power_of
+from scaleplan.laws.power import Logarithm, Power, PowerFrontier, frontier_of_params, frontier_of_tokens, power_of
 
 LAW = Additive(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
 KAPLAN = frontier_of_params(
@@ -77,3 +79,62 @@ def test_a_power_without_an_exponent_is_refused():
     """It would not depend on anything."""
     with pytest.raises(InputError, match="no exponent"):
         power_of({"scale": 2.0})
+
+
+# Whole formulas, with constants that are all different.
+
+SHIFTED = Power(3.7, {"n_params": -0.31, "n_tokens": 0.17}, {"n_params": 5e7}, 1.9)
+
+
+def test_a_power_by_hand():
+    """offset + scale x (N / unit)^x x D^y, from its parts, from a block, and in words."""
+    by_hand = 1.9 + 3.7 * (3e9 / 5e7) ** -0.31 * 7e10**0.17
+    block = {"scale": 3.7, "offset": 1.9, "n_params_exponent": -0.31, "n_params_unit": 5e7, "n_tokens_exponent": 0.17}
+    known = {"n_params": 3e9, "n_tokens": 7e10}
+
+    assert SHIFTED.at(**known, steps=3) == pytest.approx(by_hand)
+    assert power_of(block) == SHIFTED
+    assert power_of(block | {"value_unit": 4096}).at(**known) == pytest.approx(4096 * by_hand)
+    assert power_of({"steps_exponent": 2.5}).at(steps=4) == 32
+    assert evaluate(SHIFTED.formula(), SHIFTED.constants() | known) == pytest.approx(by_hand)
+    assert SHIFTED.needs() == {"n_params", "n_tokens"}
+
+
+def test_a_power_is_solved_with_its_unit_and_offset():
+    """y = 1.9 + 3.7 (x / 6e7)^-0.31 at x = 2.2e9."""
+    law = Power(3.7, {"n_params": -0.31}, {"n_params": 6e7}, 1.9)
+    assert law.solve(1.9 + 3.7 * (2.2e9 / 6e7) ** -0.31) == pytest.approx(2.2e9)
+
+
+def test_a_logarithm_by_hand():
+    """offset + slope ln N, in words too."""
+    law = Logarithm(0.0047, -0.00019)
+    assert law.at(n_params=3e8, n_tokens=1) == pytest.approx(0.0047 - 0.00019 * math.log(3e8))
+    assert evaluate(law.formula(), law.constants() | {"n_params": 3e8}) == pytest.approx(law.at(n_params=3e8))
+
+
+def test_a_power_frontier_by_hand():
+    """N = 0.11 C^0.47 and D = C / (6 N), and back from each of N, D and the loss; 6 N D on it has the loss of the budget."""
+    along = Power(2.9, {"compute_flops": -0.061}, {"compute_flops": 4e17})
+    frontier = PowerFrontier(0.11, 0.47, along)
+    flops = 3.1e22
+    n = 0.11 * flops**0.47
+    d = flops / (6 * n)
+    loss = 2.9 * (flops / 4e17) ** -0.061
+
+    assert frontier.params_at_compute(flops) == pytest.approx(n)
+    assert frontier.tokens_at_compute(flops, 3 * n) == pytest.approx(d / 3)
+    assert frontier.tokens_at_params(n) == pytest.approx(d)
+    assert frontier.tokens_at_loss(n, loss) == pytest.approx(d)
+    assert frontier.params_at_tokens(d) == pytest.approx(n)
+    assert frontier.params_at_loss(loss) == pytest.approx(n)
+    assert frontier.loss(n, d) == pytest.approx(loss)
+
+
+def test_frontiers_of_laws_in_another_unit():
+    """N = 1.7e9 (C / 9e19)^0.59, and D = 4.3e9 (C / 9e19)^0.41 with N = C / (6 D)."""
+    flops, unit = 2.3e22, {"compute_flops": 9e19}
+    of_params = frontier_of_params(Power(1.7e9, {"compute_flops": 0.59}, unit))
+    of_tokens = frontier_of_tokens(Power(4.3e9, {"compute_flops": 0.41}, unit))
+    assert of_params.params_at_compute(flops) == pytest.approx(1.7e9 * (2.3e22 / 9e19) ** 0.59)
+    assert of_tokens.params_at_compute(flops) == pytest.approx(flops / 6 / (4.3e9 * (2.3e22 / 9e19) ** 0.41))

@@ -11,7 +11,7 @@ from scipy.optimize import minimize_scalar
 
 from scaleplan.chain.catalogue import load_law
 from scaleplan.laws.forms import Additive
-from scaleplan.laws.precision import Precision, best_bits, kept_share, precision_of, sparse_of, with_effective_share
+from scaleplan.laws.precision import Precision, Sparse, best_bits, in_bits, kept_share, precision_of, sparse_of, with_effective_share
 
 LAW = Additive(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
 PRECISION = precision_of(load_law("kumar2024").data["precision"])
@@ -52,3 +52,41 @@ def test_sparser_weights_need_fewer_of_them(name: str):
 
     assert losses == sorted(losses, reverse=True)
     assert law.at(0).a == pytest.approx(law.a_s + law.c_s)
+
+
+def test_shares_of_different_bits_by_hand():
+    """(1 - e^(-5/2)) (1 - e^(-7/3)) (1 - e^(-11/4)) of weights, activations and cache."""
+    found = Precision(2.0, 3.0, 4.0).effective_share(5, 7, 11)
+    assert found == pytest.approx((1 - math.exp(-5 / 2)) * (1 - math.exp(-7 / 3)) * (1 - math.exp(-11 / 4)))
+
+
+@pytest.mark.parametrize(("usual", "gammas"), [(16, (2.7, 2.2, 0.96)), (11, (5.1, 3.3, 1.7))])
+def test_best_bits_of_three_different_tensors(usual, gammas):
+    """(1 - e^(-P/a)) (1 - e^(-P/b)) (1 - e^(-P/c)) / P is largest there, by a search of its own."""
+    found = minimize_scalar(
+        lambda bits: -math.prod(1 - math.exp(-bits / gamma) for gamma in gammas) / bits,
+        bounds=(0.1, 5 * usual), method="bounded", options={"xatol": 1e-9},
+    )  # fmt: skip
+    assert best_bits(Precision(*gammas)) == pytest.approx(found.x, rel=1e-6)
+
+
+@pytest.mark.parametrize("usual", [None, 11])
+def test_a_law_of_runs_in_16_bits_for_training_in_6(usual):
+    """N counts for its share at 6 bits over that at 16 (or at those of its runs): for the law, its frontier and each of its draws."""
+    law = load_law("besiroglu2024")
+    kept = [math.prod(1 - math.exp(-bits / gamma) for gamma in PRECISION) for bits in (6, usual or 16)]
+    found = in_bits(law, PRECISION, 6, usual) if usual else in_bits(law, PRECISION, 6)
+    seen = 7e9 * kept[0] / kept[1]
+
+    assert found.additive.loss(7e9, 3e11) == pytest.approx(law.additive.loss(seen, 3e11), rel=1e-12)
+    assert found.frontier == found.loss
+    assert len(found.draws) == len(law.draws)
+    for draw, before in list(zip(found.draws, law.draws, strict=True))[:3]:
+        assert draw.loss(7e9, 3e11) == pytest.approx(before.loss(seen, 3e11), rel=1e-12)
+
+
+def test_a_sparse_law_by_hand():
+    """(a_S (1 - S)^b_S + c_S) N^-b_N + (a_D / D)^b_D + c at S = 3/4."""
+    law = Sparse(a_s=17.0, b_s=0.7, c_s=0.65, b_n=0.245, a_d=6.9e8, b_d=0.203, c=0.61)
+    by_hand = (17 * 0.25**0.7 + 0.65) * 3e8**-0.245 + (6.9e8 / 5e10) ** 0.203 + 0.61
+    assert law.at(0.75).loss(3e8, 5e10) == pytest.approx(by_hand)

@@ -78,7 +78,5 @@ def test_a_moment_at_a_batch_of_its_own(batch):
 def test_the_contradiction_of_powers_without_rounding():
     """(C_c / C)^x = (D_c / (k C^y))^z has one C: (D_c^z / (k^z C_c^x))^(1 / (y z - x))."""
     x, y, z, c_c, d_c, k = 0.053, 0.29, 0.097, 3.7e27, 5.9e13, 0.31
-    flops = contradiction_flops(
-        Power(c_c**x, {"compute_flops": -x}), Power(d_c**z, {"n_tokens": -z}), Power(k, {"compute_flops": y})
-    )
+    flops = contradiction_flops(Power(c_c**x, {"compute_flops": -x}), Power(d_c**z, {"n_tokens": -z}), Power(k, {"compute_flops": y}))
     assert flops == pytest.approx((d_c**z / (k**z * c_c**x)) ** (1 / (y * z - x)), rel=1e-9)
