@@ -10,7 +10,19 @@ from hypothesis import strategies as st
 from scaleplan import library
 from scaleplan.chain.catalogue import load_law
 from scaleplan.errors import InputError, NotSupported, UsageError
-from scaleplan.laws.allocation import Question, allocate, allocate_draws, check_question, dataset_loss, loss_kind
+from scaleplan.laws.allocation import (
+    Question,
+    Run,
+    allocate,
+    allocate_draws,
+    check_guessing,
+    check_question,
+    check_run,
+    check_serving,
+    dataset_loss,
+    loss_kind,
+)
+from scaleplan.laws.constraints import Bounds
 from scaleplan.laws.forms import Additive
 from scaleplan.laws.law import Law, stacked
 from scaleplan.wording import field, fields
@@ -183,3 +195,75 @@ def test_a_law_without_a_loss_cannot_be_asked_for_one():
     """Approach 1 is a table of sizes: its refusal names it."""
     with pytest.raises(NotSupported, match="hoffmann2022-1"):
         allocate(load_law("hoffmann2022-1"), Question(loss_nats=2.0))
+
+
+# At the very edge.
+
+
+def test_a_run_by_hand():
+    """3e9 parameters on 7e10 tokens: 6 N D FLOP, 70 / 3 tokens a parameter."""
+    run = Run(3e9, 7e10, 2.3)
+    assert run.compute_flops == pytest.approx(1.26e21)
+    assert run.tokens_per_param == pytest.approx(70 / 3)
+
+
+def test_a_loss_of_guessing_is_no_worse_than_guessing():
+    """ln of the vocabulary itself passes, for what is asked and for what is found; a little more does not."""
+    guess = KAPLAN.guessing_nats
+    assert guess is not None
+    check_guessing(KAPLAN, guess)
+    check_run(KAPLAN, Run(1e9, 1e10, guess), Question(compute_flops=1e20))
+    with pytest.raises(InputError):
+        check_guessing(KAPLAN, guess * 1.0001)
+    with pytest.raises(InputError):
+        check_run(KAPLAN, Run(1e9, 1e10, guess * 1.0001), Question(compute_flops=1e20))
+
+
+@pytest.mark.parametrize(("n", "d"), [(1.0, 1.0), (1e24, 1e24)])
+def test_the_smallest_and_the_largest_run(n, d):
+    """One parameter on one token and 1e24 of each are runs; less and more are none."""
+    check_run(BESIROGLU, Run(n, d, 3.0), Question(compute_flops=1e20))
+    beyond = 0.99 if n == 1 else 1.01
+    for run in (Run(n * beyond, d, 3.0), Run(n, d * beyond, 3.0)):
+        with pytest.raises(InputError):
+            check_run(BESIROGLU, run, Question(compute_flops=1e20))
+
+
+def test_serving_must_leave_something():
+    """2 N I = 1.4e21 of a budget of 1.4e21 leaves nothing; of a little more, something."""
+    with pytest.raises(InputError, match="serving alone"):
+        check_serving(Question(compute_flops=1.4e21, n_params=7e9, inference_tokens=1e11))
+    check_serving(Question(compute_flops=1.4001e21, n_params=7e9, inference_tokens=1e11))
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        (Question(n_params=1e9), "frontier"),
+        (Question(n_params=1e9, n_tokens=1e10), "one-pass"),
+        (Question(compute_flops=1e21, bounds=Bounds(n_params=(1e8, 1e9))), None),
+        (Question(compute_flops=1e21, unique_tokens=1e9), "repeated"),
+    ],
+)
+def test_which_loss_a_published_frontier_tells(question, kind):
+    """L(C) where one thing is fixed, that of one pass where two are, none within bounds."""
+    assert loss_kind(KAPLAN, question) == kind
+
+
+def test_bounds_go_with_one_budget_alone():
+    """With compute or with a loss; not with N, nor with two."""
+    bounds = Bounds(n_tokens=(1e9, 1e12))
+    check_question(Question(compute_flops=1e21, bounds=bounds))
+    check_question(Question(loss_nats=2.2, bounds=bounds))
+    for question in (Question(n_params=1e9, bounds=bounds), Question(compute_flops=1e21, n_params=1e9, bounds=bounds)):
+        with pytest.raises(UsageError, match="bounds do not go"):
+            check_question(question)
+
+
+def test_draws_that_serve_pay_for_it_too():
+    """Each draw's run and its serving together cost the budget; and a draw whose floor is the very loss has no run."""
+    runs = allocate_draws(BESIROGLU, Question(compute_flops=1e22, inference_tokens=3e11))
+    assert len(runs) == len(BESIROGLU.draws)
+    assert [run.compute_flops + 2 * run.n_params * 3e11 for run in runs] == pytest.approx([1e22] * len(runs))
+    floor = sorted(draw.e_nats for draw in BESIROGLU.draws)[len(BESIROGLU.draws) // 2]
+    assert len(allocate_draws(BESIROGLU, Question(loss_nats=floor))) == sum(draw.e_nats < floor for draw in BESIROGLU.draws)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -81,3 +83,53 @@ def test_arrays_of_experts_are_arrays_of_losses():
     assert isinstance(S_BASE, RoutedExperts)
     counts = [2, 8, 64]
     assert S_BASE.loss(1e9, np.array(counts)).tolist() == pytest.approx([S_BASE.loss(1e9, n) for n in counts], rel=1e-12)
+
+
+# Whole formulas, with constants that are all different.
+
+
+def counted(n_experts: float, start: float, most: float) -> float:
+    """Equation 9 of clark2022, solved for E^."""
+    return 1 / (1 / (n_experts - 1 + start * most / (most - start)) + 1 / most)
+
+
+def test_effective_experts_by_hand():
+    """E_start = 2 and E_max = 10: 1 / (1/2 - 1/10) = 5/2, so 6 experts are 1 / (1 / 7.5 + 1 / 10) = 30 / 7."""
+    assert effective_experts(6, 2, 10) == pytest.approx(30 / 7)
+    assert effective_experts(37, 1.9, 310) == pytest.approx(counted(37, 1.9, 310))
+
+
+def test_the_routed_law_by_hand():
+    """log10 L = a log10 N + b log10 E^ + c log10 N log10 E^ + d, its dense equal, and the N from which experts do nothing."""
+    a, b, c, d = -0.077, -0.12, 0.011, 1.07
+    law, n = RoutedExperts(a, b, c, d, 1.9, 310.0), 3e7
+    e, one = math.log10(counted(37, 1.9, 310)), math.log10(1.9)
+    loss = 10 ** (a * math.log10(n) + b * e + c * math.log10(n) * e + d)
+
+    assert law.loss(n, 37) == pytest.approx(loss)
+    assert law.useless_from() == pytest.approx(10 ** (0.12 / 0.011))
+    assert law.dense_params(n, 37) == pytest.approx(10 ** ((math.log10(loss) - d - b * one) / (a + c * one)))
+
+
+def test_the_fine_grained_law_by_hand():
+    """c + (g / G^gamma + a) / N^alpha + b / D^beta at G = 6."""
+    law = FineGrainedExperts(c=0.41, a=17.0, alpha=0.12, b=29.0, beta=0.15, g=2.3, gamma=0.6)
+    assert law.bracket(6) == pytest.approx(2.3 / 6**0.6 + 17)
+    assert law.at(6).loss(3e8, 7e10) == pytest.approx(0.41 + (2.3 / 6**0.6 + 17) / 3e8**0.12 + 29 / 7e10**0.15)
+
+
+def test_the_joint_law_by_hand():
+    """a E^^delta N^-(alpha + gamma ln E^) + b E^^omega D^-(beta + zeta ln E^) + c with 11 experts."""
+    law = JointExperts(
+        a=33.0, alpha=0.19, delta=0.21, gamma=-0.009, b=51.0, beta=0.17, omega=-0.13, zeta=0.02, c=1.3, e_start=1.9, e_max=310.0
+    )
+    e = counted(11, 1.9, 310)
+    exponents = 0.19 - 0.009 * math.log(e), 0.17 + 0.02 * math.log(e)
+    assert law.at(11).loss(3e8, 7e10) == pytest.approx(33 * e**0.21 / 3e8 ** exponents[0] + 51 * e**-0.13 / 7e10 ** exponents[1] + 1.3)
+
+
+def test_the_sparse_law_by_hand():
+    """Each term of equation 6 of abnar2025 with 3/5 of the experts idle."""
+    law = SparseExperts(a=16000.0, alpha=0.6, b=5300.0, beta=0.4, c=0.43, lambda_=-0.11, d=4.7, delta=-0.12, gamma=0.15, e=0.91)
+    terms = [16000 / 3e8**0.6, 5300 / 7e10**0.4, 0.43 * 0.4**0.11, 4.7 * 0.4**0.12 / 3e8**0.15, 0.91]
+    assert law.loss(3e8, 7e10, 0.6) == pytest.approx(sum(terms))

@@ -156,3 +156,28 @@ def test_kaplan_s_draws_would_be_arrays():
     """The constants of this form may be arrays as well."""
     two = KaplanLoss(np.array([6.4e13, 8.8e13]), np.array([1.8e13, 5.4e13]), np.array([0.076, 0.076]), np.array([0.103, 0.095]))
     assert two.loss(1e9, 2.29e10).tolist() == pytest.approx([2.368, 2.429], abs=5e-4)
+
+
+def test_kaplan_s_overfitting_by_hand():
+    """Equations 4.3 and 4.4 with constants of our own: ((N / N_c)^(x / y) D_c / D + 1)^y - 1, and the D for 7 %."""
+    law, n, d = KaplanLoss(7e13, 2e13, 0.08, 0.11), 3e8, 5e9
+    term = (3e8 / 7e13) ** (0.08 / 0.11) * 2e13
+    assert law.loss(n, d) == pytest.approx(((7e13 / n) ** (0.08 / 0.11) + 2e13 / d) ** 0.11)
+    assert law.overfit(n, d) == pytest.approx((1 + term / d) ** 0.11 - 1)
+    assert law.tokens_at_overfit(n, 0.07) == pytest.approx(term / (1.07 ** (1 / 0.11) - 1))
+
+
+def test_the_additive_law_by_hand():
+    """1 + 64 / sqrt(N) + 27 / D^(1/3), at the best run of 6 x 400 x 8000: as much saved by either; what it saves of each is a slope."""
+    law = Additive(1.0, 64.0, 27.0, 0.5, 1 / 3)
+    assert law.loss(400, 8000) == pytest.approx(1 + 3.2 + 1.35)
+    assert law.savings(400, 8000) == pytest.approx((1.6, 0.45))
+    assert law.balance(400, 8000) == pytest.approx(1.15)
+    assert law.exponent == pytest.approx(0.4)
+    assert law.prefactor == pytest.approx((32 / 9) ** 1.2)
+    n = law.params_at_compute(6 * 3.2e6)
+    assert n == pytest.approx((32 / 9) ** 1.2 * 3.2e6**0.4)
+    assert law.tokens_at_params(n) == pytest.approx(3.2e6 / n)
+    assert law.tokens_at_compute(6 * 3.2e6, 400) == pytest.approx(8000)
+    assert law.least_loss(6 * 3.2e6) == pytest.approx(1 + 64 / n**0.5 + 27 / (3.2e6 / n) ** (1 / 3))
+    assert law.params_at_loss(1 + 64 / n**0.5 + 27 / (3.2e6 / n) ** (1 / 3)) == pytest.approx(n)

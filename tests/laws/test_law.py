@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 from scaleplan.errors import InputError, NotSupported, UnknownName
 from scaleplan.laws.forms import Additive
-from scaleplan.laws.law import law_of, stacked
+from scaleplan.laws.law import law_of, stacked, value_of
 
 LOSS = {"form": "additive", "e_nats": 1.8, "a": 482.0, "b": 2085.0, "alpha": 0.35, "beta": 0.37}
 
@@ -74,3 +76,78 @@ def test_a_law_without_an_additive_loss_says_so():
     """The law is named."""
     with pytest.raises(NotSupported, match="mine"):
         _ = law_of(data()).additive
+
+
+# Rules and the ranges in which they hold.
+
+RULE = {"form": "power", "n_params_exponent": -1, "value_min": 2**-36, "n_params_min": 2**22, "n_tokens_max": 9e11}
+
+
+@pytest.mark.parametrize(
+    ("n", "d", "holds"),
+    [
+        (2**30, 1e10, True),
+        (2**30, 9e11, True),
+        (2**30, 9.1e11, False),
+        (2**22, 1e10, True),
+        (2**22 - 1, 1e10, False),
+        (2**36, 1e10, True),
+        (2**36 + 1, 1e10, False),
+    ],
+)
+def test_a_rule_ends_where_its_block_says(n, d, holds):
+    """1 / N from 2^22 parameters on, to 9e11 tokens, no less than 2^-36: at each end it still holds, one step beyond no more."""
+    law = law_of(data(learning_rate=RULE))
+    found, reason = value_of(law, "learning_rate", {"n_params": float(n), "n_tokens": d})
+    together, _ = value_of(law, "learning_rate", {"n_params": np.array([n, 2.0**30]), "n_tokens": np.array([d, 1e10])})
+
+    assert found == (1 / n if holds else None)
+    assert (reason is None) == holds
+    assert together.tolist() == pytest.approx([1 / n if holds else math.nan, 2**-30], nan_ok=True)
+
+
+def test_a_value_at_its_upper_end():
+    """No more than 2^-20: 1 / N at 2^20 parameters exactly; just below there it is more."""
+    law = law_of(data(learning_rate={"form": "power", "n_params_exponent": -1, "value_max": 2**-20}))
+    assert value_of(law, "learning_rate", {"n_params": 2.0**20}) == (2**-20, None)
+    assert value_of(law, "learning_rate", {"n_params": 2.0**20 - 1})[0] is None
+    together, _ = value_of(law, "learning_rate", {"n_params": np.array([2.0**20, 2.0**20 - 1])})
+    assert together.tolist() == pytest.approx([2**-20, math.nan], nan_ok=True)
+
+
+def test_what_a_rule_lacks_is_named():
+    law = law_of(data(learning_rate=RULE))
+    assert value_of(law, "learning_rate", {"n_tokens": 1e9}) == (None, "needs n_params")
+    assert value_of(law, "weight_decay", {"n_params": 1e9}) == (None, "no rule for weight_decay")
+
+
+def test_guessing_a_token():
+    """ln 50257 nats; unknown without a vocabulary, and for losses per byte."""
+    convention = {"source": "own-runs", "n_vocab": 50257}
+    assert law_of(data(convention=convention)).guessing_nats == pytest.approx(10.82491)
+    assert law_of(data()).guessing_nats is None
+    assert law_of(data(convention=convention | {"loss": "nats per byte"})).guessing_nats is None
+
+
+@pytest.mark.parametrize("value", [0.0, -0.3])
+def test_a_constant_that_must_be_above_zero(value):
+    with pytest.raises(InputError, match="alpha"):
+        law_of(data(loss=LOSS | {"alpha": value}))
+
+
+def test_a_loss_along_a_frontier_in_least_compute():
+    """L = (C_min / 4e20)^-0.06 with C_min = 0.7 C, beside D = 3e9 (C_min / 8e18)^0.4: both at 0.7 of what is spent."""
+    law = law_of(
+        data(
+            allocation={
+                **{"form": "power", "gives": "n_tokens", "scale": 3e9, "compute_flops_exponent": 0.4, "compute_flops_unit": 8e18},
+                "min_compute_fraction": 0.7,
+            },
+            loss_of_compute={"form": "power", "scale": 1.0, "compute_flops_exponent": -0.06, "compute_flops_unit": 4e20},
+        )
+    )
+    assert law.frontier is not None
+    flops = 2e22
+    n = law.frontier.params_at_compute(flops)
+    assert flops / 6 / n == pytest.approx(3e9 * (0.7 * flops / 8e18) ** 0.4)
+    assert law.frontier.loss(n, flops / 6 / n) == pytest.approx((0.7 * flops / 4e20) ** -0.06)

@@ -7,12 +7,13 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
 
 from scaleplan.chain.catalogue import load_law
 from scaleplan.errors import NotSupported
 from scaleplan.laws.experts import JointExperts, SparseExperts, expert_law_of
 from scaleplan.laws.forms import Frontier
-from scaleplan.laws.mixture import Mixture, with_experts
+from scaleplan.laws.mixture import Mixture, TwoTerms, share_of, with_experts
 
 JOINT, SPARSE, FINE = "ludziejewski2025-table3", "abnar2025", "krajewski2024"
 
@@ -147,3 +148,35 @@ def test_more_experts_never_hurt_a_model_of_one_size(n_active):
 def test_too_few_tokens_for_many_experts():
     """Below one token a parameter, more experts raise the joint law's loss: 2.7e9 parameters on 5e8 tokens."""
     assert frontier(JOINT, 32).loss(2.7e9, 5e8) > frontier(JOINT, 1).loss(2.7e9, 5e8)
+
+
+def test_mixtures_by_hand():
+    """7 of 35 experts: five times as many as a token passes, 4/5 idle; 3/7 of N in experts make N (1 + 3/7 x 4) in all."""
+    mixture = Mixture(35, 7)
+    assert mixture.expansion == pytest.approx(5)
+    assert mixture.sparsity == pytest.approx(0.8)
+    assert mixture.total_params(7e9, 3 / 7) == pytest.approx(19e9)
+    assert mixture.total_params(3e9) == pytest.approx(11e9)  # two thirds: 3 (1/3 + 2/3 x 5)
+
+
+def test_the_share_of_experts_is_that_of_the_runs_or_of_a_usual_layer():
+    """Of 12 d^2 a layer, 8 d^2 feed-forward; a preset that counts its own says so."""
+    law = load_law(FINE)
+    unsaid = law._replace(data={key: value for key, value in law.data.items() if key != "experts"})
+    assert share_of(unsaid) == pytest.approx(8 / 12)
+    assert share_of(law._replace(data={**law.data, "experts": {"share_of_active": 0.7}})) == 0.7
+
+
+def test_two_terms_of_n_by_hand():
+    """The loss, its balance as the difference of its slopes, and an optimum where a search ends."""
+    law, n, d, step = TwoTerms(0.9, 16000.0, 0.61, 4.7, 0.15, 5300.0, 0.4), 3e8, 7e10, 1e-5
+
+    def loss(size: float, tokens: float) -> float:
+        return 0.9 + 16000 / size**0.61 + 4.7 / size**0.15 + 5300 / tokens**0.4
+
+    by_params = (loss(n * (1 - step), d) - loss(n * (1 + step), d)) / (2 * step)
+    by_tokens = (loss(n, d * (1 - step)) - loss(n, d * (1 + step))) / (2 * step)
+    assert law.loss(n, d) == pytest.approx(loss(n, d))
+    assert law.balance(n, d) == pytest.approx(by_params - by_tokens, rel=1e-5)
+    found = minimize_scalar(lambda x: loss(10**x, 2e20 / 10**x), bounds=(7, 13), method="bounded", options={"xatol": 1e-10})
+    assert law.params_at_compute(1.2e21) == pytest.approx(10**found.x, rel=1e-4)
