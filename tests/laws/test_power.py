@@ -132,9 +132,11 @@ def test_a_power_frontier_by_hand():
 
 
 def test_frontiers_of_laws_in_another_unit():
-    """N = 1.7e9 (C / 9e19)^0.59, and D = 4.3e9 (C / 9e19)^0.41 with N = C / (6 D)."""
+    """N = 1.7e9 (C / 9e19)^0.59, and D = 4.3e9 (C / 9e19)^0.41 with N = C / (6 D); without a unit N = 0.13 C^0.47, D = 1.9 C^0.44."""
     flops, unit = 2.3e22, {"compute_flops": 9e19}
     of_params = frontier_of_params(Power(1.7e9, {"compute_flops": 0.59}, unit))
     of_tokens = frontier_of_tokens(Power(4.3e9, {"compute_flops": 0.41}, unit))
     assert of_params.params_at_compute(flops) == pytest.approx(1.7e9 * (2.3e22 / 9e19) ** 0.59)
     assert of_tokens.params_at_compute(flops) == pytest.approx(flops / 6 / (4.3e9 * (2.3e22 / 9e19) ** 0.41))
+    assert frontier_of_params(Power(0.13, {"compute_flops": 0.47})).params_at_compute(flops) == pytest.approx(0.13 * flops**0.47)
+    assert frontier_of_tokens(Power(1.9, {"compute_flops": 0.44})).params_at_compute(flops) == pytest.approx(flops**0.56 / (6 * 1.9))

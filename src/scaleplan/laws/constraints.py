@@ -91,7 +91,7 @@ def params_of(law: Additive, loss_nats: Any, n_tokens: Any) -> Any:
     """The N that reaches a loss on D tokens; where D is too little for any N, more than there is."""
     left = loss_nats - law.e_nats - law.b / n_tokens**law.beta
     if not is_number(left):
-        return where(left > 0, (law.a / where(left > 0, left, 1)) ** (1 / law.alpha), LARGEST)
+        return where(left > 0, (law.a / where(left > 0, left, nan)) ** (1 / law.alpha), LARGEST)
     if left <= 0:
         return LARGEST
     return (law.a / left) ** (1 / law.alpha)
