@@ -67,3 +67,12 @@ def test_a_term_that_would_have_to_vanish_has_no_factor():
     assert math.isnan(some.params_factor[0])
     assert some.params_factor[1] == pytest.approx(0.5 / (0.5 - 0.4375))
     assert np.isnan(some.tokens_factor).all()
+
+
+def test_arrays_of_runs_are_changed_as_each_alone():
+    """Three sizes at once, with exponents that are not one."""
+    sizes, n_tokens = [7e8, 3e9, 2e10], 1.5e11
+    together = change_of(LAW, np.array(sizes), n_tokens, -0.01)
+    alone = [change_of(LAW, n, n_tokens, -0.01) for n in sizes]
+    for name in ("params_factor", "tokens_factor", "compute_factor"):
+        assert getattr(together, name).tolist() == pytest.approx([getattr(one, name) for one in alone])

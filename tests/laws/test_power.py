@@ -140,3 +140,10 @@ def test_frontiers_of_laws_in_another_unit():
     assert of_tokens.params_at_compute(flops) == pytest.approx(flops / 6 / (4.3e9 * (2.3e22 / 9e19) ** 0.41))
     assert frontier_of_params(Power(0.13, {"compute_flops": 0.47})).params_at_compute(flops) == pytest.approx(0.13 * flops**0.47)
     assert frontier_of_tokens(Power(1.9, {"compute_flops": 0.44})).params_at_compute(flops) == pytest.approx(flops**0.56 / (6 * 1.9))
+
+
+@pytest.mark.parametrize("unit", [1, 2, 0.5])
+def test_any_unit_is_told_in_words(unit):
+    """3 (x / unit)^1.5 at 8 units, with a unit that may be 1 or nearly."""
+    law = Power(3.0, {"steps": 1.5}, {"steps": unit})
+    assert evaluate(law.formula(), law.constants() | {"steps": 8 * unit}) == pytest.approx(3 * 8**1.5)
