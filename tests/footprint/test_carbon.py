@@ -102,3 +102,30 @@ def test_a_scope_picks_its_energy():
     energy = run_energy(1000, Power(400, 600), 1.2)
     assert [in_scope(energy, scope) for scope in ("devices", "it", "facility")] == [400e3, 600e3, 720e3]
     assert in_scope(metered_energy(433e6, 1.2), "devices") is None
+
+
+def test_a_footprint_and_its_grid_are_inverse():
+    """7.3 MWh at 0.41 kg for a kWh are 2,993 kg, and 2,993 kg of 7.3 MWh are 0.41."""
+    assert run_kgco2e(7.3e6, 0.41) == pytest.approx(2993)
+    assert implied_kgco2e_per_kwh(2993, 7.3e6) == pytest.approx(0.41)
+
+
+AMBIGUOUS = [
+    {"zone": "XA", "name": "Alpha", "kind": "country", "iso2": "XA"},
+    {"zone": "XB", "name": "Alpha", "kind": "us-state", "iso2": ""},
+    {"zone": "XC", "name": "Beta", "kind": "city", "iso2": ""},
+    {"zone": "US-XA", "name": "Gamma", "kind": "us-state", "iso2": ""},
+]
+
+
+@pytest.mark.parametrize(("asked", "zone"), [("xb", "XB"), (" us-xa ", "US-XA"), ("gamma", "US-XA"), ("xa", "XA")])
+def test_a_key_goes_before_codes_and_names(asked: str, zone: str):
+    """One zone of a key, of a code or of a name."""
+    assert find_zone(AMBIGUOUS, asked)["zone"] == zone
+
+
+@pytest.mark.parametrize(("asked", "error"), [("alpha", InputError), ("beta", UnknownName), ("x", UnknownName), ("xaa", UnknownName)])
+def test_what_stands_for_no_single_zone_is_refused(asked: str, error: type[Exception]):
+    """A name that two zones have, a city, one letter, three letters."""
+    with pytest.raises(error):
+        find_zone(AMBIGUOUS, asked)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from scaleplan import library
+from scaleplan.footprint.beside import with_trials, with_trials_and_idle
 from scaleplan.footprint.efficiency import flops_per_embodied_kg, flops_per_joule, flops_per_usd
-from scaleplan.footprint.embodied import run_embodied_kgco2e
+from scaleplan.footprint.embodied import HOURS_PER_YEAR, run_embodied_kgco2e
 from scaleplan.footprint.water import run_water_l
 
 STUDIES = {row["study"]: row for row in library.rows("embodied")}
@@ -46,3 +47,28 @@ def test_what_a_device_delivers():
     assert flops_per_joule(400e12, 1000) == 400e9
     assert flops_per_usd(400e12, 4) == 400e12 * 900
     assert flops_per_embodied_kg(400e12, 164, 4) == pytest.approx(400e12 * 4 * 8766 * 3600 / 164)
+
+
+def test_a_share_of_a_life_by_hand():
+    """1,753.2 hours are a fifth of a year: of 7 years 1/35, of 910 kg 26."""
+    assert HOURS_PER_YEAR == 365.25 * 24
+    assert run_embodied_kgco2e(1753.2, 910, 7) == pytest.approx(26)
+
+
+def test_water_by_hand():
+    """3 MWh of computers at 0.7 L and 5 MWh of the facility at 1.1 L for a kWh: 2,100 and 5,500 L."""
+    assert run_water_l(3e6, 5e6, 0.7, 1.1) == pytest.approx(7600)
+
+
+def test_what_a_device_delivers_by_units():
+    """11 PFLOP/s from 700 W is 15.7 TFLOP/J; for $3 an hour 13.2 EFLOP for a dollar; of 170 kg over five years."""
+    assert flops_per_joule(11e15, 700) == pytest.approx(11e15 * 13 / (700 * 13))
+    assert flops_per_usd(11e15, 3) == pytest.approx(13.2e18)
+    assert flops_per_embodied_kg(11e15, 170, 5) * 170 == pytest.approx(11e15 * 5 * 31_557_600)
+
+
+def test_trials_and_idle_nodes_are_added_as_shares():
+    """A run of 730 with 40 % of trials is 1,022; with 30 % of idle nodes beside them 1,241; BLOOM's 24.69 t are 39.3 (luccioni2022)."""
+    assert with_trials(730, 0.4) == pytest.approx(1022)
+    assert with_trials_and_idle(730, 0.4, 0.3) == pytest.approx(1241)
+    assert with_trials_and_idle(24.69, 0, 14.6 / 24.69) == pytest.approx(39.3, abs=0.02)

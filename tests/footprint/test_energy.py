@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scaleplan import library
-from scaleplan.footprint.energy import Power, metered_energy, run_energy, site_pue, training_power
+from scaleplan.footprint.energy import Energy, Power, metered_energy, run_energy, site_pue, training_power, wh_per_million_tokens
 
 DEFAULTS = library.defaults()
 FACTORS = {key: DEFAULTS["power"][key] for key in ("load_fraction", "system_over_device")}
@@ -72,3 +72,14 @@ def test_metered_runs_are_within_a_quarter(device, hours, pue, mwh):
     """Energy that data centres metered: device-hours with the measured power of the device come within 25 %."""
     found = run_energy(hours, power_of(device), pue).facility_wh
     assert 1 / 1.25 < found / (mwh * 1e6) < 1.25
+
+
+def test_the_scopes_of_a_run_by_hand():
+    """13 hours at 310 W, 470 W with the node, PUE 1.3: 4,030, 6,110 and 7,943 Wh; 31 kWh metered at PUE 1.7 are 52.7."""
+    assert run_energy(13, Power(310, 470), 1.3) == Energy(4030, 6110, pytest.approx(7943))
+    assert metered_energy(31e3, 1.7) == Energy(None, 31e3, pytest.approx(52.7e3))
+
+
+def test_a_million_tokens_take_their_seconds_of_power():
+    """At 250 tokens/s a million take 4,000 s, at 700 W and PUE 1.3 3.64 MJ, of which 3.6 are a kWh."""
+    assert wh_per_million_tokens(700, 1.3, 250) == pytest.approx(700 * 1.3 * (1e6 / 250) / 3.6e3)

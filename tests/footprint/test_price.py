@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scaleplan.errors import InputError, UnknownName
-from scaleplan.footprint.price import quote, run_usd, term_named
+from scaleplan.footprint.price import TERMS, Term, month, quote, run_usd, term_named, usd_per_million_tokens
 
 
 def offer(provider: str, usd: float, date: str = "2026-10-05", **more: str) -> dict[str, str]:
@@ -93,3 +93,33 @@ def test_terms_have_names():
     with pytest.raises(InputError, match="committed_9y") as error:
         term_named("committed_9y")
     assert "committed_3y" in str(error.value.hint)
+
+
+def test_a_million_tokens_cost_their_hours():
+    """At 250 tokens/s a million take 10/9 hours, at $2.70 three dollars."""
+    assert usd_per_million_tokens(2.7, 250) == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(("date", "months"), [("2023-01-31", 0), ("2023-12-01", 11), ("2024-03", 14), ("2025", 24 + 6), ("2022-11-05", -2)])
+def test_months_are_counted_by_the_calendar(date: str, months: int):
+    """From January 2023; a year alone counts as its July."""
+    assert month(offer("a", 1, date)) - month(offer("a", 1, "2023-01")) == months
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_each_term_is_a_price_of_its_own(term: Term):
+    """Terms do not mix, and a term is known by its whole name."""
+    offers = [offer("a", price, term=name) for price, name in enumerate(TERMS, 2)]
+    found = quote(offers, "x", term=term)
+
+    assert term_named(term) == term
+    assert found is not None and found.votes == {"a": 2 + TERMS.index(term)}
+
+
+def test_where_nothing_is_recent_the_newest_year_votes():
+    """Of offers from before the window those of the newest calendar year, as a provider asked last; the others are history."""
+    old = [offer("a", 2, "2021-12-31"), offer("a", 3, "2022-01-01"), offer("b", 5, "2022-11"), offer("b", 7, "2022-12")]
+    found = quote([offer("z", 1, device="another"), *old], "x")
+
+    assert found is not None
+    assert (found.votes, found.usd_per_device_hour, found.newest, found.oldest) == ({"a": 3, "b": 7}, 5, "2022-12", "2022-01-01")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import calendar
+from datetime import datetime, timedelta
+
 import numpy as np
 import pytest
 
@@ -9,19 +12,29 @@ from scaleplan.errors import ScaleplanError
 from scaleplan.footprint.profile import (
     HOURS_PER_YEAR,
     MONTH_DAYS,
+    MONTH_NAMES,
     Row,
     best_start,
     dated,
     faults_of,
     hour_of,
     mean_over,
+    means_by_start,
     profile_of,
+    running_total,
+    total_to,
     year_mean,
 )
 
 ROWS = [Row(month, hour, 0.2 + 0.02 * month + (0.1 if 7 <= hour < 19 else 0.0)) for month in range(1, 13) for hour in range(24)]
 PROFILE = profile_of(ROWS)
 YEAR = np.concatenate([np.tile(month, days) for month, days in zip(PROFILE, MONTH_DAYS, strict=True)])
+
+
+def by_hand(start: int, hours: float) -> float:
+    """The mean of the hours that a run takes, the last one in part, around the year's end."""
+    whole, turned = int(hours), np.roll(YEAR, -start)
+    return float(turned[:whole].sum() + (hours - whole) * turned[whole]) / hours
 
 
 @pytest.mark.parametrize(("start", "hours"), [(0, 1), (5, 14), (8755, 10), (100, 8760), (1234, 20_000), (17, 0.5), (30, 2.25)])
@@ -37,7 +50,7 @@ def test_the_best_start_is_the_least_of_all_starts():
     night = best_start(PROFILE, 12)
     assert (night.month, night.hour, night.kgco2e_per_kwh) == (1, 19, pytest.approx(0.22))
     for hours in (12, 100.5, 24 * 31):
-        assert best_start(PROFILE, hours).kgco2e_per_kwh == pytest.approx(min(mean_over(PROFILE, s, hours) for s in range(HOURS_PER_YEAR)))
+        assert best_start(PROFILE, hours).kgco2e_per_kwh == pytest.approx(min(by_hand(start, hours) for start in range(HOURS_PER_YEAR)))
 
 
 def test_a_start_is_an_hour_of_the_year():
@@ -97,3 +110,71 @@ def test_five_days_of_a_dirty_january_and_five_of_a_clean_february():
     grid = profile_of([row._replace(kgco2e_per_kwh=0.4 if row.month == 1 else 0.2) for row in ROWS])
     assert mean_over(grid, hour_of(1, 27, 0), 240) == pytest.approx(0.3)
     assert best_start(grid, 240) == (2, 1, 0, pytest.approx(0.2))
+
+
+def test_the_year_is_that_of_the_calendar():
+    """365 days, each month with its own."""
+    assert list(zip(MONTH_NAMES, MONTH_DAYS, strict=True)) == [
+        (calendar.month_name[m], calendar.monthrange(2023, m)[1]) for m in range(1, 13)
+    ]
+    assert (datetime(2024, 1, 1) - datetime(2023, 1, 1)) / timedelta(hours=1) == HOURS_PER_YEAR
+
+
+@pytest.mark.parametrize("hour", [0, 5, 31 * 24 - 1, 31 * 24, 1417, 5087, 8016, 8759])
+def test_hours_of_the_year_are_dates(hour: int):
+    """From 1 January at 0 on, as a clock counts."""
+    when = datetime(2023, 1, 1) + timedelta(hours=hour)
+
+    assert dated(hour, 0.7) == (when.month, when.day, when.hour, 0.7)
+    assert hour_of(when.month, when.day, when.hour) == hour
+
+
+@pytest.mark.parametrize("hour", [0, 0.25, 7.75, 8759.5, 8760, 8761.25, 2 * 8760 + 31.5])
+def test_the_sum_to_an_hour(hour: float):
+    """Whole hours one by one around the years, and the part of the last; for arrays too."""
+    whole = int(hour)
+    summed = sum(YEAR[h % HOURS_PER_YEAR] for h in range(whole)) + (hour - whole) * YEAR[whole % HOURS_PER_YEAR]
+    totals = running_total(PROFILE)
+
+    assert len(totals) == HOURS_PER_YEAR + 1 and totals[0] == 0
+    assert total_to(totals, hour) == pytest.approx(summed, rel=1e-12)
+    assert total_to(totals, np.array([hour])) == pytest.approx([summed], rel=1e-12)
+
+
+def test_there_is_a_mean_for_every_start():
+    """Each hour of the year, in order."""
+    found = means_by_start(PROFILE, 5.5)
+
+    assert len(found) == HOURS_PER_YEAR
+    assert found[::97] == pytest.approx([by_hand(start, 5.5) for start in range(0, HOURS_PER_YEAR, 97)], rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("row", "is_fault"),
+    [
+        (Row(1, 0, 0.0), False),
+        (Row(12, 23, 0.1), False),
+        (Row(0, 5, 0.1), True),
+        (Row(13, 5, 0.1), True),
+        (Row(3, -1, 0.1), True),
+        (Row(3, 24, 0.1), True),
+        (Row(3, 5, -1e-9), True),
+    ],
+)
+def test_the_edges_of_months_and_hours(row: Row, is_fault: bool):
+    """Months 1 to 12, hours 0 to 23, no negative intensity."""
+    others = [one for one in ROWS if one[:2] != row[:2]]
+    assert any(place == len(others) for place, _ in faults_of([*others, row])) is is_fault
+
+
+@pytest.mark.parametrize(("n", "said"), [(3, "hour 2"), (4, "and 1 more"), (6, "and 3 more")])
+def test_missing_hours_are_named_as_far_as_there_are_three(n: int, said: str):
+    """Three are named, of more the number."""
+    ((place, error),) = faults_of(ROWS[n:])
+    assert place is None and str(error).endswith(said)
+
+
+def test_the_best_start_is_found_in_every_month():
+    """One clean night hour: 17 October at 4 cannot be told from the other days of October, so that the first of them is best."""
+    clean = profile_of([row._replace(kgco2e_per_kwh=0.1 if row[:2] == (10, 4) else 0.5 + row.month / 100) for row in ROWS])
+    assert best_start(clean, 1) == (10, 1, 4, pytest.approx(0.1, rel=1e-6))

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from scaleplan.arithmetic import evaluate
+from scaleplan.model.arch import DECODER, SEQUENCE
 from scaleplan.model.bill import bill_of
-from scaleplan.model.conventions import CONVENTIONS, convention_inputs, from_six_n, training_flops
+from scaleplan.model.conventions import CONVENTIONS, appendix_f, convention_inputs, from_six_n, share_of, training_flops, weight_terms
 from scaleplan.model.flops import Counting, Lengths, count_flops
-from scaleplan.model.items import Bill
+from scaleplan.model.items import Bill, Layer, Weight
 from scaleplan.model.params import count_params
 from scaleplan.model.shape import arch_of_shape
 from scaleplan.model_files import read_model
@@ -121,6 +122,28 @@ def test_appendix_f_line_by_line():
     assert per_token(found, s)["chinchilla"] == 3 * (5 * layer + 2 * (2 * s * 70 * d)) / s
 
 
+def test_appendix_f_of_layers_that_it_does_not_list():
+    """Three experts of five and a shared one beside a dense layer, heads of another width than the model, LSTM cells by their matrices."""
+    s, d, heads, key, wide = 17, 35, 3, 11, 29 + 3 * 13 + 19
+    words: dict[str, Any] = {"n_layers": 3, "d_model": d, "n_heads": heads, "n_vocab": 70}
+    experts = {"feed_forward": "both", "d_ff": 29, "d_ff_expert": 13, "d_ff_shared": 19, "n_experts": 5, "n_experts_per_token": 3}
+    mixing = (2 * 3 * s * d * key * heads, 2 * s * s * key * heads, 3 * heads * s * s, 2 * s * s * key * heads, 2 * s * key * heads * d)
+
+    assert appendix_f(bill(**words, d_head=key, **experts), s) == 3 * (sum(mixing) + 2 * s * (d * wide + wide * d))
+    assert appendix_f(bill(**words, d_head=key, feed_forward="none"), s) == 3 * sum(mixing)
+    assert appendix_f(bill(**words, mixer="lstm"), s) == 3 * 2 * s * (4 * d * d + 4 * d * d)
+
+
+def test_each_stream_has_its_part_of_kaplans_count():
+    """Two encoder layers pass 19 tokens, three decoder layers with crossing attention 17: by token of the encoder."""
+    d, wide, ff = 24, 4 * 5, 31
+    found = bill(n_layers=3, n_encoder_layers=2, d_model=d, n_heads=4, d_head=5, d_ff=ff, n_vocab=70)
+    encoder, decoder = 2 * d * (2 * wide + ff), 2 * d * (2 * wide + ff) + 4 * d * wide
+    kaplan = training_flops(found, count_params(found), Lengths(decoder=17, encoder=19))["kaplan"]
+
+    assert kaplan == 6 * (19 * 2 * encoder + 17 * 3 * decoder)
+
+
 def test_nanogpt_estimates_its_flops_by_palm():
     """875,062,886,400 FLOP to train GPT-2 on 1024 tokens, by 6 N + 12 L H Q T, where N leaves out the positions (nanoGPT's notebook)."""
     found = bill(n_layers=12, d_model=768, n_heads=12, n_vocab=50257, n_positions=1024)
@@ -152,6 +175,50 @@ def test_the_steps_from_6_n_are_exact(words: dict[str, Any]):
     by_name = training_flops(found, count_params(found), lengths)
 
     assert by_name["six_n"] + sum(from_six_n(found, lengths).values()) == by_name["exact"]
+
+
+def test_every_step_from_6_n_is_its_own_weights():
+    """A matrix kept 2 times, of which a token passes 5, in 7 runs of 3 copies; a pooler sees 1 of 19 positions; a vector is no product."""
+    layer = Layer("x", "block", DECODER, runs=7, copies=3, d_model=11, weights=())
+    matrix = Weight("m", "mlp_dense", (11, 13), stored=2, used=5)
+    lengths, size = Lengths(decoder=17, encoder=19), 11 * 13
+
+    def terms(weight: Weight) -> dict[str, int]:
+        return dict(weight_terms(layer, weight, lengths))
+
+    assert terms(matrix) == {
+        "the tied head is a product too": 6 * 17 * 3 * (5 - 2) * size,
+        "layers that share weights run again": 6 * 17 * (7 - 3) * 5 * size,
+        "a pooler sees one position": 0,
+    }
+    assert terms(matrix._replace(stream=SEQUENCE)) == {
+        "the tied head is a product too": 6 * 19 * 3 * (5 - 2) * size,
+        "layers that share weights run again": 6 * 19 * (7 - 3) * 5 * size,
+        "a pooler sees one position": -6 * (19 - 1) * 7 * 5 * size,
+    }
+    assert list(terms(matrix._replace(matmul=False)).values()) == [-6 * 17 * 3 * 2 * size]
+
+
+def test_frozen_weights_take_a_gradient_from_6_n():
+    """2 FLOP a token for each frozen weight in a product are missing; attention and scans count three times."""
+    found = bill(n_layers=4, d_model=64, n_heads=4, n_vocab=100, mixer=["mamba", "attention"], tied=False)
+    layers = tuple(
+        layer._replace(weights=tuple(w._replace(trainable=layer.place != "block") for w in layer.weights)) for layer in found.layers
+    )
+    frozen = sum(layer.runs * w.shape[0] * w.shape[1] for layer in layers for w in layer.weights if w.matmul and not w.trainable)
+    model, lengths, count = found._replace(layers=layers), Lengths(23, 23), count_flops(found, 23)
+    terms, by_name = from_six_n(model, lengths), training_flops(model, count_params(model), lengths)
+
+    assert terms["no gradient of frozen weights"] == -2 * 23 * frozen
+    assert terms["attention of every query to every key"] == 3 * count.attention_flops
+    assert terms["scans and convolutions"] == 3 * count.scan_flops
+    assert by_name["six_n"] + sum(terms.values()) == by_name["exact"] == 3 * count.forward_flops - 2 * 23 * frozen
+
+
+@pytest.mark.parametrize(("flops", "s", "share"), [(91, 7, 13), (90, 7, 90 / 7), (3 * 10**30, 3, 10**30)])
+def test_flop_by_token_are_exact(flops: int, s: int, share: float):
+    """Whole where they are whole, of any size, else the fraction itself."""
+    assert share_of(flops, s) == pytest.approx(share, rel=1e-15) and share_of(flops, s) * s == flops
 
 
 @pytest.mark.parametrize("words", SHAPES.values(), ids=SHAPES)
@@ -209,6 +276,11 @@ def test_the_counter_of_megatron_lm_with_latent_attention():
         ({"gated": True}, {"megatron2021"}),
         ({"n_kv_heads": 1}, {"megatron2021"}),
         ({"d_ff": 100}, {"megatron2021"}),
+        ({"d_head": 8}, {"megatron2021"}),
+        ({"feed_forward": "none"}, {"megatron2021"}),
+        ({"mixer": ["attention", "mamba"]}, {"megatron", "megatron2021", "chinchilla"}),
+        ({"mixer_beside": "mamba"}, {"megatron", "megatron2021"}),
+        ({"gated": [False, True]}, {"megatron2021"}),
         ({"n_experts": 8, "n_experts_per_token": 2}, {"megatron2021"}),
         ({"bidirectional": True}, {"megatron", "megatron2021"}),
         ({"mixer": "lstm"}, {"megatron", "megatron2021", "chinchilla"}),

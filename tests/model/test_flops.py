@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 import pytest
 
+from scaleplan.model.arch import DECODER, ENCODER, SEQUENCE, Span
 from scaleplan.model.bill import bill_of
 from scaleplan.model.conventions import CONVENTIONS, from_six_n, training_flops
-from scaleplan.model.flops import Counting, count_flops, recomputed_flops, serving_flops, share_of_dense
+from scaleplan.model.flops import (
+    Counting,
+    FlopCount,
+    Lengths,
+    SparseFlops,
+    count_flops,
+    linear_flops,
+    operation_flops,
+    recomputed_flops,
+    seen_by_last,
+    serving_flops,
+    share_of_dense,
+    span_pairs,
+    sparse_flops,
+)
+from scaleplan.model.items import Layer, Operation, Weight
 from scaleplan.model.params import count_params
 from scaleplan.model.shape import arch_of_shape
 from scaleplan.model_files import read_model
@@ -149,12 +167,13 @@ def test_full_recomputation_runs_every_layer_again():
     assert recomputed_flops(count, "none") == 0
 
 
-def test_reading_a_prompt_and_writing_after_it_cost_what_reading_all_costs():
+@pytest.mark.parametrize("words", [{}, {"window": [7, 0]}, {"chunk": 11}, {"mixer": ["mamba", "attention"]}], ids=str)
+def test_reading_a_prompt_and_writing_after_it_cost_what_reading_all_costs(words: dict[str, object]):
     """Decoding token by token is the causal pass with every logit but those of the prompt."""
-    found = bill(tied=False)
+    found = bill(tied=False, **words)
     n_prompt, n_output = 32, 16
     written = sum(serving_flops(found, n_prompt + n).decode_flops_per_token for n in range(n_output))
-    whole = count_flops(found, n_prompt + n_output, how=Counting(causal=True, head=False)).forward_flops
+    whole = count_flops(found, n_prompt + n_output, how=Counting(causal=True, window=True, head=False)).forward_flops
 
     assert serving_flops(found, n_prompt).prefill_flops + written == whole + (n_output + 1) * 2 * 64 * 1000
 
@@ -176,3 +195,167 @@ def test_share_of_dense_attention(words: dict[str, object], share: float):
     found = bill(**words)
 
     assert share_of_dense(found, count_flops(found, 8192).lengths) == pytest.approx(share, rel=1e-12)
+
+
+# ------------------------------------------------------------------------------------------------------ pairs of a pattern
+
+
+@pytest.mark.parametrize(("s", "w"), [(53, 7), (7, 7), (7, 53), (29, 1), (60, 12)])
+def test_a_window_and_blocks_by_every_pair(s: int, w: int):
+    """Causal, i - w < j <= i slides and i // w = j // w is a block; seen from both sides, a query has min(w, s) keys."""
+    pairs = [(i, j) for i in range(s) for j in range(i + 1)]
+
+    assert span_pairs(Span(local=w), s, s, causal=True) == sum(i - w < j for i, j in pairs)
+    assert span_pairs(Span(local=w, chunked=True), s, s, causal=True) == sum(i // w == j // w for i, j in pairs)
+    assert span_pairs(Span(local=w), s, s, causal=False) == s * min(w, s)
+
+
+def test_keys_far_away_are_added_key_by_key():
+    """37 queries of 53 keys see 5 neighbours, 3 at random, 2 that everybody sees and 2 of every 17; two of them see all 53."""
+    far = 3 + 2 + 2 * ceil(53 / 17)
+    pattern = Span(local=5, stride=17, per_stride=2, n_random=3, n_global=2)
+
+    assert span_pairs(pattern, 37, 53, causal=False) == 37 * (5 + far) + 2 * 53
+    assert span_pairs(pattern._replace(local=None), 37, 53, causal=False) == 37 * far + 2 * 53
+    assert span_pairs(pattern, 53, 53, causal=True) == sum(min(i, 5) for i in range(1, 54)) + (53 * far + 2 * 53) // 2
+
+
+def test_half_of_the_global_keys_come_before_a_query():
+    """Every 20th of 400 tokens sees all before it and is seen by all after it: by every pair, each counted once."""
+    s, everybody = 400, range(10, 400, 20)
+    pairs = [(i, j) for i in range(s) for j in range(i + 1)]
+    seen = sum(i in everybody or j in everybody for i, j in pairs)
+    both = sum(i in everybody and j in everybody for i, j in pairs)
+
+    assert span_pairs(Span(n_global=20), s, s, causal=True) == pytest.approx(seen + both, rel=0.01)
+
+
+def test_no_pattern_sees_more_than_all():
+    """A square of queries and keys, a triangle of a causal pass."""
+    wide = Span(local=11, stride=2, per_stride=2, n_random=13, n_global=7)
+
+    assert span_pairs(wide, 17, 19, causal=False) == 17 * 19
+    assert span_pairs(wide, 19, 19, causal=True) == 19 * 20 / 2
+
+
+@pytest.mark.parametrize(
+    ("span", "seen"),
+    [
+        (None, 102),
+        (Span(local=7), 7),
+        (Span(local=200), 102),
+        (Span(local=7, chunked=True), 101 % 7 + 1),
+        (Span(local=7, stride=31, per_stride=5, n_random=3, n_global=2), 7 + 3 + 2 + 5 * 4),
+        (Span(stride=31, n_global=2), 2 + 4),
+        (Span(n_random=300), 102),
+    ],
+)
+def test_the_token_after_101_sees(span: Span | None, seen: int):
+    """Itself, its neighbours and the keys far away, of 101 and itself at most."""
+    assert seen_by_last(Operation("attention scores", span=span), 101) == seen
+
+
+# ------------------------------------------------------------------------------------------------------ sums of a batch
+
+SEVERAL = Layer("block", "block", ENCODER, runs=5, copies=3, d_model=64, weights=(), block=bill().blocks()[0].block)
+
+
+def test_a_product_is_two_flop_for_each_weight_and_token():
+    """7 of 11 experts of 13 x 17 in 5 layers, 19 sequences of 23 tokens of the encoder; a quarter of 221 is 55 zeros."""
+    weight = Weight("up", "experts_routed", (13, 17), stored=11, used=7, stream=ENCODER)
+    lengths = Lengths(decoder=29, encoder=23)
+
+    assert linear_flops(SEVERAL, weight, lengths, 19, Counting()) == 2 * 5 * 7 * (13 * 17) * 23 * 19
+    assert linear_flops(SEVERAL, weight, lengths, 19, Counting(sparsity=0.25)) == 2 * 5 * 7 * (13 * 17 - 55) * 23 * 19
+
+
+def test_work_without_weights_is_counted_by_token_and_by_pair():
+    """In 5 layers 31 FLOP for each of 29 queries and 37 for each of their pairs with 23 keys, 19 sequences; causal, 29 30 / 2 pairs."""
+    crossing = Operation("x", 31, 37, queries=DECODER, keys=ENCODER, causal=False)
+    own = crossing._replace(keys=DECODER, causal=True)
+    lengths, causal = Lengths(decoder=29, encoder=23), Counting(causal=True)
+
+    assert operation_flops(SEVERAL, crossing, lengths, 19, causal) == 5 * (31 * 29 + 37 * 29 * 23) * 19
+    assert operation_flops(SEVERAL, own, lengths, 19, causal) == 5 * (31 * 29 + 37 * 29 * 30 // 2) * 19
+
+
+def test_streams_have_lengths():
+    """A pooler sees one position of each sequence."""
+    assert [Lengths(17, 19).of(stream) for stream in (DECODER, ENCODER, SEQUENCE)] == [17, 19, 1]
+
+
+GROUPS = {"mlp_dense": 211, "router": 13, "experts_routed": 307, "experts_shared": 59, "head_matrix": 101, "head_transform": 37}
+COUNT = FlopCount(3, Lengths(5, 7), 1009, 83, 29, 2003, 4001, GROUPS, 17)
+
+
+def test_forward_and_backward_are_their_parts():
+    """Products, attention and scans; gradients of inputs and of weights."""
+    assert (COUNT.forward_flops, COUNT.backward_flops, COUNT.training_flops) == (1121, 6004, 7125)
+
+
+@pytest.mark.parametrize(
+    ("recompute", "again"),
+    [
+        ("none", 0),
+        ("full", 1009 + 83 + 29 - 101 - 37),
+        ("selective", 83),
+        ("per-op", 83 + (1009 + 29 - 101 - 37) / 2),
+        ("core_attn", 83),
+        ("mla_up_proj", 17),
+        ("mlp", 211),
+        ("moe", 13 + 307 + 59),
+        ("layernorm+moe_act", 0),
+        ("mla_up_proj+mlp", 17 + 211),
+    ],
+)
+def test_what_each_recomputation_runs_again(recompute: str, again: int):
+    """All layers without head and its transform; attention and half of the rest; the products of modules."""
+    assert recomputed_flops(COUNT, recompute) == again
+
+
+def test_frozen_weights_save_their_own_gradient_alone():
+    """With every other matrix frozen: gradients of the trained ones, of all inputs, and of both operands of attention and scans."""
+    found = bill(mixer=["mamba", "attention"], tied=False)
+    layers = tuple(
+        layer._replace(weights=tuple(w._replace(trainable=n % 2 == 0) for n, w in enumerate(layer.weights))) for layer in found.layers
+    )
+    trained = sum(2 * layer.runs * w.shape[0] * w.shape[1] * 37 * 3 for layer in layers for w in layer.weights if w.matmul and w.trainable)
+    count = count_flops(found._replace(layers=layers), 37, batch_size_seqs=3)
+
+    assert count.scan_flops and count.attention_flops and 0 < trained < count.linear_flops
+    assert count.weight_gradients_flops == trained
+    assert count.input_gradients_flops == count.linear_flops + 2 * (count.attention_flops + count.scan_flops)
+
+
+def test_zeros_are_skipped_forward_and_in_the_gradients():
+    """A third of every matrix of four layers, 23 tokens of 5 sequences: forward and in both gradients, or in that of inputs alone."""
+    found = bill()
+    dense = count_flops(found, 23, batch_size_seqs=5)
+    zeros = 2 * 4 * (4 * int(64 * 64 * 0.3) + 2 * int(64 * 256 * 0.3)) * 23 * 5
+
+    assert sparse_flops(found, dense, Counting(sparsity=0.3)) == SparseFlops(
+        zeros, dense.forward_flops - zeros, dense.training_flops - 3 * zeros, dense.training_flops - 2 * zeros
+    )
+
+
+def test_the_share_of_dense_attention_weighs_every_layer_and_stream():
+    """Three of four layers with a window of 5 over 31 and 47 tokens; crossing attention sees every pair; states count as 16 keys."""
+    streams = bill(n_encoder_layers=2, n_layers=3, window=5)
+    pairs = 2 * 47 * 47 + 3 * 31 * 31 + 3 * 31 * 47
+    mixed = bill(n_layers=6, mixer=["attention", "linear-attention", "attention"])
+    windows = bill(n_layers=8, window=[5, 5, 5, 0])
+    assert share_of_dense(streams, Lengths(decoder=31, encoder=47)) == pytest.approx(
+        (2 * 47 * 5 + 3 * 31 * 5 + 3 * 31 * 47) / pairs, rel=1e-12
+    )
+    assert share_of_dense(mixed, Lengths(47, 47)) == pytest.approx((2 + 16 / 47) / 3, rel=1e-12)
+    assert share_of_dense(windows, Lengths(47, 47)) == pytest.approx((3 * 5 + 47) / (4 * 47), rel=1e-12)
+    assert share_of_dense(bill(mixer="lstm"), Lengths(47, 47)) is None
+
+
+def test_a_prompt_has_the_logits_of_its_last_position():
+    """Causal products of 29 tokens, 2 d V once; each token after it 2 N of its products, its scans and 30 keys."""
+    found = bill(tied=False, mixer=["mamba", "attention"])
+    prompt, one = (count_flops(found, n, how=Counting(causal=True, head=False)) for n in (29, 1))
+    head = 2 * 64 * 1000
+
+    assert serving_flops(found, 29) == (prompt.forward_flops + head, one.linear_flops + one.scan_flops + head + 30 * 2 * 4 * 64)

@@ -247,7 +247,7 @@ def state_bytes(optimizer: Optimizer, precision: Precision, layer: Layer, weight
     """Bytes that the optimizer keeps for all stored copies of one weight, the master copy included.
 
         n (states moment + 4 wide_states + master) + step        a tensor of n elements
-        (rows + columns) type                                    a factored matrix, in place of n type
+        (rows + columns) type                                    a factored matrix, in place of n type (a vector has rows alone)
         n + 4 ceil(n / 256)                                      a state in 8 bits; 4 n below 4096 elements
 
     Sources: torch's and bitsandbytes' optimizers (measured by tensor), dettmers2021 (blocks of 8-bit states).
@@ -259,8 +259,7 @@ def state_bytes(optimizer: Optimizer, precision: Precision, layer: Layer, weight
     n = weight.elements
     each = n * (optimizer.states * precision.moment_bytes + 4 * optimizer.wide_states + precision.master_bytes)
     if optimizer.factored:
-        kept = total(weight.shape) if len(weight.shape) > 1 else n
-        each = each + kept * (4 if optimizer.factored == "fp32" else precision.moment_bytes)
+        each = each + total(weight.shape) * (4 if optimizer.factored == "fp32" else precision.moment_bytes)
     if optimizer.block_states:
         each = each + optimizer.block_states * where(n >= SMALLEST_8BIT, n + 4 * ceil_div(n, BLOCK_8BIT), 4 * n)
     if precision.counts_steps:

@@ -148,21 +148,26 @@ def seen_pairs(queries: Size, keys: Size, operation: Operation, how: Counting) -
 def span_pairs(span: Span, queries: Size, keys: Size, causal: bool) -> Size:
     """Pairs that a pattern lets through.
 
-    local       min(local, keys) a query; causal, the first `local` queries see fewer
+    local       min(local, keys) a query; causal, a triangle at the beginning, or one for each block
     stride      per_stride keys of every `stride`
     random      n_random
     global      n_global for each query, and every key for each of the n_global
+    causal      half of the last three: the other key of each such pair comes after its query
     """
     local = 0 if span.local is None else minimum(span.local, keys)
-    pairs = queries * local
-    if causal:
-        pairs = queries * (local + 1) // 2 if span.chunked else pairs - local * (local - 1) // 2
+    near = queries * local if not causal else in_blocks(queries, local) if span.chunked else queries * local - local * (local - 1) // 2
     far = span.n_random + span.n_global
     if span.stride is not None:
         far = far + span.per_stride * ceil_div(keys, span.stride)
-    extra = queries * far // (2 if causal else 1)
+    rest = queries * far + span.n_global * keys
     square = queries * (queries + 1) // 2 if causal else queries * keys
-    return minimum(pairs + extra + span.n_global * keys, square)
+    return minimum(near + (rest // 2 if causal else rest), square)
+
+
+def in_blocks(queries: Size, local: Size) -> Size:
+    """Causal pairs inside blocks of `local` tokens, the last of which may be shorter."""
+    left = queries % local
+    return (queries - left) * (local + 1) // 2 + left * (left + 1) // 2
 
 
 # ------------------------------------------------------------------------------------------------ recomputation and serving
@@ -250,17 +255,17 @@ class ServingFlops(NamedTuple):
 
 def serving_flops(bill: Bill, n_prompt_tokens: Size, sparsity: Size = 0) -> ServingFlops:
     """What a prompt and each token after it cost, products with a share of zeros skipped. An encoder-only model writes nothing after."""
-    head = total(2 * layer.runs * w.used * w.elements for layer, w in bill.weights() if w.group == "head_matrix")
     prompt = count_flops(bill, n_prompt_tokens, how=Counting(causal=True, window=True, head=False, sparsity=sparsity)).forward_flops
-    one = count_flops(bill, 1, how=Counting(head=False, sparsity=sparsity))
+    one = count_flops(bill, 1, how=Counting(sparsity=sparsity))
     scores = total(layer.runs * o.per_pair * seen_by_last(o, n_prompt_tokens) for layer, o in bill.operations())
-    return ServingFlops(prompt + head, one.linear_flops + one.scan_flops + head + scores)
+    return ServingFlops(prompt + one.groups.get("head_matrix", 0), one.linear_flops + one.scan_flops + scores)
 
 
 def seen_by_last(operation: Operation, n_tokens: Size) -> Size:
-    """Keys that the token after `n_tokens` sees."""
+    """Keys that the token after `n_tokens` sees, itself included; of blocks, those of its own."""
     span = operation.span
     if span is None:
         return n_tokens + 1
+    local = 0 if span.local is None else n_tokens % span.local + 1 if span.chunked and operation.causal else span.local
     far = span.n_random + span.n_global + (0 if span.stride is None else span.per_stride * ceil_div(n_tokens, span.stride))
-    return minimum(n_tokens + 1, (0 if span.local is None else span.local) + far)
+    return minimum(n_tokens + 1, local + far)
