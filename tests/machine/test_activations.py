@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from tests.cases import published_rows
 
-from scaleplan.machine.activations import Batch, Split, layer_bytes, outside_bytes
+from scaleplan.machine.activations import Batch, Split, dtype_bytes, kept_bytes, layer_bytes, outside_bytes
 from scaleplan.machine.recipe import precision_named
+from scaleplan.model.arch import DECODER, ENCODER, SEQUENCE, Span
 from scaleplan.model.bill import bill_of
-from scaleplan.model.items import Bill
+from scaleplan.model.items import Bill, Kept
 from scaleplan.model.passes import Keeping, Pass
 from scaleplan.model.shape import arch_of_shape
 
@@ -143,3 +144,76 @@ def test_keys_and_values_are_repeated_where_there_are_fewer_heads_than_devices()
     divided_by_2 = tokens * 2 * 2 * 128
 
     assert found == divided_by_8 // 8 + divided_by_2 // 2
+
+
+# -------------------------------------------------------------------------------------------------------- tensors by hand
+
+TENSOR = Kept("x", per_token=11, per_pair=3, per_sequence=13, per_position=7, stream=DECODER, keys=ENCODER, tp_ways=6)
+BATCH = Batch(5, 17, 19)
+NUMBERS = 5 * 17 * 11 + 5 * 17 * 19 * 3 + 5 * 13 + 17 * 7
+
+
+def test_a_tensor_is_counted_by_token_pair_sequence_and_position():
+    """5 sequences of 17 tokens that read 19 of the encoder; what belongs to a position is kept once for all sequences."""
+    fp32 = precision_named("fp32")
+
+    assert kept_bytes([TENSOR], BATCH, BF16) == 2 * NUMBERS and kept_bytes([TENSOR], BATCH, fp32) == 4 * NUMBERS
+    assert kept_bytes([TENSOR._replace(per_pair=0)], BATCH, BF16) == 2 * (NUMBERS - 5 * 17 * 19 * 3)
+    seen = TENSOR._replace(span=Span(local=2, masked=False))
+    assert kept_bytes([seen], BATCH, BF16) == 2 * (NUMBERS - 5 * 17 * (19 - 2) * 3)
+
+
+def test_streams_have_their_own_tokens():
+    """Without a length of its own the encoder has that of the decoder; a pooler sees one position."""
+    assert [BATCH.tokens(stream) for stream in (DECODER, ENCODER, SEQUENCE)] == [17, 19, 1]
+    assert Batch(5, 17).tokens(ENCODER) == 17
+
+
+@pytest.mark.parametrize(
+    ("split", "ways", "by_tokens"),
+    [(Split(), 1, 1), (Split(3), 3, 1), (Split(9), 6, 1), (Split(3, 4), 12, 4), (Split(1, 4), 4, 4), (Split(3, 4, True), 12, 12)],
+)
+def test_a_tensor_is_divided_as_far_as_it_can_be(split: Split, ways: int, by_tokens: int):
+    """By tp up to 6 ways, by cp always; norms by tp where sequences are divided. What is divided alike is added first."""
+    norm = TENSOR._replace(sequence_parallel=True)
+
+    assert kept_bytes([TENSOR], BATCH, BF16, split) == 2 * NUMBERS // ways
+    assert kept_bytes([norm], BATCH, BF16, split) == 2 * NUMBERS // by_tokens
+    assert kept_bytes([TENSOR, norm, TENSOR], BATCH, BF16, split) == 4 * NUMBERS // ways + 2 * NUMBERS // by_tokens
+
+
+def test_the_bytes_of_a_number():
+    """Products in 16 bits and a residual stream in 32, as under autocast; masks and bytes have one, identifiers eight."""
+    autocast = precision_named("bf16-autocast")
+    found = {name: dtype_bytes(name, autocast) for name in ("compute", "input", "residual", "fp32", "int64", "mask", "byte")}
+    assert found == {"compute": 2, "input": 2, "residual": 4, "fp32": 4, "int64": 8, "mask": 1, "byte": 1}
+
+
+@pytest.mark.parametrize("bits", [8 * 32, 8 * 32 + 8, 4 * 32 + 16])
+def test_inputs_of_products_in_few_bits(bits: int):
+    """So many bits for 32 numbers, whole bytes at the end; tensors that are no inputs stay in 16 bits."""
+    narrow = BF16._replace(input_bits=bits)
+
+    assert kept_bytes([TENSOR._replace(dtype="input")], BATCH, narrow) == -(-NUMBERS * bits // 256)
+    assert kept_bytes([TENSOR], BATCH, narrow) == 2 * NUMBERS
+
+
+def test_narrow_copies_of_weights_under_autocast_are_divided_by_tp():
+    """Each product of a layer and of the head keeps a 16-bit copy of its matrix: 12 d^2 a layer, over the tensor parallel ranks."""
+    d, autocast = 36, precision_named("bf16-autocast")
+    bill = bill_of(arch_of_shape({"n_layers": 1, "d_model": d, "n_heads": 3, "n_vocab": 97}))
+    how = Pass(Keeping(), autocast=True)
+    kept = [layer_bytes(bill.blocks()[0], how, Batch(1, s), autocast, Split(3)) for s in (30, 60)]
+    outside = [outside_bytes(bill, how, Batch(1, s), autocast) for s in (30, 60)]
+
+    assert 2 * kept[0] - kept[1] == 2 * 12 * d * d // 3
+    assert 2 * outside[0] - outside[1] == 2 * 97 * d + 4
+
+
+def test_the_loss_keeps_one_number_and_a_padded_target_of_one_sequence():
+    """4 bytes for the sum of the targets' weights; 8 for one more target where the batch is one sequence (torch's saved tensors)."""
+    bill = bill_of(arch_of_shape({"n_layers": 1, "d_model": 36, "n_heads": 3, "n_vocab": 97}))
+    short, long = (outside_bytes(bill, Pass(Keeping()), Batch(3, s), BF16) for s in (30, 60))
+    one, several = (outside_bytes(bill, Pass(Keeping(), one_sequence=alone), BATCH, BF16) for alone in (True, False))
+
+    assert 2 * short - long == 4 and one - several == 8

@@ -9,9 +9,11 @@ import pytest
 import scaleplan as sp
 from scaleplan.chain.layout_search import Asked, search_layouts
 from scaleplan.chain.step_time import device_named, efficiency_of, kernels_of
+from scaleplan.machine.device import HostLink
 from scaleplan.machine.layer_time import Passes
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.ledger import HEADING
+from scaleplan.machine.offload import exchanged_s, streamed_s
 from scaleplan.machine.step_time import Step, StepTime, step_time
 from scaleplan.model.bill import bill_of
 from scaleplan.model.shape import arch_of_shape
@@ -115,3 +117,18 @@ def test_a_device_without_a_known_host_is_refused():
     with pytest.raises(sp.ScaleplanError, match="host") as error:
         sp.layout("llama-2-7b", hardware="l40s", n_devices=8, offload="optimizer")
     assert "host_link" in str(error.value.hint)
+
+
+LINK = HostLink(bytes_per_s=5e9, memory_bytes_per_s=17e9)
+
+
+@pytest.mark.parametrize(("behind_s", "seen_s"), [(0.0, 2.8), (1.1, 1.7), (2.8, 0.0), (31.0, 0.0)])
+def test_gradients_leave_behind_computation_and_weights_return(behind_s: float, seen_s: float):
+    """3.5e9 parameters at 5 GB/s: gradients of 4 bytes take 2.8 s, as far as nothing hides them, and new 16-bit weights 1.4 s."""
+    assert exchanged_s(3.5e9, 4, LINK, behind_s) == pytest.approx(seen_s + 1.4)
+
+
+@pytest.mark.parametrize(("compute_s", "seen_s"), [(0.0, 4.2), (1.3, 2.9), (4.2, 0.0), (31.0, 0.0)])
+def test_weights_pass_the_link_three_times(compute_s: float, seen_s: float):
+    """3.5e9 parameters of two bytes at 5 GB/s take 1.4 s: in for two passes, and their gradients out."""
+    assert streamed_s(3.5e9, LINK, compute_s) == pytest.approx(seen_s, abs=1e-9)

@@ -8,7 +8,7 @@ import pytest
 from scaleplan import library
 from scaleplan.answer import Interval
 from scaleplan.machine.layout import Layout, parse_layout
-from scaleplan.machine.peak_interval import KINDS, PeakErrors, kind_number, peak_errors, peak_interval, verdict
+from scaleplan.machine.peak_interval import KINDS, PeakErrors, kind_number, peak_errors, peak_interval, verdict, without_bias
 
 TABLE = library.peak_errors()
 ERRORS = PeakErrors({"tensor": (0.8, 1.5), "both": (0.7, 2.0)}, (0.9, 1.1), 100)
@@ -59,3 +59,35 @@ def test_verdicts_of_arrays():
     """One word for each layout."""
     interval = Interval(np.array([50, 91]), np.array([80, 95]), np.array([90, 99]))
     assert list(verdict(interval, 100)) == ["fits", "does not fit"]
+
+
+BY_KIND = {"data": (0.91, 1.13), "tensor": (0.83, 1.57), "pipeline": (0.79, 1.31), "both": (0.71, 2.03)}
+
+
+@pytest.mark.parametrize("missing", [None, *KINDS])
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_layout_has_its_own_factors(kind: str, missing: str | None):
+    """Those of the rest where a kind was not measured often enough; bytes are rounded down."""
+    layout = {"data": Layout(dp=7), "tensor": Layout(tp=2), "pipeline": Layout(pp=3), "both": Layout(tp=4, pp=2)}[kind]
+    errors = PeakErrors({name: each for name, each in BY_KIND.items() if name != missing}, (0.67, 1.97), 100)
+    low, high = (0.67, 1.97) if kind == missing else BY_KIND[kind]
+
+    assert peak_interval(10**6 + 1, layout, errors) == (int((10**6 + 1) * low), 10**6 + 1, int((10**6 + 1) * high))
+
+
+@pytest.mark.parametrize(("away", "is_own"), [(0, True), (4, True), (-4, True), (5, False), (-5, False)])
+def test_a_measured_layout_repeats_within_three_percent(away: int, is_own: bool):
+    """The prediction of a layout whose own peak was measured, within four bytes of rounding, is sure to a factor of 1.03 either way."""
+    errors = PeakErrors({}, (0.5, 2.0), 100, measured=(7e8, 3e8))
+    peak = 300_000_000 + away
+    low, high = (peak / 1.03, peak * 1.03) if is_own else (peak / 2, peak * 2)
+
+    assert peak_interval(peak, Layout(), errors) == (int(low), peak, int(high))
+
+
+def test_a_correction_leaves_the_width():
+    """Of 0.8 to 1.8, a factor of 2.25 from end to end, 1/1.5 to 1.5 is left; of 0.5 to 0.72 1/1.2 to 1.2."""
+    found = without_bias(PeakErrors({"both": (0.8, 1.8)}, (0.5, 0.72), 17))
+
+    assert found.by_kind["both"] == pytest.approx((1 / 1.5, 1.5)) and found.rest == pytest.approx((1 / 1.2, 1.2))
+    assert found.n_runs == 17

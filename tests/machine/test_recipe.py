@@ -8,10 +8,23 @@ from tests.cases import published_rows
 from scaleplan.errors import UnknownName
 from scaleplan.machine.held import Formats, parameters_of, state_of
 from scaleplan.machine.layout import Layout
-from scaleplan.machine.recipe import PRECISIONS, RECIPE_USERS, Narrow, device_lacks, optimizer_bytes, optimizer_named, precision_named
+from scaleplan.machine.recipe import (
+    CACHE_BYTES,
+    NARROW,
+    OPTIMIZER_NAMES,
+    PRECISIONS,
+    RECIPE_USERS,
+    Narrow,
+    cache_precision,
+    device_lacks,
+    optimizer_bytes,
+    optimizer_named,
+    precision_named,
+    state_bytes,
+)
 from scaleplan.machine.serving_formats import served_weights_bytes, serving_format
 from scaleplan.model.bill import bill_of
-from scaleplan.model.items import Bill
+from scaleplan.model.items import Bill, Layer, Weight
 from scaleplan.model.shape import arch_of_shape
 
 
@@ -125,3 +138,116 @@ def test_what_a_device_has_no_arithmetic_for():
     assert found["v"] == ["bf16", None, "fp8", "mxfp8", "nvfp4", "fp8", None]
     assert found["a"] == [None, None, "fp8", "mxfp8", "nvfp4", "fp8", None]
     assert found["h"] == [None, None, None, None, "nvfp4", None, None]
+
+
+# ----------------------------------------------------------------------------------------------------------- whole tables
+
+FP32, HALF = 4, 2
+RECIPES: dict[str, tuple[int, ...]] = {
+    # compute, residual, weight, gradients, moment, master
+    "fp32": (FP32, FP32, FP32, FP32, FP32, 0),
+    "tf32": (FP32, FP32, FP32, FP32, FP32, 0),
+    "bf16": (HALF, HALF, HALF, HALF, HALF, 0),
+    "fp16": (HALF, HALF, HALF, HALF, HALF, 0),
+    "bf16-autocast": (HALF, FP32, FP32, FP32, FP32, 0),
+    "fp8-deepseek": (HALF, HALF, 1, FP32, HALF, FP32),
+} | {
+    f"{kind}-mixed-{recipe}": (HALF, HALF, HALF, gradients, FP32, master)
+    for kind in ("bf16", "fp16")
+    for recipe, gradients, master in ((12, HALF, 0), (16, HALF, FP32), (18, FP32, FP32), (20, HALF + FP32, FP32))
+}
+
+
+@pytest.mark.parametrize("name", PRECISIONS)
+def test_a_precision_keeps_the_types_that_it_says(name: str):
+    """torch's own types; rajbhandari2020 section 3.1 (2 + 2 + 12), Megatron's fp32 gradients, deepseek2024-v3 section 3.3."""
+    p = PRECISIONS[name]
+
+    assert (p.compute_bytes, p.residual_bytes, p.weight_bytes, p.gradient_bytes, p.moment_bytes, p.master_bytes) == RECIPES[name]
+    assert p.counts_steps is ("mixed" not in name and name != "fp8-deepseek")
+    assert (p.copy_bits, p.input_bits) == (0, 32 * 8 if name == "fp8-deepseek" else None)
+    assert p.autocast is (name == "bf16-autocast")
+    assert p.product_bits == {"fp8-deepseek": 8}.get(name, 8 * RECIPES[name][0])
+
+
+def test_the_usual_recipe_has_sixteen_bytes():
+    """That of rajbhandari2020."""
+    assert precision_named("bf16-mixed") == PRECISIONS["bf16-mixed-16"]._replace(name="bf16-mixed")
+    assert list(RECIPE_USERS) == [12, 16, 18, 20]
+
+
+@pytest.mark.parametrize(
+    ("name", "bits", "scale_bits", "numbers"), [("fp8", 8, 0, 1), ("int8", 8, 0, 1), ("mxfp8", 8, 8, 32), ("nvfp4", 4, 8, 16)]
+)
+def test_narrow_formats_have_scales(name: str, bits: int, scale_bits: int, numbers: int):
+    """32 numbers and their scales: one of 8 bits for 32 numbers (OCP MX) or for 16 (NVFP4), none that counts for a tensor or a row."""
+    assert NARROW[name][0] == 32 * bits + 32 // numbers * scale_bits
+    assert precision_named(name).product_bits == bits
+    assert precision_named("int8", 16, Narrow(weight_copies=2, saves_inputs=True))[9:11] == (0, None)
+
+
+@pytest.mark.parametrize(("name", "size"), [("fp32", 4), ("bf16", 2), ("fp16", 2), ("fp8", 1), ("int8", 1)])
+def test_a_cached_number_has_the_size_of_its_type(name: str, size: int):
+    """Keys and values of any type that the cache may have; beside weights in groups they have 16 bits."""
+    assert cache_precision(name, serving_format("int4")).compute_bytes == size and len(CACHE_BYTES) == 5
+    assert cache_precision(None, serving_format("int4")).compute_bytes == 2
+
+
+N, ROWS, COLUMNS = 101 * 97, 101, 97
+STATES: dict[str, float] = {
+    # bytes of one matrix of a block beside its master copy, moments of 4 bytes, no step counters
+    "adamw": 2 * 4 * N,
+    "adamw-amsgrad": 3 * 4 * N,
+    "adam": 2 * 4 * N,
+    "sgd": 0,
+    "sgd-momentum": 4 * N,
+    "lion": 4 * N,
+    "adafactor": 4 * (ROWS + COLUMNS),
+    "adafactor-transformers": 4 * (ROWS + COLUMNS),
+    "adafactor-transformers-beta1": 4 * (ROWS + COLUMNS) + 4 * N,
+    "adamw-8bit": 2 * (N + 4 * 39),  # 39 blocks of 256
+    "lion-8bit": N + 4 * 39,
+    "muon": 4 * N,
+}
+STEPS = {name: 0 if "8bit" in name or "sgd" in name or name in ("lion", "muon") else 4 for name in STATES}
+
+
+def layer_of(*weights: Weight) -> Layer:
+    return Layer("x", "block", "decoder", runs=5, copies=3, d_model=64, weights=weights)
+
+
+@pytest.mark.parametrize("name", OPTIMIZER_NAMES)
+def test_the_state_of_one_matrix_by_hand(name: str):
+    """Seven experts of 101 x 97: master copies and moments of the 16-byte recipe; in 16 bits moments, never wide ones, are half; steps."""
+    weight = Weight("m", "experts_routed", (ROWS, COLUMNS), stored=7, used=2)
+    found = {p: state_bytes(optimizer_named(name), precision_named(p), layer_of(weight), weight) for p in ("bf16-mixed-16", "fp32", "bf16")}
+    wide = 0 if name not in ("adafactor-transformers", "adafactor-transformers-beta1") else STATES[name]
+    narrow = STATES[name] if "8bit" in name else wide if wide else STATES[name] / 2
+
+    assert found["bf16-mixed-16"] == 7 * (4 * N + STATES[name])
+    assert found["fp32"] == 7 * (STATES[name] + STEPS[name])
+    assert found["bf16"] == 7 * (narrow + STEPS[name])
+
+
+@pytest.mark.parametrize(("n", "size"), [(4095, 4 * 4095), (4096, 4096 + 4 * 16), (4097, 4097 + 4 * 17)])
+def test_small_tensors_keep_their_states_in_32_bits(n: int, size: int):
+    """Below 4,096 elements; from there on a byte each and a scale for every 256 begun (bitsandbytes, dettmers2021)."""
+    vector = Weight("v", "norm", (n,), matmul=False)
+    assert state_bytes(optimizer_named("lion-8bit"), precision_named("bf16"), layer_of(vector), vector) == size
+
+
+def test_a_factored_vector_is_kept_whole():
+    """Adafactor factors matrices alone (shazeer2018): 53 numbers of a vector, 4 bytes each, and a counter."""
+    vector = Weight("v", "norm", (53,), matmul=False)
+    assert state_bytes(optimizer_named("adafactor"), precision_named("fp32"), layer_of(vector), vector) == 4 * 53 + 4
+
+
+@pytest.mark.parametrize(("name", "books"), [("adamw-8bit", 2), ("lion-8bit", 1), ("adamw", 0)])
+def test_a_code_book_is_kept_once_for_each_state(name: str, books: int):
+    """256 numbers of 32 bits for each state in 8 bits, however many tensors; each of three copies of a layer has its states."""
+    words = {"n_layers": 7, "d_model": 66, "n_heads": 3, "n_vocab": 97, "n_shared_copies": 3}
+    bill, optimizer, precision = bill_of(arch_of_shape(words)), optimizer_named(name), precision_named("bf16")
+    each = sum(layer.copies * state_bytes(optimizer, precision, layer, w) for layer in bill.layers for w in layer.weights)
+
+    assert [layer.copies for layer in bill.blocks()] == [3]
+    assert optimizer_bytes(bill, optimizer, precision) == each + books * 256 * 4
