@@ -1,17 +1,12 @@
-"""Every family of configs against the reference library, count by count.
-
-`tests/published/families.jsonl` holds a config a line with the counts of the model that transformers 5.23.0 builds from it on torch
-2.13.0's meta device: shapes of released models, and the defaults of each config class with sizes and switches changed.
-"""
+"""Multimodal configs around a text model, and what all families have in common; each family: `families/`."""
 
 from __future__ import annotations
 
-import json
 from importlib import import_module
 from typing import Any
 
 import pytest
-from tests.cases import PUBLISHED
+from tests.model.families.reference import LINES, Row, assert_same_counts, named, wrappers
 
 from scaleplan.errors import InputError
 from scaleplan.model.bill import bill_of
@@ -19,16 +14,11 @@ from scaleplan.model.families import FAMILIES, MODULES
 from scaleplan.model.huggingface import read_config
 from scaleplan.model.params import count_params
 
-ROWS = [json.loads(line) for line in (PUBLISHED / "families.jsonl").read_text(encoding="utf-8").splitlines()]
-COUNTS = ("n_params", "n_active_params", "n_non_embedding_params", "n_active_non_embedding_params", "n_embedding_params", "n_head_params")
 
-
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["name"])
-def test_counts_equal_those_of_the_reference_library(row: dict[str, Any]) -> None:
-    """Parameters in total, active, without embeddings, of tables and head: no difference."""
-    count = count_params(bill_of(read_config(row["config"]).arch))
-
-    assert {key: getattr(count, key) for key in COUNTS} == {key: row[key] for key in COUNTS}
+@pytest.mark.parametrize("row", wrappers(), ids=named)
+def test_counts_equal_those_of_the_reference_library(row: Row) -> None:
+    """Parameters of multimodal models in total, active, without embeddings, of tables and head: no difference."""
+    assert_same_counts(row)
 
 
 MISTRAL = {"model_type": "mistral", "hidden_size": 64, "intermediate_size": 128} | {
@@ -69,7 +59,7 @@ def test_a_head_of_which_nobody_knows_is_refused(outer: bool | None, inner: bool
 
 def test_every_family_has_a_checked_config() -> None:
     """A family that no config checks is not supported."""
-    configs = [row["config"] for row in ROWS]
+    configs = [line["config"] for line in LINES]
     checked = {config["model_type"] for config in [*configs, *(config["text_config"] for config in configs if "text_config" in config)]}
 
     assert set(FAMILIES) <= checked

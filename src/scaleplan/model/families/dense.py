@@ -29,28 +29,39 @@ def absent(n_kv_heads: int, d_head: int | None = None) -> dict[str, Source]:
     return found if d_head is None else {**found, "d_head": maybe("head_dim", absent=d_head)}
 
 
+def window_of(config: Config, unsaid: int, key: str = "sliding_window") -> int:
+    """The window: null is none (0), and where the key is absent it is the one that the config class fills in."""
+    return config.size(key, default=0 if key in config.data else unsaid, least=0)
+
+
 def sliding(config: Config, words: Words) -> None:
     """One window for all layers, where the config has one."""
-    words["window"] = config.size("sliding_window", default=0)
+    words["window"] = window_of(config, 0)
 
 
-def windows_by_layer(config: Config, words: Words, default: list[bool]) -> None:
+def mistral(config: Config, words: Words) -> None:
+    """One window for all layers."""
+    words["window"] = window_of(config, 4096)
+
+
+def windows_by_layer(config: Config, words: Words, default: list[bool], unsaid: int = 4096) -> None:
     """A window in some layers: `layer_types` says which, else the family's own pattern."""
-    window = config.size("sliding_window", default=0)
+    window = window_of(config, unsaid)
     listed = config.choices("layer_types", words["n_layers"], {"sliding_attention": True, "full_attention": False})
     if window:
         words["window"] = [window if slides else 0 for slides in (default if listed is None else listed)]
 
 
-def qwen2_windows(config: Config, words: Words) -> None:
-    """A window from layer `max_window_layers` on, only where `use_sliding_window` says so."""
+def qwen2_windows(config: Config, words: Words, unsaid: int = 28) -> None:
+    """A window from layer `max_window_layers` on, or where `layer_types` says; only where `use_sliding_window` says so."""
     n_layers = words["n_layers"]
-    first = config.size("max_window_layers", default=n_layers, least=0)
+    first = config.size("max_window_layers", default=unsaid, least=0)
     used = config.flag("use_sliding_window", False)
-    config.choices("layer_types", n_layers, {"sliding_attention": True, "full_attention": False})
-    window = config.size("sliding_window", default=0, least=0)
-    if used and window and first < n_layers:
-        words["window"] = [window if layer >= first else 0 for layer in range(n_layers)]
+    listed = config.choices("layer_types", n_layers, {"sliding_attention": True, "full_attention": False})
+    slides = [layer >= first for layer in range(n_layers)] if listed is None else listed
+    window = window_of(config, 4096)
+    if used and window and any(slides):
+        words["window"] = [window if here else 0 for here in slides]
 
 
 def gemma2_windows(config: Config, words: Words) -> None:
@@ -98,7 +109,7 @@ GEMMA = LLAMA.but({"tied": maybe("tie_word_embeddings", default=True), "d_head":
 
 FAMILIES: dict[str, Family] = {
     "llama": LLAMA,
-    "mistral": LLAMA.but(absent(8), finish=sliding, attention_bias="none", mlp_bias=False),
+    "mistral": LLAMA.but(absent(8), finish=mistral, attention_bias="none", mlp_bias=False),
     "granite": LLAMA,
     "smollm3": LLAMA.but({**absent(4), "tied": maybe("tie_word_embeddings", default=True)}, finish=smollm3_keys),
     "qwen2": LLAMA.but(absent(32), finish=qwen2_windows, attention_bias="qkv", mlp_bias=False),

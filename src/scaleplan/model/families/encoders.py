@@ -36,7 +36,7 @@ BERT = Family(
 def modernbert(config: Config, words: Words) -> None:
     """The first layer has no norm before its attention; windows in all but every third layer."""
     n_layers = words["n_layers"]
-    words["norms_per_layer"] = [1] + [2] * (n_layers - 1) if n_layers > 1 else 1
+    words["norms_per_layer"] = [1] + [2] * (n_layers - 1)
     words["norm"] = "layer" if config.flag("norm_bias", False) else "layer-scale"
     window = config.size("local_attention", "sliding_window", default=128)
     interval = config.size("global_attn_every_n_layers", default=3)
@@ -67,8 +67,8 @@ def mt5(config: Config, words: Words) -> None:
 
 def bart(config: Config, words: Words) -> None:
     """Two spare rows in each table of positions; norms after the residual sums, none at the end."""
-    words["n_positions"] = config.size("max_position_embeddings") + 2
-    words["max_seq_len"] = words["n_positions"] - 2
+    words["max_seq_len"] = config.size("max_position_embeddings")
+    words["n_positions"] = words["max_seq_len"] + 2
 
 
 FAMILIES: dict[str, Family] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scaleplan.model.families.dense import LLAMA, absent, sliding, windows_by_layer
+from scaleplan.model.families.dense import LLAMA, absent, sliding, window_of, windows_by_layer
 from scaleplan.model.families.family import Config, Family, Words, either, every, maybe, need
 
 
@@ -31,7 +31,7 @@ def llama4(config: Config, words: Words) -> None:
     sparse = set(listed or range(step - 1, n_layers, step))
     words["feed_forward"] = ["experts" if layer in sparse else "dense" for layer in range(n_layers)]
     words["d_ff"] = config.size("intermediate_size_mlp")
-    chunk = config.size("attention_chunk_size", default=0)
+    chunk = window_of(config, 8192, "attention_chunk_size")
     known = {"chunked_attention": True, "full_attention": False}
     chunked = config.choices("layer_types", n_layers, known) or every(n_layers, 4, False, True, offset=-1)
     if chunk:
@@ -40,7 +40,7 @@ def llama4(config: Config, words: Words) -> None:
 
 def gpt_oss(config: Config, words: Words) -> None:
     """Windows in every second layer, from the first on."""
-    windows_by_layer(config, words, every(words["n_layers"], 2, True, False))
+    windows_by_layer(config, words, every(words["n_layers"], 2, True, False), unsaid=128)
 
 
 def glm4_moe(config: Config, words: Words) -> None:

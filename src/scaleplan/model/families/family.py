@@ -80,7 +80,7 @@ class Config:
     def ratio(self, *keys: str, default: int | None = None) -> int:
         """A whole multiple; 4.0 is as good as 4, because such keys hold factors and not sizes."""
         value = self.find(*keys)
-        if isinstance(value, float) and value.is_integer() and value < LARGEST:
+        if isinstance(value, float) and value.is_integer() and value <= LARGEST:
             return check_size(int(value), self.name(keys[0]))
         return self.size(*keys, default=default)
 
@@ -118,7 +118,7 @@ class Config:
     def is_of_class(self, ending: str) -> bool:
         """Whether the first of `architectures` ends so."""
         named = self.items("architectures")
-        return named is not None and len(named) > 0 and isinstance(named[0], str) and named[0].endswith(ending)
+        return named is not None and bool(named) and isinstance(named[0], str) and named[0].endswith(ending)
 
     def must_be(self, key: str, *wanted: Any) -> None:
         """Refuse a variant that is not counted: a key that is there and says something else."""

@@ -6,6 +6,7 @@ from scaleplan.errors import InputError
 from scaleplan.model.arch import Tensor, Tensors
 from scaleplan.model.families.dense import GEMMA, absent
 from scaleplan.model.families.family import Config, Family, Words, every, maybe
+from scaleplan.model.words import LARGEST
 
 SLIDES = {"sliding_attention": True, "full_attention": False}
 
@@ -52,7 +53,7 @@ def gemma3n(config: Config, words: Words) -> None:
     first = shared_from(config, words, 15)
     words["share_keys_values"] = ["none" if layer < first else "layer" for layer in range(n_layers)]
     widths: object = config.find("intermediate_size")
-    words["d_ff"] = config.numbers("intermediate_size", 10**9) if isinstance(widths, list) else config.size("intermediate_size")
+    words["d_ff"] = config.numbers("intermediate_size", LARGEST) if isinstance(widths, list) else config.size("intermediate_size")
     streams, rank = config.size("altup_num_inputs", default=4), config.size("laurel_rank", default=64)
     inside, outside = layer_inputs(config, words, config.size("hidden_size_per_layer_input", default=256))
     inside += [

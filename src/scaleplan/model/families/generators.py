@@ -7,8 +7,8 @@ from scaleplan.model.families.family import CAUSAL, Config, Family, Words, maybe
 
 def biogpt(config: Config, words: Words) -> None:
     """Two spare rows of positions."""
-    words["n_positions"] = config.size("max_position_embeddings") + 2
-    words["max_seq_len"] = words["n_positions"] - 2
+    words["max_seq_len"] = config.size("max_position_embeddings")
+    words["n_positions"] = words["max_seq_len"] + 2
 
 
 OPT_LIKE = Family(

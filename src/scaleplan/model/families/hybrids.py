@@ -207,10 +207,10 @@ def recurrent_gemma(config: Config, words: Words) -> None:
 
 
 def olmo_hybrid(config: Config, words: Words) -> None:
-    """The delta rule in three layers of four, else attention with OLMo's norms after each part."""
+    """The delta rule in three layers of four (in all but the last of fewer), else attention with OLMo's norms after each part."""
     n_layers = words["n_layers"]
     known = {"linear_attention": "gated-delta", "full_attention": "attention"}
-    kinds = config.choices("layer_types", n_layers, known) or every(n_layers, 4, "attention", "gated-delta", offset=-1)
+    kinds = config.choices("layer_types", n_layers, known) or every(n_layers, min(4, n_layers), "attention", "gated-delta", offset=-1)
     d_head, d_value = words.get("d_head", words["d_model"] // words["n_heads"]), words["d_value"]
     words["mixer"] = kinds
     words["d_value"] = [d_value if kind == "gated-delta" else d_head for kind in kinds]

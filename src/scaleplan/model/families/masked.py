@@ -51,10 +51,10 @@ def big_bird(config: Config, words: Words) -> None:
 def conv_bert(config: Config, words: Words) -> None:
     """Fewer heads, and a convolution whose kernel each token makes from its query and its neighbours (jiang2020)."""
     d_model, ratio, taps = words["d_model"], config.size("head_ratio", default=2), config.size("conv_kernel_size", default=9)
-    n_heads = max(1, words["n_heads"] // ratio)
-    d_head = d_model // n_heads // 2
     if words["n_heads"] % ratio:
         raise NotSupported(f"`num_attention_heads` {words['n_heads']} is not a whole number of `head_ratio` {ratio}")
+    n_heads = words["n_heads"] // ratio
+    d_head = d_model // n_heads // 2
     wide = n_heads * d_head
     words |= {"n_heads": n_heads, "d_head": d_head}
     if words["d_embedding"] != d_model:
@@ -191,8 +191,8 @@ def fnet(_: Config, words: Words) -> None:
 
 def nystromformer(config: Config, words: Words) -> None:
     """A depthwise convolution of the values, and two more rows of positions."""
+    words["max_seq_len"] = words["n_positions"]
     words["n_positions"] += 2
-    words["max_seq_len"] = words["n_positions"] - 2
     taps = config.size("conv_kernel_size", default=65, least=0)
     if taps:
         words["layer_tensors"] = Tensors(Tensor("value convolution", "mixer", (words["n_heads"], taps), matmul=False))
@@ -200,8 +200,8 @@ def nystromformer(config: Config, words: Words) -> None:
 
 def yoso(config: Config, words: Words) -> None:
     """Two more rows of positions; the convolution of the values is optional."""
+    words["max_seq_len"] = words["n_positions"]
     words["n_positions"] += 2
-    words["max_seq_len"] = words["n_positions"] - 2
     taps = config.size("conv_window", default=0, least=0)
     if taps:
         words["layer_tensors"] = Tensors(Tensor("value convolution", "mixer", (words["n_heads"], taps), matmul=False))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scaleplan.errors import NotSupported, clipped
 from scaleplan.model.arch import Group, Tensor, Tensors
-from scaleplan.model.families.dense import LLAMA, absent
+from scaleplan.model.families.dense import LLAMA, absent, window_of
 from scaleplan.model.families.experts import DEEPSEEK_V3, EXPERTS, LOCAL
 from scaleplan.model.families.experts import FAMILIES as EXPERT_FAMILIES
 from scaleplan.model.families.family import Config, Family, Words, either, every, maybe, need
@@ -99,7 +99,7 @@ def afmoe(config: Config, words: Words) -> None:
     n_layers = words["n_layers"]
     interval = config.size("global_attn_every_n_layers", default=4)
     known = {"sliding_attention": True, "full_attention": False}
-    window = config.size("sliding_window", default=0)
+    window = window_of(config, 1024)
     local = config.choices("layer_types", n_layers, known) or every(n_layers, interval, False, True, offset=-1)
     if window:
         words["window"] = [window if slides else 0 for slides in local]
@@ -313,7 +313,7 @@ FAMILIES: dict[str, Family] = {
         without=("d_ff",),
         mlp_bias=False,
     ),
-    "qwen3_vl_moe_text": EXPERT_FAMILIES["qwen3_moe"],
+    "qwen3_vl_moe_text": EXPERT_FAMILIES["qwen3_moe"].but(absent(16)),
     "glm4v_moe_text": EXPERT_FAMILIES["glm4_moe"].but(
         {
             "attention_bias": either("attention_bias", "qkv", "none", default=True),

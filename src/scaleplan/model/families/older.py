@@ -66,8 +66,8 @@ def gpt_neo_pattern(config: Config, n_layers: int) -> list[bool]:
 
 def opt(config: Config, words: Words) -> None:
     """Two spare rows of positions; a narrow token table is projected in and out; norms may come after the residual sum."""
-    words["n_positions"] = config.size("max_position_embeddings") + 2
-    words["max_seq_len"] = words["n_positions"] - 2
+    words["max_seq_len"] = config.size("max_position_embeddings")
+    words["n_positions"] = words["max_seq_len"] + 2
     if not config.flag("do_layer_norm_before", True):
         words |= {"post_norm": True, "final_norm": False}
     if config.flag("_remove_final_layer_norm", False):

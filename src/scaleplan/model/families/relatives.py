@@ -5,15 +5,25 @@ from __future__ import annotations
 from scaleplan.errors import NotSupported
 from scaleplan.model.arch import Tensor, Tensors
 from scaleplan.model.families.dense import FAMILIES as DENSE
-from scaleplan.model.families.dense import GEMMA, LLAMA, absent, gemma2_windows, sliding, windows_by_layer
+from scaleplan.model.families.dense import GEMMA, LLAMA, absent, gemma2_windows, qwen2_windows, sliding, windows_by_layer
 from scaleplan.model.families.family import Config, Family, Words, either, every, maybe
 
 
-def windows_of_three_in_four(config: Config, words: Words) -> None:
+def windows_of_three_in_four(config: Config, words: Words, unsaid: int = 4096) -> None:
     """A window in three layers of four."""
     interval = config.find("sliding_window_pattern")
     default = every(words["n_layers"], interval if isinstance(interval, int) and interval > 0 else 4, False, True, offset=-1)
-    windows_by_layer(config, words, default)
+    windows_by_layer(config, words, default, unsaid)
+
+
+def cwm(config: Config, words: Words) -> None:
+    """A wider window in three layers of four."""
+    windows_of_three_in_four(config, words, 8192)
+
+
+def qwen2_vl(config: Config, words: Words) -> None:
+    """Windows as in Qwen 2, from a later layer on."""
+    qwen2_windows(config, words, 80)
 
 
 def windows_of_list(config: Config, words: Words) -> None:
@@ -108,12 +118,12 @@ FAMILIES: dict[str, Family] = {
         gated=False,
         activation="relu2",
     ),
-    "cwm": LLAMA.but(absent(8, 128), finish=windows_of_three_in_four, attention_bias="none"),
+    "cwm": LLAMA.but(absent(8, 128), finish=cwm, attention_bias="none"),
     "hyperclovax": LLAMA.but(finish=hyperclovax),
     "iquestcoder": LLAMA.but(absent(8, 128)),
     "nanochat": LLAMA.but(norm="layer-fixed", gated=False, activation="relu2", mlp_bias=False),
-    "qwen2_vl_text": DENSE["qwen2"],
-    "qwen2_5_vl_text": DENSE["qwen2"],
+    "qwen2_vl_text": DENSE["qwen2"].but(absent(8), finish=qwen2_vl),
+    "qwen2_5_vl_text": DENSE["qwen2"].but(absent(8), finish=qwen2_vl),
     "qwen3_vl_text": DENSE["qwen3"],
     "glm4v_text": DENSE["glm4"],
     "apertus": LLAMA.but(

@@ -41,9 +41,8 @@ def qwen3_next(config: Config, words: Words) -> None:
     interval = config.size("full_attention_interval", default=4)
     listed = config.choices("layer_types", n_layers, {"linear_attention": "gated-delta", "full_attention": "attention"})
     words["mixer"] = listed or every(n_layers, interval, "attention", "gated-delta", offset=-1)
-    if "attention" in words["mixer"]:
-        d_head, d_value = config.size("head_dim"), config.size("linear_value_head_dim")
-        words["d_value"] = [d_value if kind == "gated-delta" else d_head for kind in words["mixer"]]
+    d_head, d_value = words["d_head"], words["d_value"]
+    words["d_value"] = [d_value if kind == "gated-delta" else d_head for kind in words["mixer"]]
 
 
 FAMILIES: dict[str, Family] = {
