@@ -154,9 +154,9 @@ def stages_of(sums: Sums, layout: Layout, gathers_s: Seconds, *, balanced: bool)
 
         one stage                 L t + head
         head on the last stage    ceil(L / p) t + head
-        balanced                  max(head, min(l, ceil((L + head in layers) / p)) t, min(mean + t / 2, l t + head))
+        balanced                  max(head, l t, min(mean + t / 2, l t + head))
 
-    t: a layer with its exposed gathers, mean of all kinds; mean: (L t + head) / p. Sources: narayanan2021; nanotron-code.
+    l = ceil(L / p); t: a layer with its exposed gathers, mean of all kinds; mean: (L t + head) / p. Sources: narayanan2021; nanotron-code.
     """
     p, n, head = layout.pp, sums.n_layers, sums.head.total_s
     whole = sums.layers.total_s + gathers_s
@@ -167,14 +167,8 @@ def stages_of(sums: Sums, layout: Layout, gathers_s: Seconds, *, balanced: bool)
     on_top = most * each + head
     if not balanced:
         return Stages(on_top, where(p > 1, most * each, on_top), most / n)
-    spread = minimum(most, ceil_div(n + head_in_layers(sums), p))
-    even = maximum(head, maximum(spread * each, minimum(mean + each / 2, on_top)))
+    even = maximum(head, maximum(most * each, minimum(mean + each / 2, on_top)))
     return Stages(where(p > 1, even, on_top), mean, most / n)
-
-
-def head_in_layers(sums: Sums) -> Any:
-    """Weights of the head over those of a layer, as placements that balance work count it."""
-    return sums.outside * sums.n_layers / maximum(1, sums.dense + sums.routed)
 
 
 def given_stages(layers: tuple[int, ...], pp: int, each: Seconds, head: Seconds, n_layers: int) -> Stages:
