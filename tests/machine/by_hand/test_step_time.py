@@ -114,16 +114,9 @@ def test_stages_that_were_given(pp, layers, slowest, pace, most):
     layout = Layout(pp=pp, n_virtual_stages=len(layers) // pp, stage_layers=layers)
     sums = SUMS._replace(n_layers=n)
     each, head = (L + 0.37) / n, H
-    seconds = {
-        "7 each": 7 * each,
-        "8 each": 8 * each,
-        "5 each": 5 * each,
-        "8 each + head": 8 * each + head,
-        "7 each + head": 7 * each + head,
-    }
+    by_hand = (slowest[0] * each + slowest[1] * head, pace[0] * each + pace[1] * head, most / n)
 
-    found = stages_of(sums, layout, 0.37, balanced=True)
-    assert found == pytest.approx((seconds[slowest], seconds[pace], most / n))
+    assert stages_of(sums, layout, 0.37, balanced=True) == pytest.approx(by_hand, rel=1e-12)
 
 
 # ------------------------------------------------------------------------------------------------------------- data parallel
