@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
+from tests.machine import plain_device
 
-from scaleplan.machine.communication import Network, all_reduce, dispatch, gather, group, hop, rate
+from scaleplan.machine.communication import Group, Network, all_reduce, axes_share, crossings, dispatch, gather, group, hop, rate
 from scaleplan.machine.device import Device, Torus
 from scaleplan.machine.efficiency import HardwareShares
 
@@ -164,3 +167,118 @@ def test_traffic_between_rails_goes_over_the_links_of_a_node_or_the_spine():
     assert rate(crossing, whole) == rate(group(4, 12, NODE), NETWORK) == 50e9
     assert rate(group(16, 8, RAILS.device), RAILS) == 50e9
     assert hop(50e9, 8, 4, RAILS) == pytest.approx(1.0) and hop(50e9, 12, 4, RAILS) == pytest.approx(1.125)
+
+
+# ----------------------------------------------------------------------------------------- with shares, latencies and fabrics
+
+PLAIN = Network(plain_device.DEVICE, plain_device.SHARES)
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "members", "nodes"), [(3, 1, 3, 1), (8, 1, 8, 1), (9, 1, 8, 2), (20, 3, 2, 10), (5, 8, 1, 5), (5, 11, 1, 5)]
+)
+def test_a_collective_between_nodes_waits_for_the_network_of_its_members(size, stride, members, nodes):
+    """0.89 of 47 GB/s for each member, less with the nodes to the power of 0.037, at most the links; half of 41 us nodes**0.75."""
+    rate_ = 4.3e11 * 0.73 if nodes == 1 else min(4.7e10 * 0.89 * members / nodes**0.037, 4.3e11 * 0.73)
+    late = 7e-6 if nodes == 1 else 41e-6 * nodes**0.75
+    once = (size - 1) / size * 1e9 / rate_ + late / 2
+    found = group(size, stride, PLAIN.device)
+
+    assert found[:3] == (size, members, nodes)
+    assert gather(1e9, found, PLAIN) == pytest.approx(once, rel=1e-12)
+    assert all_reduce(1e9, found, PLAIN) == pytest.approx(2 * once, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "members", "measured"),
+    [
+        (16, 1, 8, 436e9 * (100 / 436) ** (1 / 3)),  # two nodes: a third of the way from 1 to 8 in logarithms
+        (16, 4, 2, 436e9 * (100 / 436) ** (1 / 3)),
+        (256, 1, 8, 100e9 * 0.33 ** (2 / 3)),
+        (7, 2, 4, 436e9),  # less than a node counts as one
+        (4096, 1, 8, 33e9),  # beyond the largest measurement
+    ],
+)
+def test_a_fabric_is_read_between_its_measurements(size, stride, members, measured):
+    """Straight lines in logarithms of nodes and rates; a group that has few members in a node has their part of it."""
+    cluster = PLAIN.device._replace(fabric_nodes=(1, 8, 64), fabric_bytes_per_s=(436e9, 100e9, 33e9), latency_s=53e-6)
+    fast = PLAIN.shares._replace(link=10.0)
+    nodes = -(-size // members)
+    late = 53e-6 * nodes**0.75 / 2
+
+    found = gather(1e9, group(size, stride, cluster), Network(cluster, fast))
+    assert found == pytest.approx((size - 1) / size * 1e9 / (0.89 * measured * members / 8) + late, rel=1e-12)
+
+
+def test_a_fabric_of_arrays_is_that_of_numbers():
+    """Every size at once."""
+    cluster = PLAIN.device._replace(fabric_nodes=(1, 8, 64), fabric_bytes_per_s=(436e9, 100e9, 33e9))
+    sizes = np.array([3, 8, 24, 64, 4096])
+    alone = [rate(group(int(size), 1, cluster), Network(cluster, SHARES)) for size in sizes]
+
+    assert rate(group(sizes, 1, cluster), Network(cluster, SHARES)) == pytest.approx(alone, rel=1e-12)
+
+
+@pytest.mark.parametrize(("size", "nodes", "copies"), [(24, 3, 5), (32, 4, 3), (5, 1, 2)])
+def test_a_token_goes_once_to_each_node_that_holds_one_of_its_experts(size, nodes, copies):
+    """Every way in which its experts can lie on nodes, counted; from the node on by links, the experts of the own device apart."""
+    ways = list(itertools.product(range(nodes), repeat=copies))
+    others = sum(len(set(way) - {0}) for way in ways) / len(ways)
+    late = 7e-6 if nodes == 1 else 41e-6 * nodes**0.75
+    by_hand = 1e9 * copies * (size - 1) / size / (4.3e11 * 0.73) + 1e9 * others / (4.7e10 * 0.89) + late / 2
+
+    assert dispatch(1e9, copies, group(size, 1, PLAIN.device), PLAIN) == pytest.approx(by_hand, rel=1e-12)
+
+
+@pytest.mark.parametrize(("stride", "size", "crosses"), [(2, 4, False), (8, 1, False), (3, 3, True), (1, 9, True)])
+def test_a_transfer_between_stages_leaves_the_node_with_the_pipeline(stride, size, crosses):
+    """Eight devices are still one node; a network faster than the links gives their rate."""
+    fast = Network(PLAIN.device, PLAIN.shares._replace(network=31.0))
+    link = 1e9 / (4.3e11 * 0.73)
+
+    assert hop(1e9, stride, size, PLAIN) == pytest.approx(1e9 / (4.7e10 * 0.89) if crosses else link, rel=1e-12)
+    assert hop(1e9, stride, size, fast) == pytest.approx(link, rel=1e-12)
+
+
+def test_ranks_of_one_node_cross_no_rails():
+    """Two ranks three places apart in a node; three of them reach the next."""
+    assert [bool(group(size, 3, RAILS.device).crosses) for size in (2, 3)] == [False, True]
+
+
+# A torus of three axes with rings of four: size -> share of a device's links, axes and devices along each, all-to-all over them.
+LIES = {
+    1: (1, 1, 1, None),
+    2: (0.5 / 3, 1, 2, 3 * 2 / 2),  # a line
+    4: (1 / 3, 1, 4, 3 * 4 / 4),  # a ring
+    8: (1.5 / 3, 2, 8**0.5, 3 * 8**0.5 / 2),  # a ring and a line
+    16: (2 / 3, 2, 4, 3 * 4 / 4),
+    32: (2.5 / 3, 3, 32 ** (1 / 3), 3 * 32 ** (1 / 3) / 2),
+    64: (1, 3, 4, 3 * 4 / 4),
+    512: (1, 3, 8, 3 * 8 / 4),  # rings of eight
+}
+
+
+@pytest.mark.parametrize("size", LIES)
+def test_how_a_group_lies_on_a_torus(size):
+    """Closed rings first, one axis each; a line has half of one. An all-to-all: half of the bytes cross the middle of an axis.
+
+    An all-reduce goes twice round half of each ring, 1.9 us a hop, where that is longer than the usual 7 us.
+    """
+    torus = Torus(3, 4, 1.9e-6)
+    cube = Network(PLAIN.device._replace(n_linked=4096, torus=torus), PLAIN.shares)
+    share, axes, side, middle = LIES[size]
+    found, link = group(size, 1, cube.device), 4.3e11 * 0.73
+    late = max(7e-6, 1.9e-6 * axes * side) / 2
+
+    assert axes_share(size, torus) == pytest.approx(share, rel=1e-9)
+    if size > 1:
+        assert crossings(found, torus) == pytest.approx(middle, rel=1e-9)
+        assert gather(1e9, found, cube) == pytest.approx((size - 1) / size * 1e9 / (link * share) + late, rel=1e-9)
+        assert dispatch(1e9, 5, found, cube) == pytest.approx(1e9 * 5 * middle / link + late, rel=1e-9)
+    assert hop(1e9, 1, 2, cube) == pytest.approx(1e9 / (link / 6), rel=1e-9)
+
+
+def test_bytes_of_others_are_sent_once_at_least():
+    """Five devices, each on a slice of its own: four fifths, more than the middle of one device would say."""
+    assert crossings(Group(5, 1, 5), Torus(3, 4, 0.0)) == pytest.approx(0.8)
+    assert crossings(Group(5, 1, 5), None) == pytest.approx(0.8)

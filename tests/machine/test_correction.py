@@ -7,10 +7,23 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from tests.machine.plain_device import SHARES, STACK
 
 from scaleplan.chain.step_time import device_named, efficiencies, efficiency_of, kernels_of, term_spread
 from scaleplan.errors import InputError
-from scaleplan.machine.correction import TERMS, Correction, MeasuredStep, ProductShape, fitted, moved
+from scaleplan.machine.correction import (
+    TERMS,
+    Correction,
+    MeasuredStep,
+    ProductShape,
+    TermSpread,
+    alone,
+    bounds,
+    check_step,
+    fitted,
+    known_of,
+    moved,
+)
 from scaleplan.machine.efficiency import Efficiency, StackShares, hardware_shares, paced
 from scaleplan.machine.layout import Layout
 from scaleplan.machine.step_time import Step, StepTime, step_time
@@ -170,3 +183,117 @@ def test_arrays_have_the_numbers_of_each_layout():
 
     assert many.step_s == pytest.approx([seconds(Layout(dp=int(dp), zero_stage=1), shares) for dp in ways], rel=1e-12)
     assert many.same_step.tolist() == [1.0, 0.0, 0.0]
+
+
+# --------------------------------------------------------------------------------------------------------------- by hand
+
+SIZES = [ProductShape(4096, 8, 8192), ProductShape(4096, 4, 8192), ProductShape(4096, 8, 8192), ProductShape(5120, 8, 4096)]
+POWERS = np.array([(0.5, 0.2, 0.3, 1), (0.7, 0.1, 0.1, 1), (0.2, 0.3, 0.6, 1), (0.4, 0.4, 0.1, 1)])
+SPREAD = TermSpread(product=0.03, memory=0.05, communication=0.11, host=0.07, fixed=0.31, pace=0.02, shape=0.06, scatter=0.04)
+BASE = (3.1, 1.7, 0.9, 7.3)
+OFF = np.array([0.11, -0.07, 0.13, 0.05])
+
+
+def powers(shares: StackShares) -> Sequence[float]:
+    """Steps that are products of powers of four paces: their logarithms are linear in the terms."""
+    paces = (shares.product_pace, shares.memory_pace, shares.communication_pace, shares.pace)
+    return [base * math.prod(pace**power for pace, power in zip(paces, row, strict=True)) for base, row in zip(BASE, POWERS, strict=True)]
+
+
+def test_linear_steps_have_the_posterior_of_a_linear_model():
+    """y = A x + scatter, x normal: mean V A' (A V A' + s**2)**-1 y, covariance V - V A' (A V A' + s**2)**-1 A V; shapes are terms, too."""
+    steps = [MeasuredStep(base * math.exp(off), 0.3, shape) for base, off, shape in zip(BASE, OFF, SIZES, strict=True)]
+    found = fitted(PLANNED.stack, PLANNED.hardware, steps, powers, SPREAD)
+    of_term, of_shape = np.zeros((4, 6)), np.array([[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1]])
+    of_term[:, [0, 1, 2, 5]] = POWERS
+    a = np.hstack([of_term, of_shape])
+    v = np.diag([0.03, 0.05, 0.11, 0.07, 0.31, 0.02, 0.06, 0.06, 0.06]) ** 2
+    gain = v @ a.T @ np.linalg.inv(a @ v @ a.T + 0.04**2 * np.eye(4))
+    x, after = gain @ OFF, v - gain @ a @ v
+
+    assert [found.terms[term] for term in TERMS] == pytest.approx(x[:6], abs=1e-6)
+    assert [found.told[term] for term in TERMS] == pytest.approx(1 - np.diag(after)[:6] / np.diag(v)[:6], abs=1e-6)
+    assert np.array(found.learnt.covariance) == pytest.approx(after, abs=1e-8)
+    assert found.learnt[:3] == (pytest.approx(np.diag(v)[:6]), 0.06**2, 0.04**2)
+    assert found.shares.shapes == (
+        (*SIZES[0], pytest.approx(math.exp(x[6]), rel=1e-5)),
+        (*SIZES[1], pytest.approx(math.exp(x[7]), rel=1e-5)),
+        (*SIZES[3], pytest.approx(math.exp(x[8]), rel=1e-5)),
+    )
+    shaped = np.array(BASE) * np.exp(a @ x)
+    assert np.array(found.shares.steps) == pytest.approx(np.array([shaped, np.array(BASE) * np.exp(OFF) / shaped]).T, rel=1e-5)
+
+
+def test_terms_stretch_what_they_are_of():
+    """Each by exp of itself; the rate of gathers falls as collectives take longer."""
+    base = STACK._replace(gather_network=0.21, product_pace=1.1, memory_pace=1.2, communication_pace=1.3, pace=1.4)
+    found = moved(base, [math.log(by) for by in (2, 3, 5, 7, 11, 13)])
+    by_hand = {
+        "product_pace": 2.2, "memory_pace": 3.6, "communication_pace": 6.5, "hop_s": 9.5e-5, "gather_network": 0.042, "launch_s": 3.71e-5,
+        "fixed_s": 0.253, "pace": 18.2,
+    }  # fmt: skip
+
+    assert {name: getattr(found, name) for name in by_hand} == pytest.approx(by_hand, rel=1e-12)
+    assert found._replace(**{name: getattr(base, name) for name in by_hand}) == base
+    assert moved(STACK, [1] * 6).gather_network is None
+
+
+def test_how_far_a_term_may_go():
+    """Rates to their peaks (the largest share of products, memory, links), nothing over three times, host and fixed time 20 times."""
+    low, high = bounds(SHARES, 2)
+    three, twenty = math.log(3), math.log(20)
+
+    assert low == pytest.approx([math.log(0.71), math.log(0.83), math.log(0.89), -twenty, -twenty, -three, -three, -three], rel=1e-12)
+    assert high == pytest.approx([three, three, three, twenty, twenty, three, three, three], rel=1e-12)
+    other, _ = bounds(SHARES._replace(flash3=0.97, link=0.93, memory=0.1), 0)
+    assert other[:3] == pytest.approx([math.log(0.97), -three, math.log(0.93)], rel=1e-12)
+    at_peak, _ = bounds(SHARES._replace(memory=1.0), 0)
+    assert -1e-5 < at_peak[1] < 0  # the start of the fit, 0, lies inside
+
+
+@pytest.mark.parametrize(("factor", "mfu", "fits"), [(3.0, 0.5, True), (3.01, 0.5, False), (0.334, 0.1, True), (0.332, 0.1, False)])
+def test_a_measurement_lies_within_three_times_the_prediction(factor, mfu, fits):
+    """Either way."""
+    measured = MeasuredStep(factor * 7.0, mfu, SIZES[0])
+    if fits:
+        check_step(measured, 7.0)
+    else:
+        with pytest.raises(InputError, match="times the predicted"):
+            check_step(measured, 7.0)
+
+
+@pytest.mark.parametrize(("mfu", "fits"), [(0.499, True), (0.5, False)])
+def test_a_measurement_stays_below_the_peak(mfu, fits):
+    """A step that takes half as long has twice the utilisation; all of the peak is too much."""
+    if fits:
+        check_step(MeasuredStep(3.5, mfu, SIZES[0]), 7.0)
+    else:
+        with pytest.raises(InputError, match="peak"):
+            check_step(MeasuredStep(3.5, mfu, SIZES[0]), 7.0)
+
+
+def test_steps_that_predictions_cannot_tell_apart_share_a_factor():
+    """Their geometric mean; 1e-9 apart is the same, 1e-6 is not."""
+    found = alone([2.0, 3.0, 2.0 * (1 + 1e-11), 2.0 * (1 + 1e-6)], [2.2, 3.9, 2.6, 2.1])
+
+    assert [seconds for seconds, _ in found] == [2.0, 3.0, 2.0 * (1 + 1e-6)]
+    assert [factor for _, factor in found] == pytest.approx([(1.1 * 1.3) ** 0.5, 1.3, 1.05], rel=1e-5)
+
+
+def test_a_layout_is_known_by_its_shape_and_its_seconds():
+    """Width, tensor parallel ranks and tokens all the same; then the predicted seconds, after the factor of the shape, to 1e-9."""
+    stack = STACK._replace(shapes=((390, 2, 170, 1.7), (390, 3, 170, 1.9)), steps=((3.4, 1.1), (5.0, 1.3)))
+    for shape, seconds, expected in (
+        ((390, 2, 170), 7.0, (1.7, (1, 0), 0)),
+        ((390, 3, 170), 7.0, (1.9, (0, 1), 0)),
+        ((391, 2, 170), 7.0, (1.0, (0, 0), 0)),
+        ((390, 2, 171), 7.0, (1.0, (0, 0), 0)),
+        ((390, 2, 170), 2.0, (1.7 * 1.1, (1, 0), 1)),
+        ((7, 2, 170), 5.0, (1.3, (0, 0), 1)),
+        ((7, 2, 170), 5.0 * (1 + 5e-10), (1.3, (0, 0), 1)),
+        ((7, 2, 170), 5.0 * (1 - 5e-10), (1.3, (0, 0), 1)),
+        ((7, 2, 170), 5.0 * (1 + 3e-9), (1.0, (0, 0), 0)),
+        ((7, 2, 170), 5.0 * (1 - 3e-9), (1.0, (0, 0), 0)),
+    ):
+        found = known_of(stack, seconds, ProductShape(*shape))
+        assert (found.factor, found.shapes, found.step) == (pytest.approx(expected[0], rel=1e-12), *expected[1:]), (shape, seconds)

@@ -232,6 +232,7 @@ def test_a_layer_has_as_many_sub_layers_as_it_has_parts():
         (Layout(tp=2), 18),
         (Layout(tp=4, pp=2), 18),  # eight devices are one node
         (Layout(tp=3, pp=3), 18 + 2 * 15.5),
+        (Layout(tp=4, pp=2, dp=2), 18 + 3 * 15.5),
         (Layout(tp=4, dp=4), 18),  # no pipeline
         (Layout(tp=1, pp=16), 14),
     ],
