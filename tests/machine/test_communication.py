@@ -37,9 +37,10 @@ def test_a_ring_moves_each_byte_once_but_its_own_share():
 
 
 def test_one_rank_talks_to_nobody():
-    """No time at all, whatever the size."""
+    """No time at all, whatever the size and the latency."""
     alone = group(1, 1, NODE)
 
+    assert gather(1e12, alone, PLAIN) == all_reduce(1e12, alone, PLAIN) == dispatch(1e12, 8, alone, PLAIN) == 0
     assert gather(1e12, alone, NETWORK) == all_reduce(1e12, alone, NETWORK) == dispatch(1e12, 8, alone, NETWORK) == 0
 
 

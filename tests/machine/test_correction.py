@@ -292,8 +292,8 @@ def test_a_layout_is_known_by_its_shape_and_its_seconds():
         ((7, 2, 170), 5.0, (1.3, (0, 0), 1)),
         ((7, 2, 170), 5.0 * (1 + 5e-10), (1.3, (0, 0), 1)),
         ((7, 2, 170), 5.0 * (1 - 5e-10), (1.3, (0, 0), 1)),
-        ((7, 2, 170), 5.0 * (1 + 3e-9), (1.0, (0, 0), 0)),
-        ((7, 2, 170), 5.0 * (1 - 3e-9), (1.0, (0, 0), 0)),
+        ((7, 2, 170), 5.0 * (1 + 1.5e-9), (1.0, (0, 0), 0)),
+        ((7, 2, 170), 5.0 * (1 - 1.5e-9), (1.0, (0, 0), 0)),
     ):
         found = known_of(stack, seconds, ProductShape(*shape))
         assert (found.factor, found.shapes, found.step) == (pytest.approx(expected[0], rel=1e-12), *expected[1:]), (shape, seconds)

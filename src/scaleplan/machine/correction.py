@@ -187,7 +187,9 @@ class Known(NamedTuple):
 
 def known_of(stack: StackShares, step_s: Any, shape: ProductShape) -> Known:
     """The factor of the layout's shape, and that of the step itself where it was measured."""
-    factor, shapes, measured = 1.0 + 0.0 * step_s, [], 0.0 * step_s
+    factor: Any = 1.0
+    measured: Any = 0.0
+    shapes = []
     for *sizes, of_shape in stack.shapes:
         same = 1.0
         for size, ours in zip(sizes, shape, strict=True):
