@@ -16,10 +16,12 @@ from scaleplan.machine.layout import Layout
 from scaleplan.machine.recipe import cache_precision
 from scaleplan.machine.serving import (
     Load,
+    Served,
     Speculation,
     fits_served,
     fleet,
     largest_batch,
+    largest_context,
     load_memory,
     rate_interval,
     serve,
@@ -29,7 +31,7 @@ from scaleplan.machine.serving import (
 )
 from scaleplan.machine.serving_formats import serving_format
 from scaleplan.machine.serving_memory import Serving
-from scaleplan.machine.serving_pass import Deployment, Engine, engine_of, pass_time
+from scaleplan.machine.serving_pass import Deployment, Engine, PassTime, PassWork, engine_of, pass_time, pass_work
 from scaleplan.model.bill import bill_of
 from scaleplan.model.items import Bill
 from scaleplan.model.shape import arch_of_shape
@@ -177,6 +179,7 @@ def test_factors_are_off_by_default_and_name_their_source():
     """Nothing is assumed of drafts, prefixes or chunks; what is on is cited, and the citation is known."""
     everything = Load(1024, 64, 8, prefix_share=0.5, speculation=Speculation(4, 0.8), chunked_prefill=True)
     assert Load(1024, 64, 8).sources == ()
+    assert Load(1024, 64).concurrency == 1
     assert everything.sources == ("zheng2023", "leviathan2023", "agrawal2024")
     assert set(everything.sources) <= set(library.sources())
 
@@ -193,17 +196,6 @@ def test_money_and_energy_of_a_million_tokens():
     """At 1000 tokens a second and device: 3.6 dollars an hour are 1 dollar a million tokens, 900 W are 250 Wh."""
     assert usd_per_million_tokens(1000, 3.6) == pytest.approx(1.0)
     assert wh_per_million_tokens(1000, 900) == pytest.approx(250)
-
-
-def test_a_fleet_keeps_up_and_one_deployment_fewer_does_not():
-    served = serve(deployed(LLAMA_70B, "h100-sxm", Layout(tp=8), engine=TRTLLM), Load(2048, 256, 64))
-    found = fleet(served, 64, 100.0)
-    each = 64 / served.batch_s
-    assert found.n_devices == 8 * found.n_deployments
-    assert (found.n_deployments - 1) * each < 100 <= found.n_deployments * each
-    assert found.utilisation == pytest.approx(100 / (found.n_deployments * each))
-    half = fleet(served, 64, 100.0, most_used=0.5).n_deployments
-    assert (half - 1) * each * 0.5 < 100 <= half * each * 0.5
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -252,3 +244,152 @@ def test_published_rows_that_nothing_was_fitted_on(quantity: str, n_rows: int):
         errors.append(abs(value / float(row["value"]) - 1))
     assert len(errors) == n_rows
     assert statistics.median(errors) <= 0.15
+
+
+# --------------------------------------------------------------------------------------- by hand, every size another
+
+SHARES = Engine("toy", 0.7, 0.6, 0.5, 0.8, 0.9, 0.4, 11e-6, 17e-6, 19e-6, 0.3, factor_p10=0.8, factor_p90=1.3)
+LOAD = Load(1003, 37, 29)
+
+
+def parts(spent: PassTime) -> list[float]:
+    return [float(part) for part in spent]
+
+
+def test_a_batch_on_pipelines_and_replicas():
+    """29 sequences in 2 x 3 groups: 5 in the fullest. Five passes of six over groups before the first token, two hops; then 36 tokens."""
+    on = deployed(LLAMA_8B, "h100-sxm", Layout(dp=2, pp=3), engine=SHARES)
+    found, hops = serve(on, LOAD), 2 * 11e-6
+    prefill, decode = pass_time(on, 5, 1003, 1003), pass_time(on, 5, 1, 1003 + 18)
+
+    assert parts(found.prefill) == pytest.approx(parts(prefill))
+    assert parts(found.decode) == pytest.approx(parts(decode))
+    assert found.first_token_s == pytest.approx(prefill.total_s * 5 / 3 + hops)
+    assert found.per_token_s == pytest.approx(decode.total_s + hops)
+    assert found.batch_s == pytest.approx(found.first_token_s + 36 * found.per_token_s)
+    assert found.tokens_per_s_per_device == pytest.approx(29 * 37 / found.batch_s / 6)
+    assert (found.prefill_work, found.decode_work) == (pass_work(on, 5, 1003, 1003), pass_work(on, 5, 1, 1021))
+
+
+@pytest.mark.parametrize(("concurrency", "each"), [(1, 1), (6, 1), (7, 2), (12, 2), (13, 3)])
+def test_the_fullest_group_sets_the_pace(concurrency: int, each: int):
+    """Sequences over 6 groups, rounded up: one more than a multiple of six makes every pass larger."""
+    on = deployed(LLAMA_8B, "h100-sxm", Layout(dp=2, pp=3), engine=SHARES)
+
+    assert serve(on, LOAD._replace(concurrency=concurrency)).decode_work.product_flops == pass_work(on, each, 1, 1021).product_flops
+
+
+@pytest.mark.parametrize(("output", "context"), [(1, 1004), (2, 1004), (3, 1004), (4, 1005), (37, 1021)])
+def test_a_token_sees_the_prompt_and_half_of_the_answer_on_average(output: int, context: int):
+    on = deployed(LLAMA_8B, "h100-sxm")
+
+    assert serve(on, LOAD._replace(n_output_tokens=output)).decode_work == pass_work(on, 29, 1, context)
+
+
+@pytest.mark.parametrize(("share", "fresh"), [(0.0, 1003), (0.3, 703), (0.9999, 1), (1.0, 1)])
+def test_tokens_of_a_prompt_that_are_not_cached_are_read(share: float, fresh: int):
+    """1003 less the whole tokens of the share (300.9: 300), at least the one whose next is asked for; messages are theirs alone."""
+    on = deployed(LLAMA_8B, "h100-sxm", Layout(tp=2), engine=SHARES)
+    found = serve(on, LOAD._replace(prefix_share=share))
+
+    assert found.prefill_work == pass_work(on, 29, fresh, 1003)
+    assert found.prefill.network_s == pytest.approx(32 * 2 * (11e-6 + 29 * fresh * 4096 * 2 / (450e9 * 0.4)))
+    assert LOAD._replace(prefix_share=share).sources == (("zheng2023",) if share else ())
+
+
+def test_a_pass_checks_the_drafts_and_the_token_after_them():
+    """4 drafts: 5 positions with logits and messages; a draft step costs 0.03 of the pass; (1 - 0.6^5) / 0.4 tokens are kept."""
+    on = deployed(LLAMA_8B, "h100-sxm", Layout(tp=2, pp=2), engine=SHARES)
+    found = serve(on, LOAD._replace(speculation=Speculation(4, 0.6, 0.03)))
+    kept = sum(0.6**accepted for accepted in range(5))  # a draft counts where all before it are accepted; one is free
+
+    assert found.decode_work == pass_work(on, 15, 5, 1021, logits=5)
+    assert found.decode.network_s == pytest.approx(32 * 2 * (11e-6 + 15 * 5 * 4096 * 2 / (450e9 * 0.4)))
+    assert found.per_token_s == pytest.approx((found.decode.total_s + 11e-6) * (1 + 4 * 0.03) / kept)
+    assert Speculation(4, 0.6).draft_cost == 0
+
+
+def test_a_short_prompt_is_at_least_the_tokens_that_are_checked():
+    """A prompt of 2 and an answer of 2 with 6 drafts: the 7 checked tokens see themselves."""
+    on = deployed(LLAMA_8B, "h100-sxm")
+
+    assert serve(on, Load(2, 2, 3, speculation=Speculation(6, 0.6))).decode_work == pass_work(on, 3, 7, 7, logits=7)
+
+
+def test_a_chunk_of_the_prompts_rides_in_every_pass():
+    """agrawal2024: a pass takes 1/37 of the prompts' arithmetic, cache, traffic and messages, and reads the weights once."""
+    on = deployed(LLAMA_8B, "h100-sxm", Layout(tp=2), engine=SHARES)
+    apart, mixed = serve(on, LOAD), serve(on, LOAD._replace(chunked_prefill=True))
+    for name in ("product_s", "attention_s", "cache_s", "traffic_s", "network_s"):
+        assert getattr(mixed.decode, name) == pytest.approx(getattr(apart.decode, name) + getattr(apart.prefill, name) / 37), name
+
+    assert mixed.decode.weights_s == apart.decode.weights_s
+    assert mixed.per_token_s == mixed.decode.total_s
+
+
+@pytest.mark.parametrize(("concurrency", "passes"), [(5, 37 / 5), (37, 1), (74, 1)])
+def test_the_first_token_of_a_chunked_prompt_waits_for_its_turn(concurrency: int, passes: float):
+    """Prompts are read one after another over 37 passes: each takes 37 / n of them, and none less than one."""
+    found = serve(deployed(LLAMA_8B, "h100-sxm"), LOAD._replace(concurrency=concurrency, chunked_prefill=True))
+
+    assert found.first_token_s == pytest.approx(passes * found.per_token_s)
+
+
+COMPUTES, READS = PassTime(9, 1, 9, 1, 1, 2, 0, 0), PassTime(1, 9, 1, 9, 1, 2, 0, 0)
+
+
+def served(first_s: float, batch_s: float) -> Served:
+    nothing = PassWork(0, 0, 0, 0, 0)
+    return Served(first_s, 1.0, batch_s, 1.0, COMPUTES, READS, 7, nothing, nothing)
+
+
+@pytest.mark.parametrize(("batch_s", "bound"), [(7.9, "compute"), (8.0, "memory"), (11.0, "memory")])
+def test_the_longer_part_of_a_batch_says_what_binds(batch_s: float, bound: str):
+    """Reading the prompts takes 4 s: writing binds from 4 s on."""
+    assert served(4.0, batch_s).bound() == bound
+
+
+@pytest.mark.parametrize(
+    ("requests", "most_used", "n"), [(9.0, 1.0, 3), (9.1, 1.0, 4), (8.9, 1.0, 3), (9.0, 0.75, 4), (9.1, 0.75, 5), (0.1, 1.0, 1)]
+)
+def test_a_fleet_is_the_fewest_deployments_that_keep_up(requests: float, most_used: float, n: int):
+    """12 requests in 4 s are 3 a second from each of 7 devices; at 75 % use 2.25."""
+    found = fleet(served(1.0, 4.0), 12, requests, most_used)
+
+    assert found == (n, 7 * n, requests, pytest.approx(requests / (3 * n)))
+    assert found.usd_per_hour(2.5) == 7 * n * 2.5
+
+
+def test_a_fleet_may_be_used_all_of_the_time_if_nothing_is_said():
+    assert fleet(served(1.0, 4.0), 12, 9.0).n_deployments == 3
+
+
+def test_energy_of_a_million_tokens_includes_the_site():
+    """900 W at 1000 tokens a second: 250 Wh, with a PUE of 1.2 300."""
+    assert wh_per_million_tokens(1000, 900, 1.2) == pytest.approx(300)
+
+
+def test_an_engine_without_a_spread_has_none():
+    assert rate_interval(7.0, IDEAL) == time_interval(7.0, IDEAL) == (7, 7, 7)
+
+
+def test_the_longest_context_is_the_last_that_fits():
+    """16 sequences of Llama 3 8B beside its weights on one H100: 131,072 bytes a token each."""
+    on, load = deployed(LLAMA_8B, "h100-sxm"), Load(1, 1, 16)
+    longest = largest_context(on, load)
+    assert longest is not None
+
+    assert fits_served(on, Load(longest, 0, 16)) and not fits_served(on, Load(longest + 1, 0, 16))
+    assert longest == (0.9 * on.device.capacity_bytes - load_memory(on, Load(10**4, 0, 16)).total_bytes) // (16 * 131_072) + 10**4
+    assert largest_context(on, load, context_bytes=70 * 10**9) is None
+
+
+def test_the_fullest_replica_holds_prompt_and_answer_of_its_sequences():
+    """13 sequences on 2 replicas of 2 stages: 4 in the fullest group, 8 a device with half of the layers; and the context."""
+    on = deployed(LLAMA_8B, "h100-sxm", Layout(dp=2, pp=2))
+    held = load_memory(on, Load(1000, 24, 13), 12_345)
+
+    assert held.kv_cache_bytes == 8 * 1024 * 131_072 / 2
+    assert held.context_bytes == 12_345
+    assert load_memory(on, Load(1000, 24, 1)).kv_cache_bytes == 2 * 1024 * 131_072 / 2
+    assert load_memory(on, Load(1000, 24, 1)).context_bytes == 0

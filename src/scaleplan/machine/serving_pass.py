@@ -219,8 +219,7 @@ def weights_read(on: Deployment, tokens: Any) -> Any:
     for layer, weight in on.bill.weights():
         if not weight.matmul:
             continue
-        runs = 1 if isinstance(layer.copies, int) and layer.copies == 0 else layer.runs / maximum(1, layer.copies)
-        bits = layer.copies * bits_read(layer, weight, on.serving.weights) * runs
+        bits = layer.runs * bits_read(layer, weight, on.serving.weights)
         if weight.group == "experts_routed":
             ways = minimum(layout.expert_tp, weight.tp_ways) * layout.ep
             sharing = tokens * ways / layout.tp
