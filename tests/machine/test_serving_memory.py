@@ -169,3 +169,39 @@ def test_pools_of_arrays_are_those_of_their_numbers():
     pools = cache_pool(ServingMemory(400_000, each, 0, 30_000, 20_000), 1_000_000, block_tokens=np.array([16, 1, 16]))
 
     assert pools.n_blocks.tolist() == [0, 450_000, 58]
+
+
+EXPERTS = {name: value for name, value in SMALL.items() if name != "d_ff"} | {"n_experts": 8, "n_experts_per_token": 3, "d_ff_expert": 52}
+
+
+@pytest.mark.parametrize(
+    ("layout", "tp", "ranks"),
+    [(Layout(), 1, 1), (Layout(tp=2), 2, 2), (Layout(dp=4, ep=4), 1, 4), (Layout(tp=2, dp=2, ep=4), 2, 8),
+     (Layout(tp=2, ep=2, etp=1), 2, 2), (Layout(tp=2, pp=3, dp=2, ep=4, etp=1), 2, 4)],
+)  # fmt: skip
+def test_experts_are_divided_over_expert_and_their_own_tensor_parallel_ranks(layout: Layout, tp: int, ranks: int):
+    """Six layers of 2 bytes: attention over tp, 8 experts of 3 x 40 x 52 over their ranks, router and two norms whole; tables over tp."""
+    attention, experts, whole = 2 * 40 * 40 + 2 * 40 * 20, 8 * 3 * 40 * 52, 40 * 8 + 2 * 40
+    stage = 6 / int(layout.pp)
+
+    found = held(EXPERTS, layout, 1, 1).weights_bytes
+    assert found == 2 * (stage * (attention / tp + experts / ranks + whole) + 2 * 101 * 40 / tp + 40)
+
+
+def test_caches_of_different_layers_add_up():
+    """Six layers of attention and two state spaces: 480 bytes for each of 51 tokens, and 4 x 80 x (16 + 4) a layer and sequence."""
+    scan = bill_of(arch_of_shape({"n_layers": 2, "d_model": 40, "n_vocab": 101, "mixer": "mamba", "feed_forward": "none", "norm": "rms"}))
+    attention = bill_of(arch_of_shape(SMALL))
+    both = attention._replace(layers=attention.layers + scan.layers)
+    stored = serving_format("bf16")
+
+    for bill in (both, both._replace(layers=both.layers[::-1])):
+        found = serving_memory(bill, Layout(), Serving(Batch(3, 51), stored, cache_precision(None, stored)))
+        assert (found.kv_cache_bytes_per_token, found.kv_cache_bytes) == (480, 3 * (480 * 51 + 2 * 4 * 80 * 20))
+
+
+def test_the_widest_product_is_known_by_what_it_gives():
+    """Mamba: 40 numbers come in, twice 80 leave; as many beside them while the scan works."""
+    words = {"n_layers": 2, "d_model": 40, "n_vocab": 101, "mixer": "mamba", "feed_forward": "none", "norm": "rms"}
+
+    assert held(words, Layout(), 1, 10).workspace_bytes == 10 * (2 * 40 + 2 * 160) * 2 + 4 * 101

@@ -256,6 +256,7 @@ class Rollout(NamedTuple):
 
 RolloutBound: TypeAlias = Literal["throughput", "longest response"]
 POINTS = 64  # at which the falling number of running sequences is followed
+TAIL = 25.0  # scales after which a sequence has ended, but for a chance of e^-25
 
 
 class RolloutTime(NamedTuple):
@@ -314,7 +315,7 @@ def emptying_s(on: Deployment, lengths: Lengths, at_once: float, n_engines: int)
     sum over tokens r of P(some sequence is longer than r) x pass with at_once S(r) sequences, at least one
     P = 1 - (1 - S(r))^n, S(r) the share longer than r, n all sequences that run
     """
-    step = lengths.max_response / POINTS
+    step = min(lengths.max_response, TAIL * lengths.scale) / POINTS
     seconds = 0.0
     for point in range(POINTS):
         token = (point + 0.5) * step

@@ -56,9 +56,7 @@ LLAMA_CPP = "llama-cpp-quantize"
 
 def _k_quant(name: str, bits: int, shared: int, **more: Any) -> Format:
     """A llama.cpp kind in super-blocks of 256 weights: the head in q6_k, the table like the other matrices."""
-    return Format(
-        name, bits, 256, shared, head="q6_k", table=name.rsplit("_", 1)[0] if name.count("_") > 1 else name, source=LLAMA_CPP, **more
-    )
+    return Format(name, bits, 256, shared, head="q6_k", table=name, source=LLAMA_CPP, **more)
 
 
 SERVING_FORMATS: dict[str, Format] = {
@@ -111,7 +109,8 @@ def serving_format(name: str) -> Format:
     base, _, group = known.partition("-g")
     if group.isdecimal() and base in SERVING_FORMATS:
         return with_group(SERVING_FORMATS[base], int(group), name)
-    known = known if known in SERVING_FORMATS else FORMAT_ALIASES.get(known.split("-", maxsplit=1)[0], known.split("-", maxsplit=1)[0])
+    recipe = known.partition("-")[0]
+    known = known if known in SERVING_FORMATS else FORMAT_ALIASES.get(recipe, recipe)
     if known not in SERVING_FORMATS:
         raise UnknownName("number format of weights", name, SERVING_FORMATS)
     return SERVING_FORMATS[known]
@@ -222,7 +221,7 @@ def of_bits(bits: Any, group: Any, method: str) -> Format:
     """Whole-number formats with a scale and a zero a group."""
     if bits not in (2, 3, 4, 8):
         raise NotSupported(f"`quantization_config` has {bits} bits under `{method}`", hint=NAME_IT)
-    size = int(group) if isinstance(group, int) and group > 0 else 2**20  # -1: one group a column
+    size = int(group) if isinstance(group, int) and group > 0 else MOST_GROUP  # -1: a group a column, under 0.01 bits a weight
     return Format(f"{method}-{bits}bit", int(bits), size, 16 + int(bits), source="frantar2022")
 
 
