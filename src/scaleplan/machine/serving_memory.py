@@ -13,24 +13,24 @@ from scaleplan.model.cache import layer_cache
 from scaleplan.model.items import Bill, Kept, Layer
 from scaleplan.numeric import ceil_div, floor_div, maximum, maximum_of, minimum, where
 
-PREFILL_TOKENS = 8192  # of a pass over prompts: what serving engines take at once
 FLOAT32 = 4
 
 
 class Serving(NamedTuple):
     """What is served at once, and in which formats.
 
-    batch         sequences and the tokens that each has in the cache at most
-    weights       format of the weights
-    cache         number format of keys and values
-    block_tokens  tokens of a block of a paged cache: a sequence's last block is paid whole
+    batch           sequences and the tokens that each has in the cache at most
+    weights         format of the weights
+    cache           number format of keys and values
+    block_tokens    tokens of a block of a paged cache: a sequence's last block is paid whole
+    prefill_tokens  tokens of prompts that engines read in one pass
     """
 
     batch: Batch
     weights: Format
     cache: Precision
     block_tokens: Size = 1
-    prefill_tokens: Size = PREFILL_TOKENS
+    prefill_tokens: Size = 8192
 
     @property
     def compute_bytes(self) -> int:
