@@ -169,7 +169,7 @@ def test_under_a_pipeline_a_stage_is_gathered_and_trained_gradients_wait():
 
 
 @pytest.mark.parametrize(
-    ("layout", "waits"), [(Layout(tp=3), 1), (Layout(tp=3, cp=5), 1 / 5), (Layout(), 0), (Layout(tp=3, pp=2), 0), (Layout(pp=2), 0)]
+    ("layout", "waits"), [(Layout(tp=2), 1), (Layout(tp=3, cp=5), 1 / 5), (Layout(), 0), (Layout(tp=3, pp=2), 0), (Layout(pp=2), 0)]
 )
 def test_queued_tensor_parallel_collectives_hold_whole_tensors(layout: Layout, waits: float):
     """11 bytes for each of 7 x 65 tokens and 36 of width, only where tensor parallelism runs without a pipeline; cp divides tokens."""
@@ -231,6 +231,17 @@ def test_groups_of_recomputed_layers(every: int, at_work: int):
     assert stage(Layout(), plain).parts.recomputed == 0
 
 
+@pytest.mark.parametrize(("pp", "held"), [(1, 7), (2, 4), (7, 1)])
+def test_a_group_is_no_larger_than_its_stage(pp: int, held: int):
+    """Of seven layers a stage has as many as are recomputed at once, where groups of a hundred are asked for; arrays the same."""
+    run, layout = training(b=3, s=31, recompute="full", recompute_every=100, m=8), Layout(pp=pp)
+    many = stage(layout._replace(pp=np.array([pp, 1])), run).parts
+    one = layers_once(training(b=3, s=31)) / 7
+
+    assert stage(layout, run).parts.recomputed == held * one
+    assert many.recomputed.tolist() == [held * one, 7 * one]
+
+
 def test_per_op_recomputation_has_one_layer_at_work():
     """Beside what the layers keep, all tensors of a layer, in the backward pass alone."""
     plain, found = training(b=3, s=31), stage(Layout(), training(b=3, s=31, recompute="per-op"))
@@ -255,8 +266,11 @@ def test_a_loss_counted_tensor_by_tensor(layout: Layout):
     model, run = small(), training(Stack("counted", bytes_per_logit=None), m=8, b=3, s=31)
     first, last = (stages(model, layout, run)[n].parts for n in (0, -1))
     kept, logits = outside_bytes(model, run.how, run.batch, run.precision), 3 * 31 * V // layout.cp // min(layout.tp, V)
+    many = stages(model, layout._replace(pp=np.array([layout.pp, 1])), run)[0].parts
 
     assert (last.loss, last.loss_gradient) == (kept, kept + 2 * 4 * logits)
+    assert many.loss.tolist() == [kept * (layout.pp == 1), kept]
+    assert many.loss_gradient.tolist() == [(kept + 2 * 4 * logits) * (layout.pp == 1), kept + 2 * 4 * logits]
     assert (first.loss, first.loss_gradient) == (0, 0) or layout.pp == 1
 
 

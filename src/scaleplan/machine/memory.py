@@ -335,9 +335,7 @@ def micro_batch_bytes(run: Training, units: Units, place: Place) -> Size:
     once: Any = 0
     for index, count in place.counts:
         once = added(once, count * units.kept[index])
-    if run.how.recompute == "full" and not is_zero(run.recompute_every - 1):
-        once = ceil_div(once, group_size(run, place))
-    return once
+    return ceil_div(once, group_size(run, place)) if run.how.recompute == "full" else once
 
 
 def layers_activations(once: Size, flying: Size, layout: Layout) -> Size:
@@ -356,8 +354,6 @@ def working_set(run: Training, units: Units, place: Place) -> Size:
 
 def group_size(run: Training, place: Place) -> Size:
     """Layers that are recomputed from one kept input: as many as a stage has, at most."""
-    if is_zero(run.recompute_every - 1):
-        return 1
     return maximum(1, minimum(run.recompute_every, total(count for _, count in place.counts)))
 
 
