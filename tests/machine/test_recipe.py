@@ -161,7 +161,7 @@ RECIPES: dict[str, tuple[int, ...]] = {
 @pytest.mark.parametrize("name", PRECISIONS)
 def test_a_precision_keeps_the_types_that_it_says(name: str):
     """torch's own types; rajbhandari2020 section 3.1 (2 + 2 + 12), Megatron's fp32 gradients, deepseek2024-v3 section 3.3."""
-    p = PRECISIONS[name]
+    p = precision_named(name)
 
     assert (p.compute_bytes, p.residual_bytes, p.weight_bytes, p.gradient_bytes, p.moment_bytes, p.master_bytes) == RECIPES[name]
     assert p.counts_steps is ("mixed" not in name and name != "fp8-deepseek")

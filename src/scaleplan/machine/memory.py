@@ -170,8 +170,10 @@ def stages(bill: Bill, layout: Layout, run: Training) -> list[Stage]:
     units = units_of(bill, layout, run)
     found = [(place, stage_parts(bill, layout, run, units, place)) for place in places(bill, layout, run.stack.placement)]
     made = [Stage(place.name, phases_of(parts, run), parts) for place, parts in found]
-    factor = run.stack.factor_of(fullest(made)) if run.stack.is_corrected else 1.0
-    return made if is_number(factor) and factor == 1.0 else [stage.times(factor) for stage in made]
+    if not run.stack.is_corrected:
+        return made
+    factor = run.stack.factor_of(fullest(made))
+    return [stage.times(factor) for stage in made]
 
 
 def counted_peak(bill: Bill, layout: Layout, run: Training) -> Size:

@@ -170,7 +170,7 @@ def device_lacks(precision: Precision, peaks: Mapping[str, Any]) -> str | None:
     needed = {"fp8": "fp8", "mxfp8": "fp8", "int8": "int8", "nvfp4": "fp4"}.get(precision.products or "")
     if needed is not None:
         return None if needed in peaks else (precision.products or needed)
-    kind = precision.name.split("-", maxsplit=1)[0]
+    kind = precision.name.partition("-")[0]
     return kind if kind == "bf16" and "bf16" not in peaks else None
 
 
