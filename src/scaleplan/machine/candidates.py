@@ -18,8 +18,8 @@ from scaleplan.wording import field
 LEAST_FIRST = ("none", "selective", "per-op", "full")
 """Recomputation by what it costs."""
 LEGAL = 0  # the reason of a candidate that no rule rejects
-SHAPES_AT_ONCE = 2**18  # degrees and micro-batches that the rules are held to together
-EXPANDED_AT_ONCE = 2**12  # of them with all their choices
+SHAPES_AT_ONCE = 262_144  # degrees and micro-batches that the rules are held to together
+EXPANDED_AT_ONCE = 4096  # of them with all their choices
 MOST_SHAPES = 20_000_000
 MOST_LEGAL = 5_000_000  # layouts that are held at once
 
@@ -230,7 +230,7 @@ def broken_rules(shapes: Candidates, space: Space, sizes: Fixed) -> tuple[list[s
 
 def layout_rules(shapes: Candidates, space: Space, sizes: Fixed) -> list[tuple[Any, str]]:
     """The rules of every layout, without their numbers."""
-    found = rules(shapes.layout()._replace(zero_stage=1), sizes, space.seq_len, shapes.micro_batch_size_seqs, space.global_batch_size_seqs)
+    found = rules(shapes.layout(), sizes, space.seq_len, shapes.micro_batch_size_seqs, space.global_batch_size_seqs)
     return [(rule.holds, without_numbers(rule.reason)) for rule in found]
 
 

@@ -19,7 +19,7 @@ from scaleplan.machine.roofline import Ranks
 from scaleplan.machine.step_time import Step, StepTime, Sums, assembled, sums_of
 from scaleplan.machine.training_run import Row, Run, explained
 
-AT_ONCE = 2**13  # candidates in one pass: their arrays stay in a core's cache, and below the size that allocators map and unmap
+AT_ONCE = 8192  # candidates in one pass: their arrays stay in a core's cache, and below the size that allocators map and unmap
 LOOKED_AT = 20  # of the fastest layouts, among which one is recommended, however few are shown
 CLOSE = 0.02  # a layout whose memory is unsure must be faster by more than this to be recommended before one that fits
 MEMORY_PARTS = ("weights", "gradients", "optimizer", "activations", "other")
