@@ -185,7 +185,7 @@ def shapes_of(space: Space, sizes: Fixed) -> Iterator[tuple[Candidates, list[str
         tp, pp, cp, dp = (here[which, column] for column in range(4))
         none = np.zeros(len(tp), dtype=np.int64)
         etp = np.where(alone == 1, 1, tp)
-        shapes = Candidates(tp, pp, cp, dp, ep, etp, vpp, micro_batch, none, none, none > 0, none, none, none)
+        shapes = Candidates(tp, pp, cp, dp, ep, etp, vpp, micro_batch, none, none, none, none, none, none)
         reasons, broken = broken_rules(shapes, space, sizes)
         yield shapes._replace(reason=broken), reasons
 
