@@ -61,7 +61,7 @@ def without_bias(errors: PeakErrors) -> PeakErrors:
 
 def kind_number(layout: Layout) -> Any:
     """Place in KINDS of a layout, or of each of arrays of them."""
-    return 1 * (layout.tp > 1) + 2 * (layout.pp > 1)
+    return (layout.tp > 1) + 2 * (layout.pp > 1)
 
 
 def peak_interval(peak_bytes: Any, layout: Layout, errors: PeakErrors) -> Interval:
