@@ -81,3 +81,4 @@ def test_norms_of_queries_and_keys_of_phi() -> None:
     plain, normed = (small("phi", 7, head_dim=None, qk_layernorm=normed) for normed in (False, True))
 
     assert n_params(normed) - n_params(plain) == 7 * 2 * 2 * (24 // 6)
+    assert {block.mixer.qk_norm_vectors for block in layers(normed)} == {2}

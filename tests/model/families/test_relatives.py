@@ -78,6 +78,7 @@ def test_norms_of_queries_and_keys_of_persimmon() -> None:
     plain, normed = (like("persimmon", qk_layernorm=normed) for normed in (False, True))
 
     assert n_params(normed) - n_params(plain) == 36 * 2 * 2 * (4096 // 64)
+    assert {block.mixer.qk_norm_vectors for block in layers(normed)} == {2}
 
 
 def test_slopes_of_apertus() -> None:

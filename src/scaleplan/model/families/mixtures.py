@@ -57,7 +57,7 @@ def ernie_moe(config: Config, words: Words) -> None:
     n_layers = words["n_layers"]
     first = config.size("moe_layer_start_index", default=1, least=0)
     last = config.find("moe_layer_end_index")
-    last = n_layers - 1 if last in (None, -1) else config.size("moe_layer_end_index", least=0)
+    last = n_layers if last in (None, -1) else config.size("moe_layer_end_index", least=0)
     step = config.size("moe_layer_interval", default=1)
     sparse = [(layer + 1) % step == 0 and first <= layer <= last for layer in range(n_layers)]
     words["feed_forward"] = ["experts" if here else "dense" for here in sparse]
@@ -153,7 +153,7 @@ def compressed_by_ratio(config: Config, n_layers: int) -> list[tuple[int, bool]]
     """One ratio a layer, and perhaps more for layers that predict further tokens; without ratios two layers at 128, then in turn."""
     kinds = {0: (0, False), 4: (4, True), 128: (128, False)}
     config.must_be("compress_rates", {"compressed_sparse_attention": 4, "heavily_compressed_attention": 128})
-    ratios = config.numbers("compress_ratios", 128) or [128 if layer < 2 or layer % 2 == 0 else 4 for layer in range(n_layers)]
+    ratios = config.numbers("compress_ratios", max(kinds)) or [4 if layer % 2 and layer != 1 else 128 for layer in range(n_layers)]
     if len(ratios) < n_layers or not set(ratios) <= set(kinds):
         raise NotSupported(f"`compress_ratios` is `{clipped(ratios)}`", hint=f"known: one of 0, 4, 128 for each of the {n_layers} layers")
     return [kinds[ratio] for ratio in ratios[:n_layers]]
