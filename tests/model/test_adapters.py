@@ -109,3 +109,31 @@ def test_a_refusal_names_the_targets_that_there_are():
     with pytest.raises(ScaleplanError) as refused:
         with_lora(bill, Lora(4, ("mlp",)))
     assert refused.value.hint is not None and "experts" in refused.value.hint
+
+
+@pytest.mark.parametrize("rank", [1, 999_999_999])
+def test_ranks(rank: int):
+    """From 1 to 10^9; on the attention unless other targets are named."""
+    assert parse_lora(f"rank={rank}") == Lora(rank, ("attention",))
+
+
+@pytest.mark.parametrize("rank", ["0", "1000000000", "-1", "1.5"])
+def test_ranks_that_cannot_be(rank: str):
+    """None, too many, no whole number."""
+    with pytest.raises(ScaleplanError):
+        parse_lora(f"rank={rank}")
+
+
+def test_the_halves_of_an_adapter():
+    """The first is kept whole on every rank, the second is split as its matrix is."""
+    layer = next(each for each in with_lora(BILL, Lora(3, ("q",))).blocks())
+
+    halves = [(weight.shape, weight.tp_ways, weight.trainable) for weight in layer.weights if weight.group == "lora"]
+    assert halves == [((64, 3), 1, True), ((3, 64), 4, True)]
+
+
+def test_pruning_takes_its_share_of_every_expert():
+    """All 8 of them in each of 4 layers, not only those that a token passes."""
+    bill = bill_of(arch_of_shape(GPT | {"n_experts": 8, "n_experts_per_token": 2, "d_ff_expert": 96}))
+
+    assert pruned_params(bill, 0.25) == 4 * (4 * 64**2 + 8 * 2 * 64 * 96) // 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from scaleplan.model.arch import Tensor, Tensors
 from scaleplan.model.bill import bill_of
 from scaleplan.model.flops import count_flops
 from scaleplan.model.params import count_params
@@ -119,3 +120,18 @@ def test_parts_and_groups_add_up():
     for words in (GPT, MOE, GPT | {"n_encoder_layers": 2}, GPT | {"d_embedding": 32}):
         found = count(**words)
         assert sum(part.n_params for part in found.parts) == sum(found.groups.values()) == found.n_params
+
+
+def test_what_lies_outside_the_layers_is_there_once():
+    """Tables, the last norm, a pooler, tensors of a family, the head and a tower: one run, one copy."""
+    words = GPT | {"pooler": True, "n_extra_params": 77, "model_tensors": Tensors(Tensor("t", "other", (3, 5)))}
+    outside = [layer for layer in bill_of(arch_of_shape(words)).layers if layer.place != "block"]
+
+    assert {layer.kind: (layer.runs, layer.copies, layer.n_params) for layer in outside} == {
+        "decoder embedding": (1, 1, 1000 * 64 + 128 * 64),
+        "decoder final norm": (1, 1, 2 * 64),
+        "decoder besides": (1, 1, 15),
+        "pooler": (1, 1, 64 * 64 + 64),
+        "head": (1, 1, 0),
+        "extra": (1, 1, 77),
+    }

@@ -281,3 +281,37 @@ def test_the_encoder_of_led_sees_windows_and_its_decoder_everything():
     count = count_flops(bill_of(read_config(led).arch), 2048, decoder_seq_len=512)
 
     assert count.attention_flops == 4 * 64 * (2048 * (128 + 256) + 2 * 512 * 512 + 2 * 512 * 2048)
+
+
+def test_what_the_text_config_of_gemma_3_leaves_out():
+    """8 query heads and 4 of keys, 256 wide, 262,208 tokens (Gemma3TextConfig); 262,144 is the vocabulary of the text model alone."""
+    text = {"hidden_size": 96, "intermediate_size": 160, "num_hidden_layers": 2}
+    said = {"num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "vocab_size": 262_208}
+    silent, written = (read_config({"model_type": "gemma3", "text_config": each}).arch for each in (text, text | said))
+
+    assert silent == written
+
+
+@pytest.mark.parametrize(("n_further", "said"), [(0, False), (1, True)])
+def test_layers_that_predict_further_tokens_are_named(n_further: int, said: bool):
+    """Where there are any."""
+    reading = read_config(config("deepseek-v3") | {"num_nextn_predict_layers": n_further})
+
+    assert any("num_nextn_predict_layers" in sentence for sentence in reading.not_counted) is said
+
+
+@pytest.mark.parametrize(("share", "rotated"), [(0.25, 4), (0.3, 4), (1.0, 16), (0.0, 0)])
+@pytest.mark.parametrize("key", ["rotary_pct", "partial_rotary_factor"])
+def test_a_head_that_is_rotated_in_part(key: str, share: float, rotated: int):
+    """A share of a head of 96 / 6, cut to a whole number."""
+    neox = {name: value for name, value in config("pythia-70m").items() if name not in ("rotary_pct", "rope_parameters")}
+    words = read_config(neox | {"hidden_size": 96, "num_attention_heads": 6, key: share}).words
+
+    assert words["d_rotary"] == rotated
+
+
+def test_a_share_beyond_the_head_says_nothing():
+    """1.5 heads cannot be rotated."""
+    neox = {name: value for name, value in config("pythia-70m").items() if name not in ("rotary_pct", "rope_parameters")}
+
+    assert "d_rotary" not in read_config(neox | {"rotary_pct": 1.5}).words

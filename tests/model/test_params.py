@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scaleplan.model.bill import bill_of
-from scaleplan.model.params import count_params
+from scaleplan.model.params import count_params, kaplan_params
 from scaleplan.model.shape import arch_of_shape
 
 
@@ -64,3 +64,37 @@ def test_a_tower_may_be_added_as_a_number():
     plain, more = (count(n_layers=2, d_model=64, n_heads=2, n_vocab=100, n_extra_params=n) for n in (0, 304_000_000))
 
     assert more.n_params - plain.n_params == more.groups["other"] == 304_000_000
+
+
+@pytest.mark.parametrize(
+    ("words", "blocks"),
+    [
+        ({}, 3 * 2 * 24 * (2 * 30 + 44)),
+        ({"n_experts": 7, "n_experts_per_token": 2, "d_ff_expert": 11}, 3 * 2 * 24 * (2 * 30 + 7 * 11)),
+        ({"n_experts": 7, "n_experts_per_token": 2, "d_ff_expert": 11, "d_ff_shared": 13}, 3 * 2 * 24 * (2 * 30 + 7 * 11 + 13)),
+        ({"n_experts": 7, "n_experts_per_token": 2, "d_ff_expert": 11, "feed_forward": "both"}, 3 * 2 * 24 * (2 * 30 + 44 + 7 * 11)),
+        ({"n_encoder_layers": 5}, 3 * 2 * 24 * (4 * 30 + 44) + 5 * 2 * 24 * (2 * 30 + 44)),
+        ({"n_encoder_layers": 5, "feed_forward": "none"}, 3 * 2 * 24 * 4 * 30 + 5 * 2 * 24 * 2 * 30),
+    ],
+)
+def test_kaplan_by_hand(words: dict[str, object], blocks: int):
+    """2 d (2 d_attn + d_ff) a layer, d_ff of all experts, cross-attention as attention: heads of 5 x 6, a width of 24."""
+    assert count(n_layers=3, d_model=24, n_heads=5, d_head=6, d_ff=44, n_vocab=101, **words).kaplan == blocks
+
+
+def test_kaplan_of_the_experts_that_a_token_passes():
+    """2 of 7."""
+    words = {"n_layers": 3, "d_model": 24, "n_heads": 5, "d_head": 6, "n_experts": 7, "n_experts_per_token": 2, "d_ff_expert": 11}
+    layer = next(layer for layer in bill_of(arch_of_shape({**words, "n_vocab": 101, "d_ff_shared": 13})).blocks())
+
+    assert kaplan_params(layer, used=True) == 2 * 24 * (2 * 30 + 2 * 11 + 13)
+
+
+def test_how_often_a_part_is_kept():
+    """7 experts in each of 3 layers, or in one set of weights that all layers share."""
+    words = {"n_layers": 3, "d_model": 24, "n_heads": 4, "n_experts": 7, "n_experts_per_token": 2, "d_ff_expert": 11, "n_vocab": 101}
+    for copies, shared in ((3, {}), (1, {"n_shared_copies": 1})):
+        parts = {part.name.rpartition(": ")[2]: part for part in count(**words, **shared).parts}
+
+        assert (parts["expert up"].count, parts["Q"].count) == (copies * 7, copies)
+        assert (parts["expert up"].n_params, parts["expert up"].n_active_params) == (copies * 7 * 24 * 11, copies * 2 * 24 * 11)

@@ -80,3 +80,30 @@ def test_every_word_says_what_it_means():
 def test_words_keep_their_spelling_when_changed():
     """A changed copy names things as the original does."""
     assert Words(GPT, str.upper).but(n_layers=8).spell("d_ff") == "D_FF"
+
+
+@pytest.mark.parametrize(("n_dense", "experts"), [(1, [1, 2, 3]), (3, [3]), (4, [])])
+@pytest.mark.parametrize("listed", [{}, {"d_head": [5, 7, 5, 7]}])
+def test_dense_layers_come_first(n_dense: int, experts: list[int], listed: dict[str, list[int]]):
+    """As many as are said, all of them at most; also where a list says something else of the layers."""
+    stack = arch_of_shape(GPT | {"n_experts": 8, "n_experts_per_token": 2, "n_dense_layers": n_dense} | listed).stacks[0]
+    kinds = [stack.blocks[kind].feed_forward for kind, count in stack.order for _ in range(count)]
+
+    assert [number for number, each in enumerate(kinds) if each.experts is not None] == experts
+    assert len(kinds) == 4
+
+
+def test_norms_of_a_decoder_that_reads_an_encoder():
+    """One before each of its three parts; two in the encoder; one is added to those that are said."""
+    plain, said = (arch_of_shape(GPT | {"n_encoder_layers": 2} | words) for words in ({}, {"norms_per_layer": 4}))
+
+    assert [stack.blocks[0].n_norms for stack in plain.stacks] == [2, 3]
+    assert [stack.blocks[0].n_norms for stack in said.stacks] == [4, 5]
+
+
+@pytest.mark.parametrize(("words", "tables"), [({}, 1), ({"relative_tables": "stack"}, 1), ({"relative_tables": "layer"}, 4)])
+def test_tables_of_relative_positions(words: dict[str, str], tables: int):
+    """One for a stack, or one for each layer: 32 rows, a column a head."""
+    arch = arch_of_shape(GPT | {"n_relative_buckets": 32} | words)
+
+    assert arch.stacks[0].n_relative_tables == tables

@@ -47,13 +47,13 @@ def parse_lora(text: str) -> Lora:
     usual = QLORA if first.strip() == "qlora" else None
     said = dict(part.partition("=")[::2] for part in (rest if usual else text).split(",") if part or not usual)
     rank = said.get("rank", str(usual.rank) if usual else "")
-    if set(said) - {"rank", "targets", "base"} or not rank.isdecimal() or int(rank[:9]) < 1:
+    if set(said) - {"rank", "targets", "base"} or not rank.isdecimal() or len(rank) > 9 or int(rank) < 1:
         raise InputError(f"`{text}` describes no adapter", hint="for example rank=16,targets=attention+mlp, or qlora")
-    targets = tuple(said["targets"].split("+")) if "targets" in said else usual.targets if usual else Lora(1).targets
+    targets = tuple(said["targets"].split("+")) if "targets" in said else usual.targets if usual else Lora._field_defaults["targets"]
     for target in targets:
         if target not in TARGETS:
             raise UnknownName("target of an adapter", target, TARGETS)
-    return Lora(int(rank[:9]), targets, said.get("base") or (usual.base if usual else None))
+    return Lora(int(rank), targets, said.get("base") or (usual.base if usual else None))
 
 
 def with_lora(bill: Bill, lora: Lora) -> Bill:

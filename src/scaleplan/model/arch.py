@@ -123,7 +123,7 @@ class Block(NamedTuple):
     mixer: "Mixer | None"
     feed_forward: FeedForward | None
     norm: Norm
-    n_norms: int = 2
+    n_norms: int
     cross: "Attention | None" = None
     parallel: bool = False  # mixer and feed-forward read the same input
     post_norm: bool = False

@@ -125,7 +125,7 @@ def query_key_norms(mixer: Attention, stream: str, keys: str) -> list[Weight]:
     """Scales of the norms of queries and keys."""
     if mixer.qk_norm is None:
         return []
-    norm = Norm("rms" if mixer.qk_norm_vectors == 1 else "layer", mixer.qk_norm_vectors)
+    norm = Norm(vectors=mixer.qk_norm_vectors)
     shared = mixer.qk_norm == "head"
     weights = norm_weights("Q norm", norm, mixer.d_head if shared else mixer.n_heads * mixer.d_head, stream)
     if mixer.share_keys_values != "layer":
