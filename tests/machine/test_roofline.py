@@ -195,6 +195,15 @@ def test_the_inner_width_is_activated(gated, fused, moved, cast):
     assert narrow == pytest.approx(T * 3 * (2 * 390 + cast / 3) / MEMORY, rel=1e-9)
 
 
+def test_a_product_that_gates_another_counts_as_gate_and_up():
+    """Channel mixing of RWKV: the receptance, of the same input as the key, gates the value: 3.5 elements an output of both."""
+    key = Weight("key", "mlp_dense", (390, 1001), tp_ways=1001)
+    layer = LAYER._replace(weights=(key, key._replace(name="receptance", shape=(390, 390), tp_ways=1)))
+    elements = 2 * 390 * (6 + 2) + 3.5 * (1001 / 3 + 390)
+
+    assert memory_s(layer, RANKS, kernels()) == pytest.approx(T * 0.79 * 2 * elements / MEMORY, rel=1e-12)
+
+
 def test_element_wise_traffic_of_experts():
     """Each of five copies of a token is permuted there and back (4 elements of the model's width) and activated; so are shared experts.
 

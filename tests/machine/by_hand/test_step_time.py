@@ -72,31 +72,33 @@ def test_one_stage_has_all_layers_and_the_head(balanced):
     assert stages_of(SUMS, Layout(), 0.37, balanced=balanced) == pytest.approx((L + 0.37 + H, L + 0.37 + H, 1))
 
 
-def test_a_head_on_top_of_the_last_stage():
-    """13 layers over four stages: at most four, and the head; the pipeline fills at the pace of the others."""
+@pytest.mark.parametrize(("pp", "most"), [(2, 7), (4, 4)])
+def test_a_head_on_top_of_the_last_stage(pp, most):
+    """13 layers over two stages or four: at most seven or four, and the head; the pipeline fills at the pace of the others."""
     each = (L + 0.37) / 13
 
-    assert stages_of(SUMS, Layout(pp=4), 0.37, balanced=False) == pytest.approx((4 * each + H, 4 * each, 4 / 13))
+    assert stages_of(SUMS, Layout(pp=pp), 0.37, balanced=False) == pytest.approx((most * each + H, most * each, most / 13))
 
 
 @pytest.mark.parametrize(
-    ("n_layers", "head", "slowest"),
+    ("pp", "n_layers", "head", "slowest"),
     [
-        (13, 0.4, 4),  # some stage has four layers: 3.35 on average, and half of one
-        (12, 0.2, 3.2),  # three layers on each, the head on top of the last
-        (12, 1.8, 3.45 + 0.5),  # the average of 12 + 1.8, and half a layer
-        (12, 9.1, 9.1),  # a head longer than what is left for the others
+        (4, 13, 0.4, 4),  # some stage has four layers: 3.35 on average, and half of one
+        (4, 12, 0.2, 3.2),  # three layers on each, the head on top of the last
+        (4, 12, 1.8, 3.45 + 0.5),  # the average of 12 + 1.8, and half a layer
+        (4, 12, 9.1, 9.1),  # a head longer than what is left for the others
+        (2, 12, 1.8, 6.9 + 0.5),
     ],
 )
-def test_layers_make_room_for_the_head(n_layers, head, slowest):
+def test_layers_make_room_for_the_head(pp, n_layers, head, slowest):
     """Balanced stages, layers of 1 s: no faster than the fullest or the head alone, no slower than the head on top of it.
 
     The pipeline fills at the pace of the mean.
     """
     sums = SUMS._replace(layers=LayerTime(product_s=n_layers - 0.7), head=LayerTime(product_s=head), n_layers=n_layers)
-    found = stages_of(sums, Layout(pp=4), 0.7, balanced=True)
+    found = stages_of(sums, Layout(pp=pp), 0.7, balanced=True)
 
-    assert found == pytest.approx((slowest, (n_layers + head) / 4, -(-n_layers // 4) / n_layers))
+    assert found == pytest.approx((slowest, (n_layers + head) / pp, -(-n_layers // pp) / n_layers))
 
 
 @pytest.mark.parametrize(
@@ -291,14 +293,15 @@ def test_reductions_hide_behind_one_micro_batch_or_all_of_zero_2(zero_stage, beh
     assert step_of(layout, sums=sums).dp_s == pytest.approx(whole - behind * (L + H), rel=1e-9)
 
 
-def test_a_corrected_stack_stretches_every_part():
+@pytest.mark.parametrize("pace", [1.3, 2.0])
+def test_a_corrected_stack_stretches_every_part(pace):
     """Its pace, and the factor of a shape that was measured; what is uncertain of the step stays."""
     layout = Layout(tp=2, pp=3, dp=4, zero_stage=1)
-    plain, slow = step_of(layout), step_of(layout, pace=1.3)
-    measured = step_of(layout, pace=1.3, shapes=((390, 2, 170, 1.7), (390, 2, 171, 1.9)))
+    plain, slow = step_of(layout), step_of(layout, pace=pace)
+    measured = step_of(layout, pace=pace, shapes=((390, 2, 170, 1.7), (390, 2, 171, 1.9)))
 
-    assert slow[:12] == pytest.approx([1.3 * part for part in plain[:12]], rel=1e-12)
-    assert measured[:12] == pytest.approx([1.3 * 1.7 * part for part in plain[:12]], rel=1e-12)
+    assert slow[:12] == pytest.approx([pace * part for part in plain[:12]], rel=1e-12)
+    assert measured[:12] == pytest.approx([pace * 1.7 * part for part in plain[:12]], rel=1e-12)
     assert slow[12:] == plain[12:] and measured.same_shapes == (1, 0)
     stack = kernels(steps=((3 * plain.step_s, 1.1),)).shares.stack
     own = corrected(plain.times(3), ProductShape(390, 2, 170), stack)
