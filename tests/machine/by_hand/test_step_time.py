@@ -222,11 +222,12 @@ def test_a_share_of_the_reduction_hides_behind_computation(zero_stage, hidden):
         (Layout(tp=2, pp=4, n_virtual_stages=3), LINK),  # eight devices are one node
         (Layout(tp=2, pp=4, cp=3, n_virtual_stages=3), OWN),
         (Layout(tp=2, pp=4, dp=3, n_virtual_stages=3), OWN),
+        (Layout(tp=5, pp=2, n_virtual_stages=3), OWN),  # the second stage begins in the first node and ends in the next
     ],
 )
 def test_activations_go_to_the_next_stage_and_gradients_come_back(layout, rate):
     """2 bytes of T x h over the tensor parallel ranks and 19 us, each way, for each of three virtual stages; 0.27 is hidden."""
-    sent = 2 * 5 * 34 / layout.cp * 390 / 2
+    sent = 2 * 5 * 34 / layout.cp * 390 / layout.tp
 
     assert transfers_s(ranks(layout), kernels(), 390) == pytest.approx(2 * 3 * (sent / rate + 1.9e-5) * 0.73, rel=1e-12)
     assert transfers_s(ranks(layout._replace(pp=1)), kernels(), 390) == 0
