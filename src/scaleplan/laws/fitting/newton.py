@@ -23,8 +23,8 @@ SETTLED = 1e-13  # predicted relative fall of the objective below which a law ha
 NOTHING = 1e-24  # objective per run below which the data are fitted exactly
 RIDGE = 1e-12  # of the scaled metric, whose diagonal is 1: keeps equations solvable where the data do not tell parameters apart
 LIMIT = 300.0  # of any parameter: a coefficient of e^300 has run away
-KEPT_BYTES = 2**24
-NUMBERS_PER_BLOCK = 2**16  # laws times runs worked on together: what stays in a processor's cache
+KEPT_BYTES = 16_777_216
+NUMBERS_PER_BLOCK = 65_536  # laws times runs worked on together: what stays in a processor's cache
 
 
 class Minima(NamedTuple):
@@ -38,7 +38,7 @@ class Minima(NamedTuple):
 def minimise(problem: Problem, starts: Array, weights: Array) -> Minima:
     """Descend from each start. starts: (n_laws, n_parameters); weights: (n_laws, n_rows) or (1, n_rows)."""
     size = max(1, NUMBERS_PER_BLOCK // problem.n_rows)
-    np.empty(KEPT_BYTES // 8)  # claimed and freed: from then on glibc keeps freed arrays for reuse, which halves the time of a fit
+    np.empty(KEPT_BYTES, np.uint8)  # claimed and freed: from then on glibc keeps freed arrays for reuse, which halves the time of a fit
     with np.errstate(all="ignore"):  # a step too far overflows, is infinitely bad, and is not taken
         found = [
             _block(problem, starts[i : i + size], weights if len(weights) == 1 else weights[i : i + size])

@@ -238,7 +238,7 @@ SHAPES = {
                     }
                 ),
             ),
-            {"of_params": (-0.08,), "of_experts": (-0.1,), "of_both": (0.0,)},
+            {"of_params": (0.0,), "of_experts": (0.0,), "of_both": (0.0,)},  # one term: linear in log L
         ),
         Shape(
             "joint-experts",

@@ -30,12 +30,10 @@ def profile_starts(problem: Problem, count: int = N_STARTS) -> Array:
     grid = np.array(list(itertools.product(*shape.starts.values())))
     theta = np.zeros((len(grid), problem.n_parameters))
     theta[:, [shape.parameters.index(name) for name in shape.starts]] = grid
-    ranks = []
     with np.errstate(all="ignore"):  # a start that overflows ranks last
-        for block in np.array_split(np.arange(len(grid)), max(1, len(grid) * problem.n_rows // 2**16)):
-            theta[block] = with_coefficients(problem, theta[block])
-            ranks.append(problem.huber(problem.residuals(theta[block]), np.ones((1, problem.n_rows))))
-    order = np.argsort(np.nan_to_num(np.concatenate(ranks), nan=np.inf), kind="stable")
+        theta = with_coefficients(problem, theta)
+        ranks = problem.huber(problem.residuals(theta), np.ones((1, problem.n_rows)))
+    order = np.argsort(np.nan_to_num(ranks, nan=np.inf), kind="stable")
     return theta[order[:count]]
 
 
@@ -54,11 +52,9 @@ def with_coefficients(problem: Problem, theta: Array) -> Array:
         places.append(place)
         peaks.append(np.broadcast_to(peak[:, 0], len(theta)))
     basis = np.stack(np.broadcast_arrays(*values), axis=2)
-    scale = np.sqrt((basis * basis).sum(axis=1))
-    basis = basis / scale[:, None, :]
     normal = np.matmul(basis.transpose(0, 2, 1), basis) + 1e-12 * np.eye(len(places))
     found = np.linalg.solve(normal, basis.sum(axis=1)[:, :, None])[:, :, 0]
     found = np.maximum(found, SMALLEST_SHARE / basis.mean(axis=1))
     theta = theta.copy()
-    theta[:, places] = np.log(found / scale) - np.stack(peaks, axis=1)
+    theta[:, places] = np.log(found) - np.stack(peaks, axis=1)
     return theta
