@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from math import erf
+
 import numpy as np
 import pytest
 
-from scaleplan.laws.fitting.bootstrap import bootstrap, part, parts, resample_weights, summary
+from scaleplan.laws.fitting.bootstrap import bootstrap, corrected_levels, part, parts, resample_weights, rounded, summary
 from scaleplan.laws.fitting.fit import fit
 from scaleplan.laws.fitting.newton import minimise
 from scaleplan.laws.fitting.shapes import shape
@@ -75,3 +78,78 @@ def test_draws_on_one_side_shift_the_interval():
 
     assert points["p97_5"] == pytest.approx(0.9932 * 99, abs=0.05)
     assert points["p2_5"] == pytest.approx(0.0732 * 99, abs=0.05)
+
+
+def phi(z):
+    """The normal distribution by its error function."""
+    return (1 + erf(z / 2**0.5)) / 2
+
+
+@pytest.mark.parametrize(
+    ("share", "n_draws", "shift"),
+    [(0.5, 200, 0.0), (0.6, 100, 0.253347), (0.16, 1000, -0.994458), (0.84, 1000, 0.994458), (0.0, 4, -0.674490), (1.0, 4, 0.674490)],
+)
+def test_levels_are_efrons(share, n_draws, shift):
+    """Phi(2 z0 + z) for 2.5, 10, 50, 90 and 97.5 %; no share is below one draw's, or above that of all but one."""
+    usual = (-1.959964, -1.281552, 0, 1.281552, 1.959964)
+
+    assert corrected_levels(share, n_draws) == pytest.approx([100 * phi(2 * shift + z) for z in usual], rel=1e-5)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.158, 0.842, 1.0])
+def test_levels_are_plain_where_the_draws_lie_on_one_side(share):
+    """z0 beyond one standard deviation (15.87 %, 84.13 %): an estimate at an edge."""
+    assert corrected_levels(share, 1000) == [2.5, 10.0, 50.0, 90.0, 97.5]
+
+
+@pytest.mark.parametrize(("n_infinite", "n", "told"), [(2, 100, True), (3, 100, False), (0, 2, True), (0, 1, False), (1, 2, False)])
+def test_an_interval_needs_two_draws_and_nearly_all_of_them(n_infinite, n, told):
+    """98 % finite; the percentiles are those of the finite ones."""
+    values = np.concatenate([np.arange(n - n_infinite, dtype=float), np.full(n_infinite, np.nan)])
+
+    assert ("x" in summary({"x": values}, {"x": values[0]})) == told
+
+
+def test_draws_at_the_estimate_are_not_below_it():
+    """One of four below, one at it: z0 is that of a quarter, not of a half."""
+    points = summary({"x": np.array([1.0, 2.0, 5.0, 9.0])}, {"x": 2.0})["x"]
+
+    assert points["p50"] == pytest.approx(np.quantile([1.0, 2.0, 5.0, 9.0], phi(2 * -0.674490)), rel=1e-5)
+
+
+def test_draws_have_ten_digits():
+    """What two machines agree on; shape kept."""
+    found = rounded(np.array([[1.23456789012345, -9.8765432109876e-7]]))
+
+    assert found.tolist() == [[1.23456789, -9.876543211e-07]]
+
+
+def test_parts_hold_250():
+    """The last one the rest."""
+    assert parts(250) == [250]
+    assert parts(251) == [250, 1]
+    assert parts(7) == [7]
+
+
+def test_resamples_count_what_the_generator_picks():
+    """Row k of the picks, counted by hand."""
+    picks = np.random.default_rng([5, 3]).integers(7, size=(4, 7))
+    weights = resample_weights(np.random.default_rng([5, 3]), 7, 4)
+
+    assert weights.tolist() == [[float((row == run).sum()) for run in range(7)] for row in picks]
+
+
+@pytest.mark.parametrize("numbers", [1, 3 * 120, 10**6])
+def test_a_draw_is_the_fit_of_its_resample(fitted, monkeypatch, numbers):
+    """Five refits in blocks of one, of three, or at once: each the least objective of the runs that the seed and the part's number draw."""
+    picks = np.random.default_rng([17, 2]).integers(120, size=(5, 120))
+    monkeypatch.setattr(sys.modules[part.__module__], "NUMBERS_PER_BLOCK", numbers)
+    blocks, real = [], minimise
+    monkeypatch.setattr(sys.modules[part.__module__], "minimise", lambda *given: blocks.append(len(given[1])) or real(*given))
+    found = part(fitted.problem, fitted.theta, 17, 2, 5)
+
+    for theta, objective, rows in zip(found.theta, found.objective, picks, strict=True):
+        alone = minimise(fitted.problem.of(rows), fitted.theta[None], np.ones((1, 120)))
+        assert objective == pytest.approx(alone.objective[0], rel=1e-8)
+        assert theta[3:] == pytest.approx(alone.theta[0, 3:], rel=1e-3)
+    assert blocks == {1: [1] * 5, 360: [3, 2], 10**6: [5]}[numbers]

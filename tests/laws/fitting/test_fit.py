@@ -286,7 +286,7 @@ def line(n_rows=11, half_width=3.0, delta=50.0, misses=None):
 
 @pytest.mark.parametrize("n_rows", [3, 4, 11])
 def test_inside_delta_the_covariance_is_whites(n_rows):
-    """Least squares: (X'X)^-1 X' diag(r^2) X (X'X)^-1 n / (n - p), the HC1 of MacKinnon and White 1985 (equation 13 with their n / (n - k))."""
+    """Least squares: (X'X)^-1 X' diag(r^2) X (X'X)^-1 n / (n - p), the HC1 of MacKinnon and White 1985."""
     problem, theta, x, misses = line(n_rows)
     _, covariance = determination(problem, theta)
     bread = np.linalg.inv(x.T @ x)
