@@ -17,6 +17,7 @@ from scaleplan.model.feed_forward_kept import feed_forward
 from scaleplan.model.items import Kept, Layer, total
 from scaleplan.model.mixers.attention import Attention
 from scaleplan.model.mixers.latent import LatentAttention
+from scaleplan.model.mixers.parts import RMS
 from scaleplan.model.passes import Pass, input_kind, read, read_by, recomputed_modules
 from scaleplan.numeric import where
 
@@ -196,11 +197,11 @@ def keeps_softmax_narrow(spec: Attention) -> bool:
 def latent_attention(spec: LatentAttention, layer: Layer, block: Block, how: Pass) -> Iterator[Kept]:
     """Latents and their norms, then full heads as in training (deepseek2024-v2)."""
     stream, heads, d_qk = layer.stream, spec.n_heads, spec.d_nope + spec.d_rope
-    first = read(layer, ("attention",), "Q", "Q down", "KV down", "indexer K", "indexer weights")
-    yield from read_by(2, first, "attention input", block.d_model, stream, how)
+    first = read(layer, ("attention",), "Q", "Q down", "KV down", "indexer K", "indexer weights", but=("indexer Q",))
+    yield from read_by(first[0], first, "attention input", block.d_model, stream, how)
     for name, rank, word in (("query", spec.q_rank, "Q up"), ("key and value", spec.kv_rank, "KV up")):
         if rank is not None:
-            yield from norm(Norm("rms", 1), rank, stream, how)
+            yield from norm(RMS, rank, stream, how)
             if read(layer, ("attention",), word)[1]:
                 yield Kept(f"{name} latent", rank, **input_kind(how), stream=stream, gone_with=frozenset({"layernorm"}))
     split: dict[str, Any] = {"stream": stream, "tp_ways": heads}

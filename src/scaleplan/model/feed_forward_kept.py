@@ -60,9 +60,8 @@ def experts(spec: FeedForward, routed: Experts, layer: Layer, block: Block, how:
     What experts return is kept for the gradient of the router's weights, unless those are multiplied into the gated activation.
     """
     stream, width = layer.stream, block.d_model if routed.d_in is None else routed.d_in
-    yield from read_by(
-        1, read(layer, ("router", "experts_shared"), but=("shared expert down",)), "router input", block.d_model, stream, how
-    )
+    readers = read(layer, ("router", "experts_shared"), but=("shared expert down",))
+    yield from read_by(readers[0], readers, "router input", block.d_model, stream, how)
     yield Kept("router", routed.n_experts, dtype="fp32", stream=stream)
     gone = frozenset({"moe"})
     if read(layer, ("experts_routed",), "gate", "up")[1]:
