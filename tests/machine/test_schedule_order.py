@@ -98,7 +98,7 @@ def ops(schedule: Schedule, pp: int, m: int) -> list[list[Op]]:
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize(("pp", "m"), SIZES[:4])
+@pytest.mark.parametrize(("pp", "m"), SIZES)
 def test_each_micro_batch_passes_each_stage_once_each_way(schedule: Schedule, pp: int, m: int):
     """Forward, backward of the inputs, of the weights (with it, or apart and after it); V-shaped and interleaved ranks have two stages."""
     listed = ops(schedule, pp, m)
@@ -144,6 +144,17 @@ def test_ranks_hold_what_is_published(schedule: Schedule, pp: int, m: int):
     ran = run_schedule(schedule, pp, 2 if schedule == "interleaved" else 1, m, even(PassTimes(1.0, 1.0, 1.0)))
 
     assert [ran.peak_held(rank) for rank in range(pp)] == held[schedule]
+
+
+@pytest.mark.parametrize(("pp", "m"), SIZES)
+def test_half_of_the_last_passes_of_dualpipe_are_split(pp: int, m: int):
+    """dualpipe: rank i runs i + 1 whole backward passes and i + 1 split ones, W and B in turn, and the i + 1 W that are left."""
+    for near, slots in enumerate(orders("dualpipe", pp, 1, m)[: pp // 2]):
+        order = drawn(slots, pp).split()
+        back = [f"{slot[0]}w" if slot[0] == "B" and f"W{slot[1:]}" in order else slot[0] for slot in order if "F" not in slot]
+        alternating = ["W", "Bw"] * (pp // 2 - near - 1)
+
+        assert back[-3 * (near + 1) - len(alternating) :] == ["B"] * (near + 1) + ["Bw"] * (near + 1) + alternating + ["W"] * (near + 1)
 
 
 @pytest.mark.parametrize(("pp", "m"), [(2, 4), (2, 6), (4, 8), (6, 20), (8, 20)])

@@ -109,12 +109,14 @@ def test_bubbles_of_uneven_passes_by_hand():
     [
         ("gpipe", 6, 1, 2, (3, 3), (29, 29)),
         ("gpipe", 1, 1, 0, (3, 1), (29, 1)),
+        ("gpipe", 6, 2, 2, (3, 6), (29, 58)),
         ("1f1b", 6, 1, 2, (3, 3), (29, 4)),
         ("interleaved", 6, 3, 2, (6, 18), (30, 2 * 3 + 2 * 6 + 1)),
         ("interleaved", 6, 3, 0, (6, 18), (30, 2 * 5 + 2 * 6 + 1)),
         ("zb1p", 6, 1, 2, (3, 3), (29, 6)),
         ("zbv", 6, 2, 2, (3, 6), (29, 12)),
         ("dualpipe", 6, 1, 2, (3, 3), (30, 7)),
+        ("dualpipe", 6, 2, 2, (3, 6), (30, 14)),
     ],
 )
 def test_micro_batches_in_flight_by_hand(schedule, p, v, stage, few, many):

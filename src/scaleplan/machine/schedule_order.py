@@ -161,12 +161,9 @@ def dualpipe_order(rank: int, pp: int, m: int) -> list[Slot]:
     for _ in range(half - near - 1):
         queue.backward(1)
         queue.pair(1, 0)
-    split = False
-    for i in range(near + 1):
-        split = split or (i == (near + 1) // 2 and near % 2 == 1)
-        queue.backward(1, split=split)
-        split = split or (i == (near + 1) // 2 and near % 2 == 0)
-        queue.backward(0, split=split)
+    for i in range(near + 1):  # the second half of these passes is split
+        queue.backward(1, split=2 * i > near)
+        queue.backward(0, split=2 * i + 1 > near)
     for _ in range(half - near - 1):
         queue.weights()
         queue.backward(0, split=True)

@@ -120,7 +120,7 @@ def dualpipe_bubble(pp: Size, passes: PassTimes) -> Any:
 def in_flight(stage: Size, layout: Layout, n_micro_batches: Size, schedule: str = "1f1b") -> Size:
     """Micro-batches that wait on a stage for their backward pass, times the virtual stages: each waits with 1/v of the stage's layers.
 
-        v min(m, p - i)                                    one forward, one backward (narayanan2021)
+        min(m, p - i)                                      one forward, one backward (narayanan2021)
         min(v m, 2 (p - i - 1) + (v - 1) p + 1)            the same, interleaved
         v m                                                GPipe; one without a pipeline, where micro-batches follow each other
         v min(m, p)                                        zero bubble, ZB1P and V-shaped (qi2024)
@@ -136,4 +136,4 @@ def in_flight(stage: Size, layout: Layout, n_micro_batches: Size, schedule: str 
     if schedule == "dualpipe":
         return v * minimum(m, p + 1)
     interleaved = 2 * (p - stage - 1) + (v - 1) * p + 1
-    return where(v > 1, minimum(v * m, interleaved), v * minimum(m, p - stage))
+    return where(v > 1, minimum(v * m, interleaved), minimum(m, p - stage))
