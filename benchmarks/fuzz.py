@@ -194,9 +194,8 @@ def wrong_text(case: Case, outcome: Outcome) -> str | None:
     if CONTROL.search(outcome.stderr) or ("csv" not in case.args and CONTROL.search(outcome.stdout)):
         return "a control character"
     odd = re.search(r"(?<![\w.`/-])[-+]?(nan|inf)(?![\w.-])", outcome.stdout)
-    given = " ".join([*case.args, written(case.keywords), case.stdin.decode("utf-8", "replace"), *map(repr, case.files.values())]).replace(
-        "\\x00", ""
-    )
+    given = " ".join([*case.args, written(case.keywords), case.stdin.decode("utf-8", "replace"), *map(repr, case.files.values())])
+    given = given.replace("\\x00", "").replace("\0", "")  # texts of 16 bits
     return "a number that is not finite" if odd and not re.search(r"nan|inf|NaN|Inf|1e[34]\d\d|999", given) else None
 
 

@@ -27,6 +27,9 @@ Text = str
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 SizePower = Annotated[float, Field(ge=0, le=10)]  # the exponent of N or D
 Share = Annotated[float, Field(ge=0, le=1)]
+Few = Annotated[float, Field(ge=0, le=1e6)]  # bytes of a value, launches of a layer: no more than a million
+Seconds = Annotated[float, Field(ge=0, le=1e6)]
+Pace = Annotated[float, Field(ge=1e-6, le=1e6)]
 Exponent = Annotated[float, Field(ge=-300, le=300)]  # of which e to the power is a number
 
 MOST_FAULTS = 10  # told at once
@@ -384,25 +387,25 @@ class StackTime(Part):
     like: Text | None = None
     balanced: bool | None = None
     n_gathers: Whole | None = None
-    accumulation_bytes: NotNegative | None = None
-    gradient_bytes: NotNegative | None = None
-    logit_bytes: NotNegative | None = None
-    fixed_s: NotNegative | None = None
-    hop_s: NotNegative | None = None
-    launch_s: NotNegative | None = None
-    fusion: NotNegative | None = None
-    dp_hidden: NotNegative | None = None
-    gather_hidden: NotNegative | None = None
-    gather_network: NotNegative | None = None
-    hop_hidden: NotNegative | None = None
-    sharded_hidden: NotNegative | None = None
-    tp_hidden: NotNegative | None = None
-    expert_launches: NotNegative | None = None
-    pipeline_launches: NotNegative | None = None
-    product_pace: Positive = 1.0
-    memory_pace: Positive = 1.0
-    communication_pace: Positive = 1.0
-    pace: Positive = 1.0
+    accumulation_bytes: Few | None = None
+    gradient_bytes: Few | None = None
+    logit_bytes: Few | None = None
+    fixed_s: Seconds | None = None
+    hop_s: Seconds | None = None
+    launch_s: Seconds | None = None
+    fusion: Few | None = None
+    dp_hidden: Few | None = None
+    gather_hidden: Few | None = None
+    gather_network: Few | None = None
+    hop_hidden: Few | None = None
+    sharded_hidden: Few | None = None
+    tp_hidden: Few | None = None
+    expert_launches: Few | None = None
+    pipeline_launches: Few | None = None
+    product_pace: Pace = 1.0
+    memory_pace: Pace = 1.0
+    communication_pace: Pace = 1.0
+    pace: Pace = 1.0
     shapes: list[Annotated[list[Positive], Field(min_length=4, max_length=4)]] = []
     steps: list[Annotated[list[Positive], Field(min_length=2, max_length=2)]] = []
     fitted: dict[str, Any] | None = None
@@ -411,18 +414,18 @@ class StackTime(Part):
 class StackServing(Part):
     """Shares of the device's rates and times that a serving engine takes in a pass."""
 
-    product: Positive
-    narrow_product: Positive
-    attention: Positive
-    memory: Positive
-    cache: Positive
-    link: Positive
-    collective_s: NotNegative
-    layer_s: NotNegative
-    step_s: NotNegative = 0.0
-    rereads: NotNegative = 0.0
-    factor_p10: Positive = 1.0
-    factor_p90: Positive = 1.0
+    product: Pace
+    narrow_product: Pace
+    attention: Pace
+    memory: Pace
+    cache: Pace
+    link: Pace
+    collective_s: Seconds
+    layer_s: Seconds
+    step_s: Seconds = 0.0
+    rereads: Few = 0.0
+    factor_p10: Pace = 1.0
+    factor_p90: Pace = 1.0
     fitted: dict[str, Any] | None = None
 
 

@@ -207,6 +207,7 @@ def test_a_window_and_blocks_by_every_pair(s: int, w: int):
 
     assert span_pairs(Span(local=w), s, s, causal=True) == sum(i - w < j for i, j in pairs)
     assert span_pairs(Span(local=w, chunked=True), s, s, causal=True) == sum(i // w == j // w for i, j in pairs)
+    assert span_pairs(Span(local=w, chunked=True), 0, 0, causal=True) == 0
     assert span_pairs(Span(local=w), s, s, causal=False) == s * min(w, s)
 
 

@@ -9,7 +9,7 @@ import pytest
 from scaleplan import library
 from scaleplan.chain.memory import stack_named
 from scaleplan.chain.step_time import device_named, efficiencies, stack_time
-from scaleplan.errors import UnknownName
+from scaleplan.errors import InputError, UnknownName
 from scaleplan.library import citations, cited
 from scaleplan.machine.activations import ATTENTION_KERNELS
 from scaleplan.machine.efficiency import hardware_shares
@@ -91,3 +91,12 @@ def test_a_serving_engine_says_what_it_was_fitted_and_scored_on(name: str):
     assert 0 < engine.factor_p10 < 1 < engine.factor_p90
     assert set(table["fitted"]["constants"]) <= set(engine._fields)
     assert table["fitted"]["held_out_n_rows"] >= 10 and table["fitted"]["held_out_rate_median_error"] <= 0.15
+
+
+@pytest.mark.parametrize("wrong", ["gradient_bytes = 1e300", "launch_s = 1e300", "pace = 1e-300", "fusion = -1"])
+def test_a_number_that_no_stack_has_is_refused_by_its_key(tmp_path, wrong):
+    """Bytes of a value, seconds and paces are within a million of one."""
+    path = tmp_path / "mine.toml"
+    path.write_text(f'title = "mine"\n[time]\nlike = "megatron21"\n{wrong}\n')
+    with pytest.raises(InputError, match=f"`time.{wrong.split()[0]}`: should be "):
+        library.load("stacks", str(path))

@@ -10,7 +10,7 @@ from scaleplan.model.arch import DECODER, ENCODER, SEQUENCE, Size, Span
 from scaleplan.model.items import Bill, Layer, Operation, Weight, pruned_elements, total
 from scaleplan.model.mixers import dense_pair_flops
 from scaleplan.model.passes import recomputation, recomputed_modules
-from scaleplan.numeric import ceil_div, floats, minimum
+from scaleplan.numeric import ceil_div, floats, maximum, minimum
 
 
 class Counting(NamedTuple):
@@ -166,7 +166,7 @@ def span_pairs(span: Span, queries: Size, keys: Size, causal: bool) -> Size:
 
 def in_blocks(queries: Size, local: Size) -> Size:
     """Causal pairs inside blocks of `local` tokens, the last of which may be shorter."""
-    left = queries % local
+    left = queries % maximum(local, 1)  # no keys, no queries
     return (queries - left) * (local + 1) // 2 + left * (left + 1) // 2
 
 
