@@ -99,6 +99,8 @@ def test_what_is_shown_can_be_read_again(value):
     ("shown", "text"),
     [
         (units.show_count(124_439_808), "124M"),
+        (units.show_count(999_400_000_000_000), "999T"),
+        (units.show_count(999_500_000_000_000), "1.00e+15"),
         (units.show_count(999_600_000), "1.00B"),
         (units.show_count(12), "12"),
         (units.show_bytes(85_899_345_920), "80.00 GiB"),

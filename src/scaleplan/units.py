@@ -337,7 +337,7 @@ def show_count(value: float) -> str:
     """124M, 2.78B, 512; beyond the trillions as 9.40e16."""
     if abs(value) < 1000 and value == int(value):
         return str(int(value))
-    return "".join(stepped(value, COUNT_STEPS)) if abs(value) < 1e15 else three_digits(value)
+    return "".join(stepped(value, COUNT_STEPS)) if abs(value) < 9.995e14 else three_digits(value)  # 1,000T is no number
 
 
 def counted(n: int, noun: str) -> str:

@@ -222,8 +222,8 @@ def test_a_layer_has_as_many_sub_layers_as_it_has_parts():
     """Mixer, cross-attention and feed-forward: three norms and residuals; none of them where a layer is no block."""
     attention = Attention(6, 3, 70, 70)
     for block, n in (
-        (Block(390, attention, None, Norm()), 1),
-        (Block(390, attention, None, Norm(), cross=attention), 2),
+        (Block(390, attention, None, Norm(), 1), 1),
+        (Block(390, attention, None, Norm(), 2, cross=attention), 2),
         (LAYER.block._replace(cross=attention), 3),
         (None, 0),
     ):
