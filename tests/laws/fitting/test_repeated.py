@@ -51,7 +51,16 @@ def test_the_objective_is_hubers_sum_over_the_runs_that_repeat():
     assert found.objective == pytest.approx(np.where(size < 1e-3, size**2 / 2, 1e-3 * (size - 0.5e-3)).sum(), rel=1e-4)
 
 
-@pytest.mark.parametrize(("worth", "edge"), [((0.105, 5.3), ("r_d_star",)), ((15.4, 1e-3), ("r_n_star",)), ((0.12, 9e3), ())])
+@pytest.mark.parametrize(
+    ("worth", "edge"),
+    [
+        ((0.105, 5.3), ("r_d_star",)),
+        ((15.4, 1e-3), ("r_n_star",)),
+        ((0.12, 9e3), ()),
+        ((1e7, 5.3), ("r_d_star",)),
+        ((15.4, 1e7), ("r_n_star",)),
+    ],
+)
 def test_a_constant_at_the_edge_is_named(worth, edge):
     """Repetition or parameters in excess worth nothing: beyond 0.1 to 10,000, less a tenth."""
     assert fit_repeated(*runs(*worth), tied=True).at_edge == edge

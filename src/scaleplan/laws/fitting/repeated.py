@@ -22,8 +22,9 @@ ONCE = 1.001  # epochs up to which data count as seen once
 FEWEST_REPEATING = 3  # runs; two constants
 LEAST, MOST = 0.1, 1e4  # of either constant: beyond it, repetition is worth nothing, or as much as new data
 N_GRID = 17
-N_ZOOMS = 24
+MOST_GRIDS = 100
 ZOOM = 0.6
+FINEST = 3e-5  # of a logarithm, half the width of the last grid
 
 
 class RepeatedFit(NamedTuple):
@@ -80,12 +81,17 @@ def zoomed(objective: Callable[[Array], Array]) -> tuple[Array, float]:
     low, high = np.log(LEAST), np.log(MOST)
     centre, half = np.full(2, (low + high) / 2), (high - low) / 2
     best, least = centre, np.inf
-    for _ in range(N_ZOOMS):
+    for _ in range(MOST_GRIDS):
         axes = [np.clip(np.linspace(c - half, c + half, N_GRID), low, high) for c in centre]
         points = np.array([axis.ravel() for axis in np.meshgrid(*axes)])
         values = objective(points)
         k = int(np.argmin(values))
+        moved = np.abs(points[:, k] - centre).max()
         if values[k] < least:
             best, least = points[:, k], float(values[k])
-        centre, half = best, half * ZOOM
+        centre = best
+        if moved < half / 2:  # along a flat valley it goes on at the same width
+            half *= ZOOM
+        if half < FINEST:
+            break
     return best, least
