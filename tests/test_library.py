@@ -77,6 +77,8 @@ def test_a_path_works_where_a_name_does(tmp_path):
         (("[memory]", "[memories]"), "memories"),
         (("capacity_bytes = 17179869184", ""), "memory.capacity_bytes"),
         (("bf16 = 100e12", "bf16 = nan"), "peak_flops_per_s.bf16"),
+        (("bf16 = 100e12", "bf16 = 1e-320"), "`peak_flops_per_s.bf16`: should be a number from 1e-30 to 1e40; it is `1e-320`"),
+        (("bf16 = 100e12", "bf16 = 0"), "`peak_flops_per_s.bf16`: should be greater than 0; it is `0`"),
     ],
 )
 def test_a_users_file_is_refused_with_the_key_that_is_wrong(tmp_path, change, says):

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from scaleplan.errors import InputError, clipped, raise_all
 
@@ -18,7 +19,14 @@ def whole_of_float(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+def within_reach(value: float) -> float:
+    """A number above zero of which products and quotients of some are numbers too."""
+    if not 1e-30 <= value <= 1e40:
+        raise PydanticCustomError("within_reach", "should be a number from 1e-30 to 1e40")
+    return value
+
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(within_reach)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Whole = Annotated[int, Field(gt=0), BeforeValidator(whole_of_float)]
 Length = Annotated[int, Field(gt=0, le=10**12), BeforeValidator(whole_of_float)]

@@ -73,6 +73,8 @@ TIMES = [
     (1, 2, 3),
     (3, 2, 1),
     (2, 2, 0.25),
+    (8, 7, 2),
+    (3, 2, 5),
 ]
 """Forward pass, gradients of inputs and of weights: each path that can bind a step binds one of them."""
 
