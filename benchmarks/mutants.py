@@ -398,14 +398,14 @@ def noticed_in_sources(mutant: Mutant, folder: Path, tests: Sequence[str]) -> bo
 
 
 def alive_of(mutants: Sequence[Mutant], reach: Reach, folder: Path, tests: Sequence[str] = TESTS) -> list[Mutant]:
-    """Those that no test notices; what is computed while tests are collected needs a process of its own."""
+    """Those that no test notices; constants, and what else is computed while tests are collected, need a process of their own."""
     trials = Trials(mutants, reach)
     pytest.main(
         ["-q", "-s", "-p", "no:cacheprovider", "-p", "no:unraisableexception", *(f"tests/{name}" for name in tests)], plugins=[trials]
     )
     if trials.failed_without:
         raise SystemExit(f"{trials.failed_without} fails without a mutation")
-    early = [one for one in trials.alive if (str(one.path), one.line) in reach.at_import and one.name is None]
+    early = [one for one in trials.alive if one.name is not None or (str(one.path), one.line) in reach.at_import]
     return [one for one in trials.alive if one not in early or not noticed_in_sources(one, folder, reach.of(one, trials.items))]
 
 
