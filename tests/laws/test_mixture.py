@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 from hypothesis import given
@@ -151,12 +152,19 @@ def test_too_few_tokens_for_many_experts():
 
 
 def test_mixtures_by_hand():
-    """7 of 35 experts: five times as many as a token passes, 4/5 idle; 3/7 of N in experts make N (1 + 3/7 x 4) in all."""
+    """7 of 35 experts: five times as many as a token passes, 1/5 kept; 3/7 of N in experts make N (1 + 3/7 x 4) in all."""
     mixture = Mixture(35, 7)
     assert mixture.expansion == pytest.approx(5)
-    assert mixture.sparsity == pytest.approx(0.8)
+    assert mixture.kept == pytest.approx(0.2)
     assert mixture.total_params(7e9, 3 / 7) == pytest.approx(19e9)
     assert mixture.total_params(3e9) == pytest.approx(11e9)  # two thirds: 3 (1/3 + 2/3 x 5)
+
+
+def test_a_share_that_one_less_it_would_lose():
+    """c / (1 - S)^lambda of one expert in 10^20: 1 - S is 10^-20, which 1 - (1 - K / E) makes nothing."""
+    loss = expert_law_of(load_law(SPARSE).data["loss"])
+    made = frontier(SPARSE, 10**20)
+    assert made.e_nats == pytest.approx(loss.e + loss.c * math.exp(loss.lambda_ * 20 * math.log(10)))
 
 
 def test_the_share_of_experts_is_that_of_the_runs_or_of_a_usual_layer():

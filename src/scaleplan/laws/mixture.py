@@ -30,9 +30,9 @@ class Mixture(NamedTuple):
         return self.n_experts / self.n_experts_per_token
 
     @property
-    def sparsity(self) -> float:
-        """(E - K) / E: the share of experts that a token does not pass."""
-        return 1 - self.n_experts_per_token / self.n_experts
+    def kept(self) -> float:
+        """K / E, one less the sparsity S: the share of experts that a token passes."""
+        return self.n_experts_per_token / self.n_experts
 
     def total_params(self, n_active_params: Any, share: float = EXPERT_SHARE) -> Any:
         """N_total = N (1 + s (E / K - 1)).
@@ -94,7 +94,7 @@ def frontier_of(loss: ExpertLaw, law: Law, mixture: Mixture) -> Additive | TwoTe
     if isinstance(loss, FineGrainedExperts):
         return at_granularity(loss, law, mixture, to_total)
     if isinstance(loss, SparseExperts):
-        return at_sparsity(loss, mixture.sparsity, to_total)
+        return at_kept(loss, mixture.kept, to_total)
     raise NotSupported(f"`{law.name}` was fitted on one amount of data and does not say how to divide a budget")
 
 
@@ -110,9 +110,11 @@ def at_granularity(loss: FineGrainedExperts, law: Law, mixture: Mixture, to_tota
     return at._replace(a=at.a / to_total**at.alpha)
 
 
-def at_sparsity(loss: SparseExperts, sparsity: float, to_total: float) -> TwoTerms:
-    """S fixed: what depends on it alone joins the constant, and N_total becomes a multiple of N."""
-    kept = 1 - sparsity
+def at_kept(loss: SparseExperts, kept: float, to_total: float) -> TwoTerms:
+    """1 - S fixed: what depends on it alone joins the constant, and N_total becomes a multiple of N.
+
+    Of a mixture it is K / E itself: of 10^17 experts 1 - (1 - K / E) is nothing.
+    """
     return TwoTerms(
         e_nats=loss.e + loss.c / kept**loss.lambda_,
         a=loss.a / to_total**loss.alpha,
