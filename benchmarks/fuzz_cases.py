@@ -221,7 +221,7 @@ class Maker:
 
     def case(self) -> Case:
         """One of any kind."""
-        kinds = (self.line,) * 4 + (self.keywords,) * 2 + (self.preset,) * 2 + (self.config,) * 2
+        kinds = (self.line,) * 3 + (self.sized,) * 3 + (self.keywords,) * 2 + (self.preset,) * 2 + (self.config,) * 2
         others = (self.answer, self.limits, self.runs, self.log, self.run_file, self.plan, self.table, self.replaced, self.drawn, self.bomb)
         made = self.draw.choice((*kinds, *others))()
         return made._replace(args=[word.replace("\0", "") for word in made.args])
@@ -241,6 +241,26 @@ class Maker:
         if self.draw.random() < 0.03:
             words.insert(self.draw.randrange(len(words) + 1), self.draw.choice((*VALUES, "--json", "-h", "--version", "--tp", "--seq_len")))
         return Case([*words, *self.view()])
+
+    def sized(self) -> Case:
+        """An example with numbers of any size, and flags that take a number."""
+        words = list(self.draw.choice(self.seeds.lines))
+        places = [place for place in range(1, len(words)) if re.match(r"[$]?\d", words[place])]
+        for place in self.draw.sample(places, min(len(places), self.draw.choice((0, 1, 1, 2)))):
+            words[place] = re.sub(r"\d[\d.]*(e\d+)?", lambda _: self.number(), words[place], count=1)
+        known = [
+            one
+            for one in question_named(words[0]).own_fields()
+            if one.name not in SKIPPED and one.number is not None and one.kind == "value"
+        ]
+        chosen = self.draw.sample(known, min(len(known), self.draw.choice((0, 1, 1, 2))))
+        return Case([*words, *(word for one in chosen for word in (one.flag, f"{self.number()}{one.number}")), *self.view()])
+
+    def number(self) -> str:
+        """A number of any size, or next to one."""
+        power = self.draw.choice((self.draw.uniform(-30, 40), self.draw.uniform(-3, 18)))
+        near = f"{self.draw.choice((1 - 10 ** -self.draw.uniform(1, 16), 1 + 10 ** -self.draw.uniform(1, 15))):.17g}"
+        return self.draw.choice((f"{10**power:.3g}", f"{10**power:.3g}", f"{10**power:.0f}"[:25], str(self.draw.randrange(1, 20)), near))
 
     def flags(self, command: str, most: int = 3) -> list[str]:
         """Flags of a command with values."""
@@ -484,7 +504,7 @@ class Maker:
             elif self.draw.random() < 0.1 and isinstance(data, dict):
                 data[self.draw.choice(("x", "", "a b", "a.b", SCRIPT, "\x1b[31m", "é", "name", "source", "note"))] = self.junk()
             elif isinstance(data[key], int | float) and not isinstance(data[key], bool) and self.draw.random() < 0.4:
-                data[key] *= self.draw.choice((0, -1, 2, 3, 1.5, 1e-9, 1000, 2**31))
+                data[key] *= self.draw.choice((0, -1, 2, 3, 1.5, 1e-9, 1000, 2**31, 10 ** self.draw.uniform(-20, 20)))
             else:
                 data[key] = self.junk()
             return

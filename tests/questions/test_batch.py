@@ -146,9 +146,10 @@ def test_a_batch_of_ones_own(ask):
     assert (found["extra_tokens_fraction"], found["extra_steps_fraction"]) == pytest.approx((1, 1), rel=1e-6)
 
 
-def test_a_size_that_never_reaches_the_loss(run):
+@pytest.mark.parametrize("more", [(), ("--tokens", "20B", "--schedule")])
+def test_a_size_that_never_reaches_the_loss(run, more):
     """1e9 parameters stay above (6.5e13 / 1e9)^0.077 = 2.3474 nats by Kaplan's L(N, S): 2.0 is refused with the floor."""
-    outcome = run("batch", "--loss", "2.0", "--n-params", "1e9")
+    outcome = run("batch", "--loss", "2.0", "--n-params", "1e9", *more)
     assert outcome.code == 2
     assert "2.3474" in outcome.stderr
 

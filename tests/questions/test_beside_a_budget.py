@@ -115,6 +115,7 @@ def test_a_task_of_a_budget_takes_the_size_of_the_recommended_law():
         ({"size_ratio": 0.1}, "0.1"),
         ({"bits": 8, "n_params": 1e9}, "tokens"),
         ({"overfit": "2%"}, "overfit"),
+        ({"overfit": 1e-17, "n_params": 7e9}, "1e-17"),
         ({"sparsity": 0.5}, "n_params"),
         ({"position": 10, "compute": 1e21}, "compute"),
     ],

@@ -284,3 +284,11 @@ def test_overlapped_tensor_parallelism_is_the_row_of_a_table(tmp_path):
     assert tiled["step_s"] == pytest.approx(float(row["step_s"]), rel=1e-12)
     assert {name for name, seconds in tiled["parts"].items() if seconds != plain["parts"][name]} == {"tp"}
     assert any(found["step_s"] == pytest.approx(tiled["step_s"], rel=1e-12) for found in ranked.result["layouts"])
+
+
+def test_more_rows_than_anyone_reads_are_the_ledger_s(run):
+    """Before anything is searched."""
+    outcome = run("layout", "llama-3-8b", "--hardware", "h100-sxm", "--n-devices", "64", "--top", "1e9")
+
+    assert outcome.code == 2
+    assert "--top shows at most 1,000" in outcome.stderr and "--ledger" in outcome.stderr

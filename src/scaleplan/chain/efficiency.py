@@ -10,6 +10,9 @@ from scaleplan.laws.batch import StepLoss
 from scaleplan.laws.forms import KaplanLoss
 from scaleplan.laws.law import Law
 from scaleplan.laws.power import Power
+from scaleplan.wording import field
+
+LEAST_OVERFIT = 1e-9  # below it the rounding of 1 + share shows in the answer
 
 
 class SizeAnswer(NamedTuple):
@@ -83,7 +86,14 @@ class DataAnswer(NamedTuple):
 
 
 def data_answer(n_params: float, overfit: float = 0.02) -> DataAnswer:
-    """How many different tokens a model of this size needs. Source: kaplan2020 equation 4.4."""
+    """How many different tokens a model of this size needs. Source: kaplan2020 equation 4.4.
+
+    Raises InputError for a share that 1 + share does not hold to a millionth.
+    """
+    if overfit < LEAST_OVERFIT:
+        raise InputError(
+            f"{field('overfit')} {overfit:g} is a share too small to count with", hint=f"{LEAST_OVERFIT:g} or more, such as 2%"
+        )
     law = catalogue.critical_batch_law()
     assert isinstance(law.loss, KaplanLoss), "the law of B_crit has a loss of data sets"
     rule = law.rules["tokens_against_overfitting"]

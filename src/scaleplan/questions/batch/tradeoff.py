@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.answer import Answer, Caution, Column, Line, Table, quantities
 from scaleplan.chain import catalogue
-from scaleplan.chain.batch import BatchAnswer, BatchQuestion, batch_answer, steps_law
+from scaleplan.chain.batch import BatchAnswer, BatchQuestion, batch_answer, check_size, steps_law
 from scaleplan.chain.hyperparameters import RunPoint, run_point
 from scaleplan.laws.batch import doubling_speedup
 from scaleplan.laws.schedule import Schedule, growing_batch
@@ -45,9 +45,18 @@ def solve(asked: OfLoss) -> Solved:
     if asked.n_steps is not None and law is None:  # steps and their batch are known: the law of both tells the loss
         law = catalogue.critical_batch_law()
     found = batch_answer(BatchQuestion(asked.loss, asked.n_params, tokens, asked.batch_size_tokens), law)
-    ramp = growing_batch(steps_law(), catalogue.critical_batch(), found.n_params, found.loss_nats) if asked.schedule else None
     known = asked.n_params is not None and tokens is not None
-    return Solved(found, ramp, advice_of(point_of(asked), asked.optimizer) if known else None)
+    return Solved(
+        found,
+        ramp_to(found.n_params, found.loss_nats) if asked.schedule else None,
+        advice_of(point_of(asked), asked.optimizer) if known else None,
+    )
+
+
+def ramp_to(n_params: Any, loss_nats: Any) -> Schedule:
+    """The batch that grows until a model has this loss, which it must be able to reach, whatever else is known of the run."""
+    check_size(steps_law(), n_params, loss_nats)
+    return growing_batch(steps_law(), catalogue.critical_batch(), n_params, loss_nats)
 
 
 def tokens_of(asked: OfLoss) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.answer import Answer, Caution, Column, Table
 from scaleplan.chain.layout_search import Asked, ScheduleRow, search_layouts
-from scaleplan.errors import NotSupported
+from scaleplan.errors import InputError, NotSupported
 from scaleplan.machine.search import STOPPED, Searched
 from scaleplan.machine.training_run import Row
 from scaleplan.questions.layout.common import (
@@ -29,7 +29,7 @@ from scaleplan.wording import field
 if TYPE_CHECKING:
     from scaleplan.questions.layout import Explained, Ranked
 
-USUAL_TOP = 10
+USUAL_TOP, MOST_TOP = 10, 1000
 SHOWN_REASONS = 8
 
 
@@ -51,7 +51,12 @@ def solve(asked: Ranked) -> Solved:
 
 
 def searched(search: Asked, top: int | None) -> tuple[Searched, Iterator[tuple[Any, ...]]]:
-    """The search, watched; Ctrl-C ends it with the best so far."""
+    """The search, watched; Ctrl-C ends it with the best so far.
+
+    Raises InputError for more rows than anyone reads: each is explained part by part.
+    """
+    if top is not None and top > MOST_TOP:
+        raise InputError(f"{field('top')} shows at most {MOST_TOP:,} layouts", hint=f"`{field('ledger')} FILE.csv` has all of them")
     with watched("layouts") as progress:
         return search_layouts(search, top=top or USUAL_TOP, progress=progress)
 
