@@ -222,9 +222,10 @@ def test_a_loss_beyond_the_measured_one_is_doubted(run):
     assert run("batch", "--loss", "2.5", "--json").document["warnings"] == []
 
 
-def test_what_overflows_is_refused(run):
-    """6.5e13 (1.1 / 1e-30)^(1 / 0.077) is about 1e404 parameters: more than a float holds."""
-    outcome = run("batch", "--n-params", "1B", "--tokens", "20B", "--loss", "1e-30")
+@pytest.mark.parametrize("loss", ["1e-30", "1e-18"])
+def test_what_overflows_is_refused(run, loss):
+    """6.5e13 (1.1 / 1e-30)^(1 / 0.077) is about 1e404 parameters: more than a float holds; 1e248 of them times their tokens is too."""
+    outcome = run("batch", "--loss", loss)
     assert (outcome.code, outcome.stdout) == (2, "")
     assert outcome.stderr.startswith("error: ") and "1.8e308" in outcome.stderr and "bug" not in outcome.stderr
 

@@ -66,3 +66,15 @@ def test_a_budget_too_small_for_heads_over_a_node_has_fewer_heads():
 
     assert plan["layout"] == "tp1,pp1,dp1"
     assert plan["money.usd.value"] == pytest.approx(10, rel=2e-3)
+
+
+def test_devices_that_no_layout_divides_end_the_search(monkeypatch):
+    """5^7 x 2^8 x 6 devices and batches of two's powers: refused with the reason, and not after every smaller size was searched in vain."""
+    from scaleplan.chain import layout_search
+
+    asked, search = [], layout_search.search_layouts
+    monkeypatch.setattr(layout_search, "search_layouts", lambda *given, **more: asked.append(1) or search(*given, **more))
+    with pytest.raises(ScaleplanError, match="divides both the model and its batch"):
+        sp.plan(hardware="h100-sxm", n_devices=120_000_000, deadline="3d", layout="auto")
+
+    assert 1 <= len(asked) <= 4

@@ -28,7 +28,7 @@ from scaleplan.model.items import Bill
 from scaleplan.model.params import count_params
 from scaleplan.numeric import ceil_div, is_number
 from scaleplan.units import counted, show_bytes
-from scaleplan.wording import field, fields
+from scaleplan.wording import field, fields, question
 
 if TYPE_CHECKING:
     from scaleplan.chain.layout_search import Asked
@@ -65,11 +65,11 @@ class StepPricing(NamedTuple):
 
 
 class NoLayoutFits(InputError):
-    """No layout of a model of `n_params` fits the devices."""
+    """No layout of a model of `n_params` fits the devices, or none of so many that are all illegal."""
 
-    def __init__(self, message: str, hint: str, n_params: int) -> None:
+    def __init__(self, message: str, hint: str, n_params: int, n_illegal: int = 0) -> None:
         super().__init__(message, hint=hint)
-        self.n_params = n_params
+        self.n_params, self.n_illegal = n_params, n_illegal
 
 
 class LayoutStep(NamedTuple):
@@ -266,10 +266,14 @@ def with_fastest(given: Given, bill: Bill, seq_len: int, batch_tokens: int | Non
     found, _ = search_layouts(search_of(given, bill, n, seq_len, batch_tokens), top=1, progress=progress)
     best = found.recommended
     if best is None:
-        least = found.closest
-        near = "" if least is None else f": the least memory is {show_bytes(int(least.peak_bytes))}, of `{least.layout.spelled()}`"
-        n_params = count_params(bill).n_params
-        raise NoLayoutFits(f"no layout of {counted(n, 'device')} fits{near}", f"raise {field('n_devices')}, or recompute more", n_params)
+        least, n_params = found.closest, count_params(bill).n_params
+        if least is None:
+            hint = f"change {field('n_devices')} or {field('batch_size_tokens')}; `{question('layout')}` counts the reasons"
+            words = f"no layout of {counted(n, 'device')} divides both the model and its batch"
+            raise NoLayoutFits(words, hint, n_params, n_illegal=found.n_considered)
+        near = f"the least memory is {show_bytes(int(least.peak_bytes))}, of `{least.layout.spelled()}`"
+        hint = f"raise {field('n_devices')}, or recompute more"
+        raise NoLayoutFits(f"no layout of {counted(n, 'device')} fits: {near}", hint, n_params)
     return {**given, "layout": best.layout, "recompute": best.recompute, "micro_batch_size_seqs": best.micro_batch_size_seqs}
 
 

@@ -156,6 +156,7 @@ NEAR = 0.02  # hours of the budget within which a size is left alone
 SMALLER = 0.98  # of the largest size that memory seems to hold, to be tried next
 LEAST_SHRINK = 0.9
 MOST_SHRINKS = 40
+MOST_ILLEGAL = 50_000_000  # layouts, all illegal, after which no smaller size is tried: a smaller one may have layers that divide
 
 
 def within_memory(given: Given, costs: Costs) -> Walk:
@@ -163,7 +164,7 @@ def within_memory(given: Given, costs: Costs) -> Walk:
     from scaleplan.chain.layout_step import NoLayoutFits
     from scaleplan.chain.walls import memory_wall
 
-    settled, wanted = Settled(), None
+    settled, wanted, n_illegal = Settled(), None, 0
     free = model_of(given)[1] is None and tokens_of(given) is None
     for _ in range(MOST_SHRINKS):
         try:
@@ -174,7 +175,8 @@ def within_memory(given: Given, costs: Costs) -> Walk:
             wanted = wanted or found.size.n_params
             most = found.size.n_params * (SMALLER / used if found.step is None else LEAST_SHRINK)
         except NoLayoutFits as error:
-            if not free:
+            n_illegal += error.n_illegal
+            if not free or n_illegal > MOST_ILLEGAL:
                 raise
             wanted = wanted or error.n_params
             most = error.n_params * LEAST_SHRINK

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from contextvars import ContextVar
 from importlib import import_module
+from math import isinf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.errors import InputError, ScaleplanError, UsageError
@@ -176,11 +177,21 @@ def ask(question: Question, given: Mapping[str, Any]) -> Answer:
     shape, request = requested(question, given)
     try:
         answer = shape.explain(request, shape.solve(request))
+        refuse_infinite(answer.result)
     except OverflowError as error:
         hint = "an input is far from that of any run: check its unit and its exponent"
         raise InputError("a number on the way to this answer exceeds 1.8e308, the largest that can be held", hint=hint) from error
     result = answer.result if len(question.shapes) == 1 or "kind" in answer.result else {"kind": shape.kind, **answer.result}
     return answer._replace(command=question.name, version=question.version, result=result, inputs=with_shape(answer.inputs, request))
+
+
+def refuse_infinite(result: Any) -> None:
+    """Raise OverflowError where a number of a result is infinite: a product of floats overflows without a word."""
+    if isinstance(result, float) and isinf(result):
+        raise OverflowError
+    if isinstance(result, Mapping | list | tuple):
+        for value in result.values() if isinstance(result, Mapping) else result:
+            refuse_infinite(value)
 
 
 def with_shape(inputs: Mapping[str, Any], request: Any) -> Mapping[str, Any]:
