@@ -148,10 +148,10 @@ def test_the_pool_of_an_engine_by_hand():
 
 
 def test_a_pool_of_another_share_and_block():
-    """85.5 % of 1,000,000 bytes, in blocks of 32 tokens."""
-    pool = cache_pool(ServingMemory(400_000, 480, 0, 30_000, 20_000), 1_000_000, 0.855, 32)
+    """85.54321 % of 1,000,000 bytes, in blocks of 32 tokens."""
+    pool = cache_pool(ServingMemory(400_000, 480, 0, 30_000, 20_000), 1_000_000, 0.8554321, 32)
 
-    assert (pool.pool_bytes, pool.block_bytes, pool.n_blocks, pool.n_tokens) == (405_000, 15_360, 26, 26 * 32)
+    assert (pool.pool_bytes, pool.block_bytes, pool.n_blocks, pool.n_tokens) == (405_432, 15_360, 26, 26 * 32)
 
 
 def test_a_pool_without_room_or_without_a_cache_has_no_blocks():

@@ -555,3 +555,9 @@ def test_a_change_of_an_unknown_key_names_those_near_it(change, near):
     with pytest.raises(sp.ScaleplanError) as raised:
         planned(set=[change])
     assert near in f"{raised.value.hint}"
+
+
+def test_a_budget_that_trains_less_than_a_sequence_is_refused():
+    """$100k train some 3e11 tokens; one sequence is a million times longer."""
+    with pytest.raises(sp.ScaleplanError, match="less than one sequence"):
+        sp.plan(usd=1e5, hardware="h100-sxm", seq_len=10**17)

@@ -243,6 +243,7 @@ def walked(given: Given, costs: Costs, settled: Settled) -> Walk:
     device, law = device_of(given), law_of(given)
     size = size_of(given, law, device, defaults, settled)._replace(unique_tokens=given.get("unique_tokens"))
     seq_len = length_of(given, size)
+    refuse_less_than_a_sequence(given, size, seq_len)
     work = compute(given, size, seq_len)
     loss, interval = loss_of(law, size)
     batch_tokens = batch_of(given, seq_len) if given.get("batch_size_tokens") != CRITICAL else critical_batch(loss)
@@ -260,6 +261,13 @@ def walked(given: Given, costs: Costs, settled: Settled) -> Walk:
         hours.inputs.n_devices, given.get("layout"), step, hours.inputs, cost, other_usd,
         (*hours.assumed, *([usual_deadline_words()] if left_open else [])), tuple(idle_words(given, step, size)), hours.failures,
     )  # fmt: skip
+
+
+def refuse_less_than_a_sequence(given: Given, size: Size, seq_len: Any) -> None:
+    """Raise InputError where a budget pays for fewer tokens than one sequence has."""
+    if tokens_of(given) is None and is_number(size.tokens, seq_len) and size.tokens < seq_len:
+        words = f"the budget trains at most {size.tokens:,} tokens, less than one sequence of {seq_len:,}"
+        raise InputError(words, hint=f"a larger budget, or a shorter {field('seq_len')}")
 
 
 def open_to_the_search(given: Given) -> bool:

@@ -11,7 +11,7 @@ from scaleplan.machine.serving_formats import Format, weight_bits
 from scaleplan.model.arch import Size
 from scaleplan.model.cache import layer_cache
 from scaleplan.model.items import Bill, Kept, Layer
-from scaleplan.numeric import ceil_div, floor_div, maximum, maximum_of, minimum, where
+from scaleplan.numeric import ceil_div, floor, floor_div, maximum, maximum_of, minimum, where
 
 FLOAT32 = 4
 
@@ -148,8 +148,7 @@ def cache_pool(memory: ServingMemory, capacity_bytes: Size, share: Any = USUAL_P
 
     Source: kwon2023.
     """
-    usable = floor_div(capacity_bytes * round(1000 * share), 1000)
-    pool = maximum(0, usable - memory.weights_bytes - memory.workspace_bytes - memory.context_bytes)
+    pool = maximum(0, floor(share * capacity_bytes) - memory.weights_bytes - memory.workspace_bytes - memory.context_bytes)
     block = block_tokens * memory.kv_cache_bytes_per_token
     n_blocks = where(block > 0, floor_div(pool, maximum(block, 1)), 0)  # a model of states alone has no blocks
     return Pool(block_tokens, pool, block, n_blocks, n_blocks * block_tokens)
