@@ -65,6 +65,13 @@ def test_a_model_of_another_type_is_refused(model):
         scaleplan.memory(model)
 
 
+def test_a_number_of_thousands_of_digits_is_refused():
+    """Python itself refuses to write it down."""
+    for given in ({"n_devices": 10**5000}, {"n_devices": [8, 10**5000]}):
+        with pytest.raises(scaleplan.errors.ScaleplanError, match="digits"):
+            scaleplan.layout("gpt2", hardware="h100-sxm", **given)
+
+
 LLAMA = {
     "model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 100,
 }  # fmt: skip

@@ -61,3 +61,9 @@ def test_a_sum_is_spread_by_its_parts():
     found = sum_of((600.0, factors(NARROW)), (300.0, factors(WIDE)), (100.0, None))
     expected = (600 * np.array(factors(NARROW)) + 300 * np.array(factors(WIDE)) + 100) / 1000
     assert found == pytest.approx(expected.tolist())
+
+
+def test_a_sum_of_nothing_has_an_interval_of_nothing():
+    """Clean electricity emits nothing, whatever the energy."""
+    found = sum_of((0.0, factors(NARROW)), (0.0, factors(WIDE)), (0.0, None))
+    assert interval_of(0.0, found) == (0.0, 0.0, 0.0)

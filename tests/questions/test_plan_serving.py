@@ -137,3 +137,11 @@ def test_serving_that_cannot_be_priced_is_refused(given, says):
     """By the field that is missing."""
     with pytest.raises(sp.ScaleplanError, match=says):
         sp.plan(**given)
+
+
+def test_clean_electricity_serves_without_carbon():
+    """0 g/kWh: no carbon in training, serving and both together, at either end."""
+    plan = sp.plan(**RUN, **SERVED, grid_intensity="0g/kWh")
+
+    for part in ("carbon", "serving", "lifetime"):
+        assert [plan[f"{part}.kgco2e.{end}"] for end in ("value", "p10", "p90")] == [0, 0, 0]

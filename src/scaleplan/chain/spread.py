@@ -81,7 +81,7 @@ def sum_of(*parts: tuple[float, Factors | None]) -> Factors | None:
     """The factors of a sum of (central value, factors)."""
     if all(draws is None for _, draws in parts):
         return None
-    total = sum(value for value, _ in parts)
+    total = sum(value for value, _ in parts) or 1.0  # of nothing, which nothing moves
     rows = len(next(draws for _, draws in parts if draws is not None))
     columns = [[value * factor / total for factor in draws or (1.0,) * rows] for value, draws in parts]
     return tuple(map(sum, zip(*columns, strict=True)))

@@ -14,7 +14,7 @@ from math import isinf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.errors import InputError, ScaleplanError, UsageError
-from scaleplan.questions.fields import ADDED_WORDS, SHAPE_WORDS, Field, field_named, read, text_of
+from scaleplan.questions.fields import ADDED_WORDS, SHAPE_WORDS, Field, field_named, read, shown_object, text_of
 from scaleplan.wording import field, fields
 from scaleplan.wording import question as command
 
@@ -265,7 +265,7 @@ def decides(one: str, present: Mapping[str, Any]) -> bool:
     """Whether a deciding field was given, or given as one of the words after its `=`, or with one of the signs after its `~`."""
     if "~" in one:
         name, _, signs = one.partition("~")
-        return any(sign in str(present.get(name, "")) for sign in signs)
+        return name in present and any(sign in shown_object(present[name]) for sign in signs)
     name, _, words = one.partition("=")
     return name in present and (not words or present[name] in words.split("|"))
 

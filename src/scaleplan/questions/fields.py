@@ -449,10 +449,10 @@ def as_one_text(field: Field, values: Any) -> str | None:
 
     if not isinstance(values, list | tuple) or not values or field.choices:
         return None
-    text = ",".join(map(str, values))
     try:
+        text = ",".join(map(str, values))
         read(field, text)
-    except ScaleplanError:
+    except (ScaleplanError, ValueError):  # a whole number of thousands of digits has no text
         return None
     return f"write it as one text: `{text}`"
 
