@@ -14,6 +14,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from scaleplan.chain.run_files.run_file import FORMS, RunSettings, write_run_file
 from scaleplan.library import built_in
 from scaleplan.machine.layout import parse_layout
@@ -221,7 +223,7 @@ class Maker:
 
     def case(self) -> Case:
         """One of any kind."""
-        kinds = (self.line,) * 3 + (self.sized,) * 3 + (self.keywords,) * 2 + (self.preset,) * 2 + (self.config,) * 2
+        kinds = (self.line,) * 3 + (self.sized,) * 3 + (self.keywords, self.call) + (self.preset,) * 2 + (self.config,) * 2
         others = (self.answer, self.limits, self.runs, self.log, self.run_file, self.plan, self.table, self.replaced, self.drawn, self.bomb)
         made = self.draw.choice((*kinds, *others))()
         return made._replace(args=[word.replace("\0", "") for word in made.args])
@@ -253,14 +255,20 @@ class Maker:
             for one in question_named(words[0]).own_fields()
             if one.name not in SKIPPED and one.number is not None and one.kind == "value"
         ]
-        chosen = self.draw.sample(known, min(len(known), self.draw.choice((0, 1, 1, 2))))
+        chosen = self.draw.sample(known, min(len(known), self.draw.choice((0, 0, 1, 1, 2))))
         return Case([*words, *(word for one in chosen for word in (one.flag, f"{self.number()}{one.number}")), *self.view()])
 
     def number(self) -> str:
         """A number of any size, or next to one."""
         power = self.draw.choice((self.draw.uniform(-30, 40), self.draw.uniform(-3, 18)))
         near = f"{self.draw.choice((1 - 10 ** -self.draw.uniform(1, 16), 1 + 10 ** -self.draw.uniform(1, 15))):.17g}"
-        return self.draw.choice((f"{10**power:.3g}", f"{10**power:.3g}", f"{10**power:.0f}"[:25], str(self.draw.randrange(1, 20)), near))
+        whole = (
+            f"{10**power:.0f}"[:25],
+            str(self.draw.randrange(1, 20)),
+            str(2 ** self.draw.randrange(40)),
+            f"1e{self.draw.randrange(26)}",
+        )
+        return self.draw.choice((f"{10**power:.3g}", f"{10**power:.3g}", *whole, near))
 
     def flags(self, command: str, most: int = 3) -> list[str]:
         """Flags of a command with values."""
@@ -294,11 +302,40 @@ class Maker:
         }
         return Case([name], keywords={key: value for key, value in usual.items() if key in {one.name for one in known}} | given)
 
+    def call(self) -> Case:
+        """An example asked from Python, with numbers and arrays of any size."""
+        name, *words = self.draw.choice([line for line in self.seeds.lines if line[0] not in ("presets", "sweep")])
+        known = question_named(name).every_field()
+        given: dict[str, Any] = {}
+        if words and not words[0].startswith("--"):
+            given[question_named(name).subject[0]] = words.pop(0)
+        while words:
+            one = next((one for one in known if one.flag == words[0]), None)
+            if one is not None:
+                value = True if one.kind == "switch" else words.pop(1)
+                given[one.name] = [*given.get(one.name, []), value] if one.kind == "list" else value
+            del words[0]
+        numbers = [one.name for one in known if one.number is not None and one.kind == "value" and one.name not in SKIPPED]
+        present = [key for key in given if key in numbers] or numbers
+        changed = self.draw.sample(present, min(len(present), self.draw.choice((0, 1, 1, 2)))) + self.draw.sample(
+            numbers, self.draw.choice((0, 0, 1))
+        )
+        return Case([name], keywords=given | {key: self.measured() for key in changed})
+
     def given(self, one: Any) -> Any:
         """A value for a keyword."""
         if one.kind == "switch" and self.draw.random() < 0.7:
             return True
+        if one.number is not None and self.draw.random() < 0.5:
+            return self.measured()
         return self.value(one) if self.draw.random() < 0.5 else self.draw.choice(OBJECTS)
+
+    def measured(self) -> Any:
+        """A number of any size, or an array of several."""
+        numbers = [float(self.number()) for _ in range(self.draw.choice((1, 1, 2, 3)))]
+        if len(numbers) > 1:
+            return np.array(numbers) if self.draw.random() < 0.5 else np.array(numbers).clip(0, 2**62).astype(np.int64)
+        return int(numbers[0]) if self.draw.random() < 0.5 else numbers[0]
 
     # ------------------------------------------------------------------------------------------------------------ files
 

@@ -54,6 +54,13 @@ def only(style: str, **fixed: int) -> Candidate:
     return found
 
 
+def test_shared_layers_have_a_size_that_says_no_depth():
+    """One set of weights for all layers: two layers have the parameters of one."""
+    with pytest.raises(InputError, match="how many layers"):
+        shapes_near(3e8, "gpt", fixed={"n_shared_copies": 1})
+    assert shapes_near(3e8, "gpt", fixed={"n_shared_copies": 1, "n_layers": 24})
+
+
 def test_styles_are_those_of_released_models():
     """Llama 3 8B by its width and depth alone, Mixtral 8x7B with its vocabulary, GPT-3 with that of nanoGPT."""
     d, layers = 12288, 96

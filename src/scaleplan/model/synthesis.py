@@ -111,6 +111,8 @@ def depths(words: dict[str, Any], target: float, pp: int) -> Iterator[Candidate]
         yield candidate(words, target)
         return
     one, two = (count_params(bill_of(arch_of_shape({**words, "n_layers": n}))).n_params for n in (1, 2))
+    if one == two:
+        raise InputError("a size does not say how many layers share their weights", hint=f"add {field('n_layers')}")
     exact = (target - (2 * one - two)) / (two - one)
     for n_layers in {math.floor(exact / pp) * pp, math.ceil(exact / pp) * pp}:
         if pp <= n_layers <= min(MOST_LAYERS, LARGEST):
