@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -151,3 +152,29 @@ def test_a_loss_along_a_frontier_in_least_compute():
     n = law.frontier.params_at_compute(flops)
     assert flops / 6 / n == pytest.approx(3e9 * (0.7 * flops / 8e18) ** 0.4)
     assert law.frontier.loss(n, flops / 6 / n) == pytest.approx((0.7 * flops / 4e20) ** -0.06)
+
+
+HUGE = 2**62
+"""An exponent that a whole number cannot be raised to."""
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        {"form": "additive", "e_nats": 1.7, "a": 400, "b": 410, "alpha": 0.34, "beta": HUGE},
+        {"form": "repeating", "e_nats": 1.7, "a": 400, "b": 410, "alpha": 0.34, "beta": HUGE, "r_d_star": 15, "r_n_star": 5},
+        {"form": "over-training", "e_nats": 1.84, "a": 212, "b": 367, "eta": HUGE},
+        {"form": "kaplan", "n_c": 64 * 10**12, "d_c": 18 * 10**12, "alpha_n": HUGE, "alpha_d": 1},
+    ],
+)
+def test_whole_constants_end_as_fast_as_others(loss):
+    """A whole number to the power of 4.6e18 would take all memory; a float is too large at once."""
+    law = law_of(data(loss=loss)).loss
+    with suppress(OverflowError):
+        assert getattr(law, "fresh", law).loss(10**9, 2 * 10**10) > 0
+
+
+def test_whole_exponents_of_a_rule_end_too():
+    rule = law_of(data(tokens={"form": "power", "n_params_exponent": HUGE, "scale": 2})).rules["tokens"]
+    with pytest.raises(OverflowError):
+        rule.at(n_params=10**9)

@@ -218,7 +218,7 @@ def gradient_noise(small: NormAtBatch, large: NormAtBatch) -> GradientNoise:
 
 def step_loss_of(block: Mapping[str, Any]) -> StepLoss:
     """From a block of a preset."""
-    return StepLoss(**{name: block[name] for name in StepLoss._fields})
+    return StepLoss(**{name: float(block[name]) for name in StepLoss._fields})
 
 
 def compute_exponent(alpha_s: Any, alpha_b: Any, alpha_n: Any) -> Any:

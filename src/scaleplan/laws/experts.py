@@ -138,4 +138,4 @@ FORMS: Mapping[str, type[RoutedExperts | FineGrainedExperts | JointExperts | Spa
 def expert_law_of(block: Mapping[str, Any]) -> ExpertLaw:
     """From the `[loss]` block of a preset."""
     form = FORMS[block["form"]]
-    return form(**{name: block[name.rstrip("_")] for name in form._fields})
+    return form(**{name: float(block[name.rstrip("_")]) for name in form._fields})

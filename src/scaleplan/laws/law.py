@@ -129,11 +129,11 @@ def additive(block: Block) -> Additive:
 
 
 def number(block: Block, name: str) -> float:
-    """A constant of a block that must be a number."""
+    """A constant of a block that must be a number, as a float: a whole number to the power of a huge one would never end."""
     value = block[name]
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(f"the constant `{name}` of a loss is `{clipped(value)}`, not a number")
-    return value
+    return float(value)
 
 
 def positive(block: Block, name: str) -> float:
@@ -149,21 +149,21 @@ def over_training(block: Block) -> Additive:
 
     Source: gadre2024 equation 4.
     """
-    eta = block["eta"]
+    e_nats, a, b, eta = (block[name] * 1.0 for name in ("e_nats", "a", "b", "eta"))  # arrays while fitting
     shrink = FLOPS_PER_PARAM_TOKEN**-eta
-    return Additive(block["e_nats"], block["a"] * shrink, block["b"] * shrink, 2 * eta, 2 * eta)
+    return Additive(e_nats, a * shrink, b * shrink, 2 * eta, 2 * eta)
 
 
 def repeating(block: Block) -> Repeating:
     """The additive constants with R_D* and R_N*."""
     from scaleplan.laws.repetition import Repeating
 
-    return Repeating(additive(block), block["r_d_star"], block["r_n_star"])
+    return Repeating(additive(block), number(block, "r_d_star"), number(block, "r_n_star"))
 
 
 def kaplan(block: Block) -> KaplanLoss:
     """N_c, D_c and their exponents."""
-    return KaplanLoss(block["n_c"], block["d_c"], block["alpha_n"], block["alpha_d"])
+    return KaplanLoss(*(number(block, name) for name in KaplanLoss._fields))
 
 
 LOSSES: Mapping[str, Callable[[Block], Additive | Repeating | KaplanLoss]] = {
@@ -227,7 +227,7 @@ def is_rule(block: Any) -> bool:
 
 def rule_of(block: Block) -> Power | Logarithm:
     """A quantity that follows from one or more others."""
-    return power_of(block) if block["form"] == "power" else Logarithm(block["offset"], block["slope"])
+    return power_of(block) if block["form"] == "power" else Logarithm(number(block, "offset"), number(block, "slope"))
 
 
 def frontier_of(data: Mapping[str, Any], loss: Any, rules: Mapping[str, Any]) -> Frontier | PowerFrontier | None:

@@ -155,7 +155,7 @@ def power_of(block: Mapping[str, Any]) -> Power:
 
     `value_unit` multiplies the result: a law that counts sequences of 2,048 tokens has `value_unit = 2048`.
     """
-    exponents = {name: block[f"{name}_exponent"] for name in QUANTITIES if f"{name}_exponent" in block}
+    exponents = {name: float(block[f"{name}_exponent"]) for name in QUANTITIES if f"{name}_exponent" in block}
     units = {name: block[f"{name}_unit"] for name in exponents if f"{name}_unit" in block}
     if not exponents:
         known = ", ".join(f"`{name}_exponent`" for name in QUANTITIES)

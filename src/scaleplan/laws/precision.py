@@ -82,9 +82,9 @@ class Sparse(NamedTuple):
 
 def precision_of(block: Mapping[str, Any]) -> Precision:
     """From the `[precision]` block of a preset."""
-    return Precision(block["gamma_w"], block["gamma_a"], block["gamma_kv"])
+    return Precision(*(float(block[name]) for name in Precision._fields))
 
 
 def sparse_of(block: Mapping[str, Any]) -> Sparse:
     """From the `[loss]` block of a preset of form `sparsity`."""
-    return Sparse(**{name: block[name] for name in Sparse._fields})
+    return Sparse(**{name: float(block[name]) for name in Sparse._fields})
