@@ -186,11 +186,14 @@ def ask(question: Question, given: Mapping[str, Any]) -> Answer:
 
 
 def refuse_infinite(result: Any) -> None:
-    """Raise OverflowError where a number of a result is infinite: a product of floats overflows without a word."""
+    """Raise OverflowError where a number of a result is infinite: a product of floats overflows without a word.
+
+    What is gathered only as it is written, as the columns of a table of layouts are, stays so.
+    """
     if isinstance(result, float) and isinf(result):
         raise OverflowError
-    if isinstance(result, Mapping | list | tuple):
-        for value in result.values() if isinstance(result, Mapping) else result:
+    if isinstance(result, dict | list | tuple):
+        for value in result.values() if isinstance(result, dict) else result:
             refuse_infinite(value)
 
 
