@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from scaleplan import library
+from scaleplan.chain.columns import Column, columns_of, constant
 from scaleplan.chain.layout_pricing import EXPERT_SIZES, NO_ETP, Priced, nothing_known, price_group
 from scaleplan.errors import InputError, UsageError, clipped
 from scaleplan.machine.activations import ATTENTION_KERNELS
@@ -59,8 +60,8 @@ class LayoutTable(NamedTuple):
             try:
                 next(rows)
                 filled = filter(None, rows)
-                while some := list(islice(filled, ROWS_AT_ONCE)):
-                    yield price_block(columns_of_block(self.columns, some))
+                while some := columns_of(self.columns, islice(filled, ROWS_AT_ONCE)):
+                    yield price_block(some)
             except csv.Error as error:
                 raise InputError(f"is not a table: {error}", file=name_of(self.path), line=rows.line_num) from None
 
@@ -130,44 +131,30 @@ def check_columns(columns: tuple[str, ...], path: str) -> None:
         raise InputError(f"the column `{clipped(twice)}` is there twice", file=path, line=1)
 
 
-def columns_of_block(names: Sequence[str], rows: list[list[str]]) -> dict[str, Sequence[str]]:
-    """The cells by columns, without blanks around them; a row that is too short ends in empty cells."""
-    n = len(names)
-    if any(len(row) != n for row in rows):
-        rows = [(row + [""] * n)[:n] for row in rows]
-    return {name: stripped(texts) for name, texts in zip(names, zip(*rows, strict=True), strict=True)}
-
-
-def stripped(texts: Sequence[str]) -> Sequence[str]:
-    """Texts without blanks around them."""
-    return texts if all(text == text.strip() for text in set(texts)) else [text.strip() for text in texts]
-
-
 # -------------------------------------------------------------------------------------------------------------------- pricing
 
 
-def price_block(texts: Mapping[str, Sequence[str]]) -> Block:
+def price_block(columns: Mapping[str, Column]) -> Block:
     """Price the rows of a block: those that are alike in kind in one pass."""
-    values = Values(texts)
+    values = Values(columns)
     values.read()
     found = nothing_known(values.n)
     found.error[:] = values.errors
     for rows in alike(values):
         one = values.row(int(rows[0]))
-        columns = {name: values.numbers[name][rows] for name, value in one.items() if isinstance(value, int)}
-        found.put(rows, price_group(one, columns))
-    return Block(texts, found)
+        numbers = {name: values.numbers[name][rows] for name, value in one.items() if isinstance(value, int)}
+        found.put(rows, price_group(one, numbers))
+    return Block({name: column.texts() for name, column in columns.items()}, found)
 
 
 def alike(values: Values) -> Iterator[Any]:
     """The places of the rows of each kind, without those that have an error."""
     import numpy as np
 
-    flags = [np.where(values.named, 0, values.numbers[name]).tolist() for name in SHAPE_FLAGS]
-    words = [values.column(name) for name in ALIKE if name not in SHAPE_FLAGS]
-    keys = list(zip(*words, *flags, values.routed.tolist(), strict=True))
-    codes_of = {key: code for code, key in enumerate(dict.fromkeys(keys))}
-    codes = np.fromiter(map(codes_of.__getitem__, keys), np.int64, values.n)
+    codes = values.routed.astype(np.int64)
+    for name in ALIKE:
+        some = np.where(values.named, 0, values.numbers[name]) if name in SHAPE_FLAGS else values.column(name).places
+        _, codes = np.unique(codes * (int(some.max()) + 1) + some, return_inverse=True)
     places = np.flatnonzero(values.errors == "")
     places = places[np.argsort(codes[places], kind="stable")]
     if len(places):
@@ -184,38 +171,39 @@ class Values:
     routed  rows with experts
     """
 
-    def __init__(self, texts: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, columns: Mapping[str, Column]) -> None:
         import numpy as np
 
-        self.texts, self.n = texts, len(next(iter(texts.values())))
+        self.columns, self.n = columns, len(next(iter(columns.values())).places)
         self.errors = np.full(self.n, "", dtype=object)
         self.numbers: dict[str, Any] = {}
         self.named = self.is_among("model", {""}, inside=False)
         self.routed = self.is_among("n_experts", {"", "0"}, inside=False) & ~self.named
 
-    def column(self, name: str) -> Sequence[str]:
-        """The texts of a column; empty ones where the table has none."""
-        return self.texts.get(name) or [""] * self.n
+    def column(self, name: str) -> Column:
+        """A column; empty texts where the table has none."""
+        return self.columns.get(name) or constant("", self.n)
 
     def is_among(self, name: str, words: set[str], *, inside: bool = True) -> Any:
         """Which cells of a column are one of these words, or none of them."""
-        import numpy as np
-
-        return np.fromiter(((text in words) == inside for text in self.column(name)), bool, self.n)
+        column = self.column(name)
+        return column.spread([(text in words) == inside for text in column.different], bool)
 
     def take(self, name: str, reader: Callable[[str, str], int], wanted: Any = True) -> None:
         """Read a column: each of its different texts once; a bad one is the error of the wanted rows that hold it."""
-        import numpy as np
-
-        known, faults = {}, {}
-        for text in set(self.column(name)):
+        column = self.column(name)
+        known, faults = [], []
+        for text in column.different:
+            number, fault = 0, ""
             try:
-                known[text] = int(reader(name, text))
+                number = int(reader(name, text))
             except InputError as error:
-                known[text], faults[text] = 0, error.message
-        self.numbers[name] = np.fromiter(map(known.__getitem__, self.column(name)), np.int64, self.n)
-        if faults:
-            said = np.array([faults.get(text, "") for text in self.column(name)], dtype=object)
+                fault = error.message
+            known.append(number)
+            faults.append(fault)
+        self.numbers[name] = column.spread(known, int)
+        if any(faults):
+            said = column.spread(faults, object)
             self.refuse((said != "") & wanted, said)
 
     def refuse(self, rows: Any, said: Any) -> None:
@@ -266,15 +254,15 @@ class Values:
         own = (*SIZES, *COUNTS, *FLAGS, "tp_overlap", "etp")
         shape = () if self.named[place] else (*SHAPE_SIZES, *SHAPE_FLAGS)
         experts = (*EXPERT_SIZES, "n_shared_experts") if self.routed[place] else ()
-        values: dict[str, Any] = {"model": self.column("model")[place]} if self.named[place] else {}
+        values: dict[str, Any] = {"model": self.column("model").at(place)} if self.named[place] else {}
         values |= {name: int(self.numbers[name][place]) for name in (*shape, *experts, *own)}
         values |= {name: bool(values[name]) for name in (*SHAPE_FLAGS, *FLAGS, "tp_overlap") if name in values}
-        return values | {name: self.column(name)[place] for name in WORDS}
+        return values | {name: self.column(name).at(place) for name in WORDS}
 
 
 def row_values(row: Mapping[str, str]) -> dict[str, Any]:
     """The cells of one row as numbers, flags and words; an error names the cell."""
-    values = Values({name: [text] for name, text in row.items()})
+    values = Values({name: constant(text, 1) for name, text in row.items()})
     values.read()
     if values.errors[0]:
         raise InputError(values.errors[0])
