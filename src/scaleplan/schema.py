@@ -531,16 +531,39 @@ def faults_of_citations(data: Any, place: Place) -> list[tuple[Place, str]]:
 
 
 ABOUT_FORM = ("form", "gives", "source", "date", "note")
-FORMS = (
-    "additive", "over-training", "repeating", "kaplan", "power", "power-sum", "logarithm", "sparse-experts", "routed-experts",
-    "fine-grained-experts", "joint-experts", "precision", "sparsity",
-)  # fmt: skip
+SUM_OF_TWO = ("e_nats", "a", "b", "alpha", "beta")
+FORMS: Mapping[str, tuple[str, ...]] = {
+    "additive": SUM_OF_TWO,
+    "over-training": ("e_nats", "a", "b", "eta"),
+    "repeating": (*SUM_OF_TWO, "r_d_star", "r_n_star"),
+    "kaplan": ("n_c", "d_c", "alpha_n", "alpha_d"),
+    "power": (),
+    "power-sum": ("n_c", "alpha_n", "s_c", "alpha_s"),
+    "logarithm": ("offset", "slope"),
+    "sparse-experts": ("a", "alpha", "b", "beta", "c", "lambda", "d", "delta", "gamma", "e"),
+    "routed-experts": ("a", "b", "c", "d", "e_start", "e_max"),
+    "fine-grained-experts": ("a", "alpha", "b", "beta", "c", "g", "gamma", "n_experts"),
+    "joint-experts": ("a", "alpha", "delta", "gamma", "b", "beta", "omega", "zeta", "c", "e_start", "e_max"),
+    "precision": (),  # its constants are those of its role
+    "sparsity": ("a_s", "b_s", "c_s", "b_n", "a_d", "b_d", "c"),
+}
+"""The forms of a block, each with the constants that it needs."""
+OF_ROLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "precision": {
+        "precision": ("gamma_w", "gamma_a", "gamma_kv"),
+        "after_training": ("c_t", "gamma_d", "gamma_n", "gamma_post"),
+        "published": ("best_bits_low", "best_bits_high"),
+    },
+    "token_stock": {"stock": ("n_tokens", "n_tokens_p5", "n_tokens_p95")},
+    "optimizer_gain": {"token_gain": ("optimizers", "n_params", "gain")},
+}
+"""Blocks without a form that a role needs, each with its constants."""
 STEEPEST = 10  # an exponent of a law: the steepest published one is 4.8
 SWITCHES = ("of_spent_compute",)  # keys of forms that are true or false
 
 
 def faults_of_constants(data: Mapping[str, Any]) -> list[tuple[Place, str]]:
-    """Every constant of a form that is none, and every end of the range of a law that is no number above zero."""
+    """Every constant of a form that is none or missing, and every end of the range of a law that is no number above zero."""
     blocks = {name: block for name, block in data.items() if isinstance(block, Mapping) and ("form" in block or name == "range")}
     faults: list[tuple[Place, str]] = [
         ((name, key), f"should be {wanted}; it is `{clipped(value)}`")
@@ -549,9 +572,33 @@ def faults_of_constants(data: Mapping[str, Any]) -> list[tuple[Place, str]]:
         if key not in (*ABOUT_FORM, *SWITCHES) and (wanted := wanted_constant(name, key, value))
     ]
     for name, block in blocks.items():
-        if name != "range" and block["form"] not in FORMS:
+        if name == "range":
+            continue
+        if not isinstance(block["form"], str) or block["form"] not in FORMS:
             faults.append(((name, "form"), f"should be one of {', '.join(FORMS)}; it is `{clipped(block['form'])}`"))
-    return faults + faults_of_allocation(blocks.get("allocation", {}))
+        else:
+            faults += [((name, key), "field required") for key in FORMS[block["form"]] if key not in block]
+    return faults + faults_of_roles(data) + faults_of_allocation(blocks.get("allocation", {}))
+
+
+def faults_of_roles(data: Mapping[str, Any]) -> list[tuple[Place, str]]:
+    """What a law lacks of the blocks that its roles need."""
+    roles = data.get("role")
+    needed = [block for role in OF_ROLES if isinstance(roles, Mapping) and role in roles for block in OF_ROLES[role].items()]
+    faults: list[tuple[Place, str]] = []
+    for name, keys in needed:
+        block = data.get(name)
+        if not isinstance(block, Mapping):
+            faults.append(((name,), "field required"))
+            continue
+        faults += [((name, key), "field required") for key in keys if key not in block]
+        numbers = [(key, value) for key, value in block.items() if key in keys and name != "token_gain"]
+        faults += [
+            ((name, key), f"should be a number above zero; it is `{clipped(value)}`")
+            for key, value in numbers
+            if not is_number(value) or value <= 0
+        ]
+    return faults
 
 
 def wanted_constant(block: str, key: str, value: Any) -> str | None:

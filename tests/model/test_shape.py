@@ -107,3 +107,12 @@ def test_tables_of_relative_positions(words: dict[str, str], tables: int):
     arch = arch_of_shape(GPT | {"n_relative_buckets": 32} | words)
 
     assert arch.stacks[0].n_relative_tables == tables
+
+
+def test_layers_that_change_their_kind_without_end_are_refused():
+    """Alternating windows: 1,000 layers are counted, 100,000 would be followed one by one; as many equal ones are one kind."""
+    words = {"d_model": 64, "n_heads": 4, "d_ff": 128, "n_vocab": 100}
+    assert arch_of_shape({**words, "n_layers": 1_000, "window": [16, 32]})
+    assert arch_of_shape({**words, "n_layers": 100_000})
+    with pytest.raises(ScaleplanError, match="change their kind"):
+        arch_of_shape({**words, "n_layers": 100_000, "window": [16, 32]})

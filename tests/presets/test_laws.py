@@ -7,10 +7,13 @@ import pytest
 from scaleplan import library
 from scaleplan.chain.catalogue import load_law
 from scaleplan.errors import ScaleplanError
-from scaleplan.laws.experts import FORMS, expert_law_of
-from scaleplan.laws.forms import Additive
-from scaleplan.laws.precision import precision_of, sparse_of
-from scaleplan.schema import validate
+from scaleplan.laws.batch import StepLoss
+from scaleplan.laws.experts import FORMS as EXPERT_FORMS
+from scaleplan.laws.experts import expert_law_of
+from scaleplan.laws.forms import Additive, KaplanLoss
+from scaleplan.laws.power import Logarithm
+from scaleplan.laws.precision import Precision, Sparse, precision_of, sparse_of
+from scaleplan.schema import FORMS, OF_ROLES, validate
 
 NAMES = library.names("laws")
 STANDINGS = {"confirmed", "recomputed", "second-hand", "historical", "unconfirmed"}
@@ -52,7 +55,7 @@ def test_forms_that_need_more_than_n_and_d_are_read():
     """Every block of a loss that knows experts, bits or sparsity becomes its form."""
     for name in NAMES:
         block = load_law(name).data.get("loss", {})
-        if block.get("form") in FORMS:
+        if block.get("form") in EXPERT_FORMS:
             assert expert_law_of(block)
         if block.get("form") == "sparsity":
             assert sparse_of(block).at(0.5).loss(1e9, 1e10) > block["c"]
@@ -105,3 +108,41 @@ def test_a_law_of_ones_own_is_refused_by_the_constant_that_is_wrong(tmp_path, sa
     with pytest.raises(ScaleplanError) as refused:
         load_law(str(path))
     assert fault in str(refused.value)
+
+
+def fields(form: type) -> set[str]:
+    return {name.rstrip("_") for name in form._fields}  # type: ignore[attr-defined]  # a NamedTuple
+
+
+def test_forms_need_what_they_are_made_from():
+    """The constants of a block are those of the form in `laws`; K of fine-grained experts is said beside its form."""
+    two, repeated = fields(Additive), {"r_d_star", "r_n_star"}
+    made = {"additive": two, "repeating": two | repeated, "kaplan": fields(KaplanLoss), "power-sum": fields(StepLoss)}
+    made |= {"logarithm": fields(Logarithm), "sparsity": fields(Sparse), **{name: fields(form) for name, form in EXPERT_FORMS.items()}}
+    made["fine-grained-experts"] |= {"n_experts"}
+
+    assert {form: set(FORMS[form]) for form in made} == made
+    assert set(OF_ROLES["precision"]["precision"]) == fields(Precision)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_block_without_one_of_its_constants_is_refused(name):
+    """Each constant of a form, and each of a block that a role needs, is missed by its dotted key."""
+    data = library.load("laws", name).data
+    needed = {block: FORMS[held["form"]] for block, held in data.items() if isinstance(held, dict) and "form" in held}
+    for role in OF_ROLES.keys() & data.get("role", {}).keys():
+        needed |= OF_ROLES[role]
+    for block, keys in needed.items():
+        for key in keys:
+            held = {other: value for other, value in data[block].items() if other != key}
+            with pytest.raises(ScaleplanError, match=rf"`{block}\.{key}`: field required"):
+                validate("laws", {**data, block: held}, name)
+
+
+def test_a_role_without_its_block_is_refused():
+    """The law of public text says how much there is."""
+    data = library.load("laws", "villalobos2024").data
+    with pytest.raises(ScaleplanError, match="`stock`: field required"):
+        validate("laws", {key: value for key, value in data.items() if key != "stock"}, "x")
+    with pytest.raises(ScaleplanError, match="above zero"):
+        validate("laws", {**data, "stock": {**data["stock"], "n_tokens": "much"}}, "x")

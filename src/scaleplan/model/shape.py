@@ -24,7 +24,7 @@ from scaleplan.model.arch import (
 )
 from scaleplan.model.mixers import mixer_of
 from scaleplan.model.mixers.attention import Attention
-from scaleplan.model.words import NORMS, Words, backticks, same
+from scaleplan.model.words import MOST_CHANGES, NORMS, Words, backticks, same
 
 
 def arch_of_shape(words: Mapping[str, Any], name: str = "", spell: Callable[[str], str] = backticks) -> Arch:
@@ -131,6 +131,8 @@ def listed_layers(words: Words, lists: Mapping[str, Sequence[Any]], n_layers: in
             order[-1] = (kind, order[-1][1] + 1)
         else:
             order.append((kind, 1))
+    if len(order) > MOST_CHANGES:
+        raise InputError(f"layers that change their kind {len(order):,} times are more than the {MOST_CHANGES:,} that are counted")
     return [words.but(**dict(zip(lists, row, strict=True))) for row in kinds], tuple(order)
 
 
