@@ -13,6 +13,7 @@ from scaleplan import library
 from scaleplan.chain.step_time import time_table
 from scaleplan.errors import InputError, ScaleplanError, SeveralErrors
 from scaleplan.library import built_in
+from scaleplan.questions.presets.overviews import of_zone
 from scaleplan.replacements import check_assumptions, check_rows, faults_of
 from scaleplan.schema import lines_of, validate
 
@@ -219,3 +220,8 @@ def test_a_key_of_very_many_parts_is_refused_before_it_is_read(text):
 def test_dots_in_values_are_no_parts(text):
     """Numbers and sentences have as many as they like."""
     assert "x" in library.parse_toml(text, "f.toml")
+
+
+def test_a_zone_of_the_user_s_may_have_no_intensity():
+    """An empty cell passes the check, and is listed as not known."""
+    assert of_zone({"name": "mine", "kgco2e_per_kwh": "", "year": ""})["kgco2e_per_kwh"] is None

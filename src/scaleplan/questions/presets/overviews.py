@@ -52,7 +52,11 @@ def of_price(data: Mapping[str, Any]) -> Row:
 
 def of_zone(data: Mapping[str, Any]) -> Row:
     """Grams and year."""
-    return {"title": data.get("name"), "kgco2e_per_kwh": float(data["kgco2e_per_kwh"]), "year": data.get("year")}
+    return {
+        "title": data.get("name"),
+        "kgco2e_per_kwh": float(data["kgco2e_per_kwh"]) if data["kgco2e_per_kwh"] else None,
+        "year": data.get("year"),
+    }
 
 
 def of_source(data: Mapping[str, Any]) -> Row:
