@@ -7,7 +7,7 @@ import random
 import re
 import shlex
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from scaleplan.chain.run_files.run_file import FORMS, RunSettings, write_run_fil
 from scaleplan.library import built_in
 from scaleplan.machine.layout import parse_layout
 from scaleplan.model_files import read_model, toml_value
+from scaleplan.questions.fields import Field
 from scaleplan.questions.plan_file import key_fields
 from scaleplan.questions.registry import NAMES, question_named
 
@@ -215,6 +216,11 @@ def run_files() -> list[tuple[str, str]]:
     ]
 
 
+def measures(fields: Iterable[Field]) -> list[Field]:
+    """The fields that are one number."""
+    return [one for one in fields if one.number is not None and one.kind == "value" and one.name not in SKIPPED]
+
+
 class Maker:
     """Draws a case of any kind; the same seed gives the same one."""
 
@@ -250,11 +256,7 @@ class Maker:
         places = [place for place in range(1, len(words)) if re.match(r"[$]?\d", words[place])]
         for place in self.draw.sample(places, min(len(places), self.draw.choice((0, 1, 1, 2)))):
             words[place] = re.sub(r"\d[\d.]*(e\d+)?", lambda _: self.number(), words[place], count=1)
-        known = [
-            one
-            for one in question_named(words[0]).own_fields()
-            if one.name not in SKIPPED and one.number is not None and one.kind == "value"
-        ]
+        known = measures(question_named(words[0]).own_fields())
         chosen = self.draw.sample(known, min(len(known), self.draw.choice((0, 0, 1, 1, 2))))
         return Case([*words, *(word for one in chosen for word in (one.flag, f"{self.number()}{one.number}")), *self.view()])
 
@@ -292,15 +294,7 @@ class Maker:
         known = [one for one in question_named(name).every_field() if one.name not in SKIPPED]
         chosen = self.draw.sample(known, min(len(known), self.draw.choice((1, 2, 3, 4))))
         given = {one.name: self.given(one) for one in chosen}
-        usual: dict[str, Any] = {
-            "model": "gpt2",
-            "hardware": "h100-sxm",
-            "compute": 1e21,
-            "tokens": 2e10,
-            "kind": "laws",
-            "swept": "params",
-        }
-        return Case([name], keywords={key: value for key, value in usual.items() if key in {one.name for one in known}} | given)
+        return Case([name], keywords={key: value for key, value in USUAL.items() if key in {one.name for one in known}} | given)
 
     def call(self) -> Case:
         """An example asked from Python, with numbers and arrays of any size."""
@@ -315,7 +309,7 @@ class Maker:
                 value = True if one.kind == "switch" else words.pop(1)
                 given[one.name] = [*given.get(one.name, []), value] if one.kind == "list" else value
             del words[0]
-        numbers = [one.name for one in known if one.number is not None and one.kind == "value" and one.name not in SKIPPED]
+        numbers = [one.name for one in measures(known)]
         present = [key for key in given if key in numbers] or numbers
         changed = self.draw.sample(present, min(len(present), self.draw.choice((0, 1, 1, 2)))) + self.draw.sample(
             numbers, self.draw.choice((0, 0, 1))

@@ -548,16 +548,70 @@ FORMS: Mapping[str, tuple[str, ...]] = {
     "sparsity": ("a_s", "b_s", "c_s", "b_n", "a_d", "b_d", "c"),
 }
 """The forms of a block, each with the constants that it needs."""
-OF_ROLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "precision": {
-        "precision": ("gamma_w", "gamma_a", "gamma_kv"),
-        "after_training": ("c_t", "gamma_d", "gamma_n", "gamma_post"),
-        "published": ("best_bits_low", "best_bits_high"),
-    },
-    "token_stock": {"stock": ("n_tokens", "n_tokens_p5", "n_tokens_p95")},
-    "optimizer_gain": {"token_gain": ("optimizers", "n_params", "gain")},
-}
-"""Blocks without a form that a role needs, each with its constants."""
+
+
+class Gammas(BaseModel):
+    """What is kept of weights, activations and KV cache in few bits."""
+
+    gamma_w: Positive
+    gamma_a: Positive
+    gamma_kv: Positive
+
+
+class AfterTraining(BaseModel):
+    """The loss that rounding after training adds."""
+
+    c_t: Positive
+    gamma_d: Positive
+    gamma_n: Positive
+    gamma_post: Positive
+
+
+class BestBits(BaseModel):
+    """The best bits as an article prints them."""
+
+    best_bits_low: Positive
+    best_bits_high: Positive
+
+
+class PrecisionRole(BaseModel):
+    """A law that answers for `precision`."""
+
+    precision: Gammas
+    after_training: AfterTraining
+    published: BestBits
+
+
+class Stock(BaseModel):
+    """Tokens of public text, with a 90 % interval."""
+
+    n_tokens: Positive
+    n_tokens_p5: Positive
+    n_tokens_p95: Positive
+
+
+class StockRole(BaseModel):
+    """A law that answers for `token_stock`."""
+
+    stock: Stock
+
+
+class TokenGain(BaseModel):
+    """How much further a token goes than with AdamW, at the ends of the sizes that were compared."""
+
+    optimizers: list[Text]
+    n_params: Annotated[list[Positive], Field(min_length=2, max_length=2)]
+    gain: Annotated[list[Positive], Field(min_length=2, max_length=2)]
+
+
+class GainRole(BaseModel):
+    """A law that answers for `optimizer_gain`."""
+
+    token_gain: TokenGain
+
+
+OF_ROLES: Mapping[str, type[BaseModel]] = {"precision": PrecisionRole, "token_stock": StockRole, "optimizer_gain": GainRole}
+"""The blocks without a form that a role needs."""
 STEEPEST = 10  # an exponent of a law: the steepest published one is 4.8
 SWITCHES = ("of_spent_compute",)  # keys of forms that are true or false
 
@@ -584,21 +638,8 @@ def faults_of_constants(data: Mapping[str, Any]) -> list[tuple[Place, str]]:
 def faults_of_roles(data: Mapping[str, Any]) -> list[tuple[Place, str]]:
     """What a law lacks of the blocks that its roles need."""
     roles = data.get("role")
-    needed = [block for role in OF_ROLES if isinstance(roles, Mapping) and role in roles for block in OF_ROLES[role].items()]
-    faults: list[tuple[Place, str]] = []
-    for name, keys in needed:
-        block = data.get(name)
-        if not isinstance(block, Mapping):
-            faults.append(((name,), "field required"))
-            continue
-        faults += [((name, key), "field required") for key in keys if key not in block]
-        numbers = [(key, value) for key, value in block.items() if key in keys and name != "token_gain"]
-        faults += [
-            ((name, key), f"should be a number above zero; it is `{clipped(value)}`")
-            for key, value in numbers
-            if not is_number(value) or value <= 0
-        ]
-    return faults
+    needed = [schema for role, schema in OF_ROLES.items() if isinstance(roles, Mapping) and role in roles]
+    return [fault for schema in needed for fault in faults_of(schema, data)]
 
 
 def wanted_constant(block: str, key: str, value: Any) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,11 +17,8 @@ from scaleplan.chain.columns import columns_of, constant
 )
 def test_cells_are_those_of_the_rows(rows, near):
     """Row by row: without blanks around, cut or filled with empty ones to three; however many rows are read at once."""
-    kept, columns.NEAR = columns.NEAR, near
-    try:
+    with patch.object(columns, "NEAR", near):
         found = columns_of(("x", "y", "z"), iter(rows))
-    finally:
-        columns.NEAR = kept
     expected = [[*(cell.strip() for cell in row), "", "", ""][:3] for row in rows]
 
     assert [list(cells) for cells in zip(*(column.texts() for column in found.values()), strict=True)] == expected

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 NEAR = 2_000  # rows whose cells are still near each other in memory when their columns are read
 
 
-class Column(NamedTuple):
+class TextColumn(NamedTuple):
     """The different texts of a column, in their order, and an array of places among them."""
 
     different: Sequence[str]
@@ -30,14 +30,14 @@ class Column(NamedTuple):
         return self.different[int(self.places[row])]
 
 
-def constant(text: str, n: int) -> Column:
+def constant(text: str, n: int) -> TextColumn:
     """A column of one text."""
     import numpy as np
 
-    return Column([text], np.zeros(n, dtype=np.int64))
+    return TextColumn([text], np.zeros(n, dtype=np.int64))
 
 
-def columns_of(names: Sequence[str], rows: Iterable[list[str]]) -> dict[str, Column]:
+def columns_of(names: Sequence[str], rows: Iterable[list[str]]) -> dict[str, TextColumn]:
     """Rows by columns, without blanks around cells; a row that is too short ends in empty cells. Nothing of no rows."""
     import numpy as np
 
@@ -54,6 +54,6 @@ def columns_of(names: Sequence[str], rows: Iterable[list[str]]) -> dict[str, Col
     if not places or not places[0]:
         return {}
     return {
-        name: Column([text.strip() for text in place_of], np.concatenate(found))
+        name: TextColumn([text.strip() for text in place_of], np.concatenate(found))
         for name, place_of, found in zip(names, known, places, strict=True)
     }

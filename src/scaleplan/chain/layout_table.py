@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from scaleplan import library
-from scaleplan.chain.columns import Column, columns_of, constant
+from scaleplan.chain.columns import TextColumn, columns_of, constant
 from scaleplan.chain.layout_pricing import EXPERT_SIZES, NO_ETP, Priced, nothing_known, price_group
 from scaleplan.errors import InputError, UsageError, clipped
 from scaleplan.machine.activations import ATTENTION_KERNELS
@@ -134,7 +134,7 @@ def check_columns(columns: tuple[str, ...], path: str) -> None:
 # -------------------------------------------------------------------------------------------------------------------- pricing
 
 
-def price_block(columns: Mapping[str, Column]) -> Block:
+def price_block(columns: Mapping[str, TextColumn]) -> Block:
     """Price the rows of a block: those that are alike in kind in one pass."""
     values = Values(columns)
     values.read()
@@ -171,7 +171,7 @@ class Values:
     routed  rows with experts
     """
 
-    def __init__(self, columns: Mapping[str, Column]) -> None:
+    def __init__(self, columns: Mapping[str, TextColumn]) -> None:
         import numpy as np
 
         self.columns, self.n = columns, len(next(iter(columns.values())).places)
@@ -180,7 +180,7 @@ class Values:
         self.named = self.is_among("model", {""}, inside=False)
         self.routed = self.is_among("n_experts", {"", "0"}, inside=False) & ~self.named
 
-    def column(self, name: str) -> Column:
+    def column(self, name: str) -> TextColumn:
         """A column; empty texts where the table has none."""
         return self.columns.get(name) or constant("", self.n)
 

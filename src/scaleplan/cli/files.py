@@ -97,7 +97,7 @@ def replace_all(texts: Mapping[Path, str | None]) -> None:
                 if target.exists() and not target.is_file():  # a device, a pipe
                     target.write_text(text, encoding="utf-8", newline="")
                 else:
-                    drafts[target] = drafted(target, lambda draft, text=text: write_new(draft, text))  # type: ignore[misc]
+                    drafts[target] = drafted(target, lambda draft, text=text: write_new(draft, text))  # type: ignore[misc]  # bound
         for target, draft in drafts.items():
             draft.replace(target)
         for path in (path for path, text in texts.items() if text is None):

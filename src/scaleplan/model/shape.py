@@ -24,7 +24,7 @@ from scaleplan.model.arch import (
 )
 from scaleplan.model.mixers import mixer_of
 from scaleplan.model.mixers.attention import Attention
-from scaleplan.model.words import MOST_CHANGES, NORMS, Words, backticks, same
+from scaleplan.model.words import MOST_RUNS, NORMS, Words, backticks, same
 
 
 def arch_of_shape(words: Mapping[str, Any], name: str = "", spell: Callable[[str], str] = backticks) -> Arch:
@@ -131,8 +131,9 @@ def listed_layers(words: Words, lists: Mapping[str, Sequence[Any]], n_layers: in
             order[-1] = (kind, order[-1][1] + 1)
         else:
             order.append((kind, 1))
-    if len(order) > MOST_CHANGES:
-        raise InputError(f"layers that change their kind {len(order):,} times are more than the {MOST_CHANGES:,} that are counted")
+    if len(order) > MOST_RUNS:
+        words_of_runs = f"layers that change their kind make {len(order):,} runs of equal ones; at most {MOST_RUNS:,} are counted"
+        raise InputError(words_of_runs, hint="fewer layers, or more of one kind in a row")
     return [words.but(**dict(zip(lists, row, strict=True))) for row in kinds], tuple(order)
 
 

@@ -16,7 +16,7 @@ from scaleplan.numeric import is_zero
 
 LARGEST = 10**9  # of any size: larger ones are mistakes, and would only make numbers that no machine could hold
 MOST_LAYERS = 100_000
-MOST_CHANGES = 1_000  # of the kind of layer from one to the next: stages and candidates are counted change by change
+MOST_RUNS = 1_000  # of equal layers in a row: stages and candidates are counted run by run
 MOST = {"n_layers": MOST_LAYERS, "n_encoder_layers": MOST_LAYERS, "n_extra_params": LARGEST * 10**6}
 
 

@@ -218,7 +218,7 @@ ROWS = (
     amount("carbon_budget", "Budget in operational CO2e: 100t.", "MASS", "units:kgco2e", "kg", key="budget.kgco2e"),
     amount("deadline", "Time within which the run must finish: 30d.", "TIME", "units:seconds", "s", key="run.deadline"),
     # Layouts.
-    counted("top", "How many of the ranked layouts to show.", "K"),
+    counted("top", "How many of the ranked layouts to show, 1,000 at most.", "K"),
     Field("explain", "Price this layout, and say what it loses to the best.", "machine.layout:parse_layout", "LAYOUT"),
     Field("ledger", "Write every candidate with its figures, or the reason it was rejected.", metavar="FILE.csv"),
     Field("stage_layers", "Layers of each pipeline stage: 10,12,12,10.", "units:counts", "N,N,...", key="hardware.stage_layers"),
